@@ -1,0 +1,143 @@
+namespace QSharp.Engine;
+
+/// <summary>One op's work, cut into independent items. A plain struct of pointers and sizes, so that no call allocates.</summary>
+public interface IWork
+{
+    /// <summary>Does items <paramref name="begin"/> … <paramref name="end"/> − 1 as thread <paramref name="worker"/> of the team.</summary>
+    void Run(int begin, int end, int worker);
+}
+
+/// <summary>
+/// A fixed team of threads for loops whose items do not depend on one another. Which thread does which items is not
+/// fixed, so results are the same for any number of threads exactly when an item's result does not depend on the cut:
+/// reductions across items therefore go over a fixed number of blocks, each an item, added up in order afterwards.
+/// </summary>
+public sealed unsafe class Workers : IDisposable
+{
+    // Helpers spin this long for the next loop (ops follow each other within microseconds), then sleep.
+    private const int SpinsBeforeSleep = 4000;
+
+    private readonly Thread[] _helpers;
+    private readonly SemaphoreSlim _wake = new(0);
+    private delegate*<void*, int, int, int, void> _run;
+    private void* _work;
+    private int _items;
+    private int _grain;
+    private int _next;
+    private int _ticket;      // number of the current loop; a change tells helpers to start
+    private int _running;     // helpers not yet done with the current loop
+    private int _sleeping;
+    private bool _busy;
+    private volatile bool _stop;
+    private Exception? _failure;
+
+    public Workers(int threads)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(threads);
+        Threads = threads;
+        _helpers = new Thread[threads - 1];
+        for (int i = 0; i < _helpers.Length; i++)
+        {
+            int worker = i + 1;
+            _helpers[i] = new Thread(() => Help(worker)) { IsBackground = true, Name = $"qsharp-cpu-{worker}" };
+            _helpers[i].Start();
+        }
+    }
+
+    /// <summary>Threads in the team, the calling one included. Worker numbers run from 0 to this less one.</summary>
+    public int Threads { get; }
+
+    /// <summary>
+    /// Runs all items and returns when they are done. Threads take <paramref name="grain"/> items at a time: choose it so
+    /// that one helping is worth a microsecond or more. Loops do not nest, and one thread at a time may call.
+    /// </summary>
+    public void For<T>(int items, int grain, in T work) where T : unmanaged, IWork
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(grain);
+        if (items <= 0) return;
+        if (_helpers.Length == 0 || items <= grain)
+        {
+            work.Run(0, items, 0);
+            return;
+        }
+        if (_busy) throw new InvalidOperationException("Loops of one device do not nest.");
+        _busy = true;
+        try
+        {
+            T copy = work;
+            _run = &Invoke<T>;
+            _work = &copy;
+            _items = items;
+            _grain = grain;
+            _next = 0;
+            _failure = null;
+            Volatile.Write(ref _running, _helpers.Length);
+            Interlocked.Increment(ref _ticket);
+            int sleeping = Volatile.Read(ref _sleeping);
+            if (sleeping > 0) _wake.Release(sleeping);
+            TakeItems(0);
+            SpinWait wait = default;
+            while (Volatile.Read(ref _running) != 0) wait.SpinOnce(sleep1Threshold: -1);
+            if (_failure is not null) throw new AggregateException(_failure);
+        }
+        finally
+        {
+            _busy = false;
+        }
+    }
+
+    public void Dispose()
+    {
+        if (_stop) return;
+        _stop = true;
+        Interlocked.Increment(ref _ticket);
+        if (_helpers.Length > 0) _wake.Release(_helpers.Length);
+        foreach (Thread helper in _helpers) helper.Join();
+        _wake.Dispose();
+    }
+
+    private static void Invoke<T>(void* work, int begin, int end, int worker) where T : unmanaged, IWork =>
+        ((T*)work)->Run(begin, end, worker);
+
+    private void TakeItems(int worker)
+    {
+        try
+        {
+            while (true)
+            {
+                int begin = Interlocked.Add(ref _next, _grain) - _grain;
+                if (begin >= _items || begin < 0) return;
+                _run(_work, begin, Math.Min(begin + _grain, _items), worker);
+            }
+        }
+        catch (Exception failure)
+        {
+            Interlocked.CompareExchange(ref _failure, failure, null);
+        }
+    }
+
+    private void Help(int worker)
+    {
+        int seen = 0;
+        while (true)
+        {
+            int spins = 0;
+            while (Volatile.Read(ref _ticket) == seen && !_stop)
+            {
+                if (++spins < SpinsBeforeSleep)
+                {
+                    Thread.SpinWait(8);
+                    continue;
+                }
+                Interlocked.Increment(ref _sleeping);
+                if (Volatile.Read(ref _ticket) == seen && !_stop) _wake.Wait();
+                Interlocked.Decrement(ref _sleeping);
+                spins = 0;
+            }
+            if (_stop) return;
+            seen = Volatile.Read(ref _ticket);
+            TakeItems(worker);
+            Interlocked.Decrement(ref _running);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+namespace QSharp.Kernels;
+
+/// <summary>Every case, one line each, in the order of the folders.</summary>
+internal static class OpCases
+{
+    public static IReadOnlyList<OpCase> All { get; } =
+    [
+        new GeluCase(),
+    ];
+}
