@@ -5,6 +5,14 @@ internal static class OpCases
 {
     public static IReadOnlyList<OpCase> All { get; } =
     [
+        new EmbeddingCase(),
+        new LayerNormCase(),
         new GeluCase(),
+        new AddCase(),
+        new GlobalNormCase(),
+        new AdamWCase(),
+        new FillCase(),
+        new CopyCase(),
+        new GatherCase(),
     ];
 }

@@ -1,3 +1,5 @@
+using System.Runtime.ExceptionServices;
+
 namespace QSharp.Engine;
 
 /// <summary>One op's work, cut into independent items. A plain struct of pointers and sizes, so that no call allocates.</summary>
@@ -18,12 +20,12 @@ public sealed unsafe class Workers : IDisposable
     private const int SpinsBeforeSleep = 4000;
 
     private readonly Thread[] _helpers;
-    private readonly SemaphoreSlim _wake = new(0);
+    private readonly object _gate = new();   // helpers sleep on it until the ticket changes
     private delegate*<void*, int, int, int, void> _run;
     private void* _work;
     private int _items;
     private int _grain;
-    private int _next;
+    private long _next;       // 64 bits: each thread takes one grain past the end
     private int _ticket;      // number of the current loop; a change tells helpers to start
     private int _running;     // helpers not yet done with the current loop
     private int _sleeping;
@@ -50,10 +52,12 @@ public sealed unsafe class Workers : IDisposable
     /// <summary>
     /// Runs all items and returns when they are done. Threads take <paramref name="grain"/> items at a time: choose it so
     /// that one helping is worth a microsecond or more. Loops do not nest, and one thread at a time may call.
+    /// An exception of an item is thrown here as it is, the first one if there are several; other items may still have run.
     /// </summary>
     public void For<T>(int items, int grain, in T work) where T : unmanaged, IWork
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(grain);
+        ObjectDisposedException.ThrowIf(_stop, this);
         if (items <= 0) return;
         if (_helpers.Length == 0 || items <= grain)
         {
@@ -73,12 +77,11 @@ public sealed unsafe class Workers : IDisposable
             _failure = null;
             Volatile.Write(ref _running, _helpers.Length);
             Interlocked.Increment(ref _ticket);
-            int sleeping = Volatile.Read(ref _sleeping);
-            if (sleeping > 0) _wake.Release(sleeping);
+            if (Volatile.Read(ref _sleeping) > 0) WakeAll();
             TakeItems(0);
             SpinWait wait = default;
             while (Volatile.Read(ref _running) != 0) wait.SpinOnce(sleep1Threshold: -1);
-            if (_failure is not null) throw new AggregateException(_failure);
+            if (_failure is not null) ExceptionDispatchInfo.Throw(_failure);
         }
         finally
         {
@@ -91,9 +94,8 @@ public sealed unsafe class Workers : IDisposable
         if (_stop) return;
         _stop = true;
         Interlocked.Increment(ref _ticket);
-        if (_helpers.Length > 0) _wake.Release(_helpers.Length);
+        WakeAll();
         foreach (Thread helper in _helpers) helper.Join();
-        _wake.Dispose();
     }
 
     private static void Invoke<T>(void* work, int begin, int end, int worker) where T : unmanaged, IWork =>
@@ -105,15 +107,33 @@ public sealed unsafe class Workers : IDisposable
         {
             while (true)
             {
-                int begin = Interlocked.Add(ref _next, _grain) - _grain;
-                if (begin >= _items || begin < 0) return;
-                _run(_work, begin, Math.Min(begin + _grain, _items), worker);
+                long begin = Interlocked.Add(ref _next, _grain) - _grain;
+                if (begin >= _items) return;
+                _run(_work, (int)begin, (int)Math.Min(begin + _grain, _items), worker);
             }
         }
         catch (Exception failure)
         {
             Interlocked.CompareExchange(ref _failure, failure, null);
         }
+    }
+
+    // A condition variable, not a counting semaphore: a helper that goes to sleep early must not take the wake-up that was
+    // meant for another. Whoever sees the old ticket after it counted itself as sleeping is found by WakeAll, since the
+    // caller changes the ticket first and reads the count after.
+    private void Sleep(int seen)
+    {
+        lock (_gate)
+        {
+            Interlocked.Increment(ref _sleeping);
+            while (Volatile.Read(ref _ticket) == seen && !_stop) Monitor.Wait(_gate);
+            Interlocked.Decrement(ref _sleeping);
+        }
+    }
+
+    private void WakeAll()
+    {
+        lock (_gate) Monitor.PulseAll(_gate);
     }
 
     private void Help(int worker)
@@ -129,9 +149,7 @@ public sealed unsafe class Workers : IDisposable
                     Thread.SpinWait(8);
                     continue;
                 }
-                Interlocked.Increment(ref _sleeping);
-                if (Volatile.Read(ref _ticket) == seen && !_stop) _wake.Wait();
-                Interlocked.Decrement(ref _sleeping);
+                Sleep(seen);
                 spins = 0;
             }
             if (_stop) return;

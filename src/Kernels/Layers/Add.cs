@@ -1,0 +1,42 @@
+using System.Runtime.Intrinsics;
+
+using QSharp.Engine;
+
+namespace QSharp.Kernels;
+
+public abstract partial class Ops
+{
+    /// <summary>y = a + b: a branch joins the residual stream.</summary>
+    /// <param name="a">[N, C].</param>
+    /// <param name="b">[N, C].</param>
+    /// <param name="y">[N, C]; may be a or b.</param>
+    public void Add(Tensor a, Tensor b, Tensor y)
+    {
+        Require(a, checked((int)a.Count));
+        Require(b, (int)a.Count);
+        Require(y, (int)a.Count);
+        AddCore(a, b, y);
+    }
+
+    private protected abstract void AddCore(Tensor a, Tensor b, Tensor y);
+}
+
+public sealed unsafe partial class CpuOps
+{
+    private protected override void AddCore(Tensor a, Tensor b, Tensor y) =>
+        _workers.For(Items(a.Count), 16, new AddWork(a.Floats(), b.Floats(), y.Floats(), a.Count));
+
+    private readonly struct AddWork(float* a, float* b, float* y, long count) : IWork
+    {
+        public void Run(int begin, int end, int worker)
+        {
+            long i = (long)begin * ElementsPerItem, stop = Math.Min((long)end * ElementsPerItem, count);
+            for (; i + 16 <= stop; i += 16)
+            {
+                (Vector256.Load(a + i) + Vector256.Load(b + i)).Store(y + i);
+                (Vector256.Load(a + i + 8) + Vector256.Load(b + i + 8)).Store(y + i + 8);
+            }
+            for (; i < stop; i++) y[i] = a[i] + b[i];
+        }
+    }
+}

@@ -1,0 +1,93 @@
+using System.Runtime.Intrinsics;
+
+using QSharp.Engine;
+
+namespace QSharp.Kernels;
+
+public abstract partial class Ops
+{
+    /// <summary>y[n] = table[tokens[n]] + positionTable[positions[n]]; without the second term where positions are None.</summary>
+    /// <param name="tokens">[N] I32, from 0 to V − 1. The CPU twin throws on any other id, before it writes anything.</param>
+    /// <param name="table">[V, C].</param>
+    /// <param name="positions">[N] I32, from 0 to P − 1, or None (models that rotate their queries and keys instead).</param>
+    /// <param name="positionTable">[P, C], or None together with the positions.</param>
+    /// <param name="y">[N, C].</param>
+    public void Embedding(Tensor tokens, Tensor table, Tensor positions, Tensor positionTable, Tensor y)
+    {
+        int rows = checked((int)tokens.Count), columns = table.Shape.Last;
+        Require(tokens, rows, DType.I32);
+        Require(table, table.Shape.Rows, columns);
+        Require(positions.IsNone == positionTable.IsNone, "positions and positionTable are both given or both None.");
+        if (!positions.IsNone)
+        {
+            Require(positions, rows, DType.I32);
+            Require(positionTable, positionTable.Shape.Rows, columns);
+        }
+        Require(y, rows, columns);
+        EmbeddingCore(tokens, table, positions, positionTable, y);
+    }
+
+    /// <summary>dTable[tokens[n]] += dy[n] and dPositionTable[positions[n]] += dy[n], in the order of n.</summary>
+    /// <param name="dy">[N, C].</param>
+    /// <param name="tokens">[N] I32.</param>
+    /// <param name="positions">[N] I32; not read where dPositionTable is None.</param>
+    /// <param name="dTable">[V, C]; adds.</param>
+    /// <param name="dPositionTable">[P, C]; adds. None: no gradient of the positions is wanted.</param>
+    public void EmbeddingBackward(Tensor dy, Tensor tokens, Tensor positions, Tensor dTable, Tensor dPositionTable)
+    {
+        int rows = checked((int)tokens.Count), columns = dTable.Shape.Last;
+        Require(dy, rows, columns);
+        Require(tokens, rows, DType.I32);
+        Require(dTable, dTable.Shape.Rows, columns);
+        if (!dPositionTable.IsNone)
+        {
+            Require(positions, rows, DType.I32);
+            Require(dPositionTable, dPositionTable.Shape.Rows, columns);
+        }
+        EmbeddingBackwardCore(dy, tokens, positions, dTable, dPositionTable);
+    }
+
+    private protected abstract void EmbeddingCore(Tensor tokens, Tensor table, Tensor positions, Tensor positionTable, Tensor y);
+
+    private protected abstract void EmbeddingBackwardCore(Tensor dy, Tensor tokens, Tensor positions, Tensor dTable, Tensor dPositionTable);
+}
+
+public sealed unsafe partial class CpuOps
+{
+    private protected override void EmbeddingCore(Tensor tokens, Tensor table, Tensor positions, Tensor positionTable, Tensor y)
+    {
+        RequireRows(tokens, table.Shape.Rows, nameof(Embedding), "token");
+        RequireRows(positions, positionTable.IsNone ? 0 : positionTable.Shape.Rows, nameof(Embedding), "position");
+        int columns = table.Shape.Last;
+        _workers.For((int)tokens.Count, Grain(16 + columns), new EmbeddingWork(
+            tokens.Ints(), table.Floats(), positions.Ints(), positionTable.Floats(), y.Floats(), columns));
+    }
+
+    private protected override void EmbeddingBackwardCore(Tensor dy, Tensor tokens, Tensor positions, Tensor dTable, Tensor dPositionTable)
+    {
+        RequireRows(tokens, dTable.Shape.Rows, nameof(EmbeddingBackward), "token");
+        if (!dPositionTable.IsNone) RequireRows(positions, dPositionTable.Shape.Rows, nameof(EmbeddingBackward), "position");
+        AddRows(dy, tokens, dTable, dTable.Shape.Last);
+        if (!dPositionTable.IsNone) AddRows(dy, positions, dPositionTable, dTable.Shape.Last);
+    }
+
+    private readonly struct EmbeddingWork(int* tokens, float* table, int* positions, float* positionTable, float* y, int columns) : IWork
+    {
+        public void Run(int begin, int end, int worker)
+        {
+            for (int n = begin; n < end; n++)
+            {
+                float* token = table + (long)tokens[n] * columns, to = y + (long)n * columns;
+                if (positions is null)
+                {
+                    new ReadOnlySpan<float>(token, columns).CopyTo(new Span<float>(to, columns));
+                    continue;
+                }
+                float* position = positionTable + (long)positions[n] * columns;
+                int c = 0;
+                for (; c + 8 <= columns; c += 8) (Vector256.Load(token + c) + Vector256.Load(position + c)).Store(to + c);
+                for (; c < columns; c++) to[c] = token[c] + position[c];
+            }
+        }
+    }
+}

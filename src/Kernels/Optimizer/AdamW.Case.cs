@@ -1,0 +1,55 @@
+using QSharp.Engine;
+
+namespace QSharp.Kernels;
+
+/// <summary>Sizes: elements, the step t, 1000 · the clipping factor (−1: no clip tensor).</summary>
+internal sealed class AdamWCase : OpCase
+{
+    private const float Rate = 0.01f;
+    private static readonly AdamWSettings s_settings = new(0.9f, 0.95f, 1e-8f, 0.1f);
+
+    public override string Name => "adam_w";
+
+    public override IReadOnlyList<CaseShape> Shapes { get; } =
+    [
+        new("a model", 500_000, 10, 500), new("odd", 257, 1, 250), new("short", 3, 1000, -1), new("one", 1, 2, 1000),
+        new("a step without gradient", 17, 3, 0), new("empty", 0, 1, -1),
+    ];
+
+    public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
+    [
+        new("w", s[0]),
+        new("gradients", s[0])
+        {
+            Draw = (ref PhiloxStream random, int index) => s[2] == 0 && index % 5 == 0 ? double.NaN : random.NextNormal(),
+        },
+        new("m", s[0]) { Draw = Draws.Normal(0.5) },
+        new("v", s[0]) { Draw = Draws.Uniform(0.01, 1) },
+        new("schedule", 3) { Draw = Draws.Fixed(index => index switch { 0 => Rate, 1 => 1 - Math.Pow(0.9f, s[1]), _ => 1 - Math.Pow(0.95f, s[1]) }) },
+        new("clip", 2) { Draw = Draws.Fixed(index => index == 0 ? 7 : s[2] / 1000.0) },
+    ];
+
+    public override IReadOnlyList<Operand> Outputs(CaseShape s) =>
+    [
+        new("new w", s[0]) { StartsAs = "w" }, new("new m", s[0]) { StartsAs = "m" }, new("new v", s[0]) { StartsAs = "v" },
+    ];
+
+    public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>
+        ops.AdamW(outputs[0], inputs[1], outputs[1], outputs[2], s_settings, inputs[4], s[2] < 0 ? Tensor.None : inputs[5]);
+
+    public override double[][] Oracle(CaseShape s, double[][] inputs)
+    {
+        double[] w = [.. inputs[0]], m = [.. inputs[2]], v = [.. inputs[3]];
+        for (int i = 0; i < w.Length; i++)
+        {
+            double g = s[2] < 0 ? inputs[1][i] : s[2] == 0 ? 0 : inputs[1][i] * inputs[5][1];
+            m[i] = s_settings.Beta1 * m[i] + (1 - (double)s_settings.Beta1) * g;
+            v[i] = s_settings.Beta2 * v[i] + (1 - (double)s_settings.Beta2) * g * g;
+            double mean = m[i] / inputs[4][1], square = v[i] / inputs[4][2];
+            w[i] -= inputs[4][0] * (mean / (Math.Sqrt(square) + s_settings.Epsilon) + s_settings.WeightDecay * w[i]);
+        }
+        return [w, m, v];
+    }
+
+    public override Cost Cost(CaseShape s) => new(28L * s[0], 14L * s[0]);
+}
