@@ -6,5 +6,10 @@ internal static class OpCases
     public static IReadOnlyList<OpCase> All { get; } =
     [
         new GeluCase(),
+        new AttentionCase(),
+        new CachedAttentionCase(),
+        new KvWriteCase(),
+        new KvKeepCase(),
+        new AdvanceCase(),
     ];
 }
