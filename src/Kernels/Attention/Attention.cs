@@ -6,6 +6,8 @@ namespace QSharp.Kernels;
 
 public abstract partial class Ops
 {
+    private const int MaxHeadSize = 1024;   // tiles of the CPU twin lie on the stack
+
     /// <summary>
     /// y_t = Σ_s softmax_s(q_t·k_s / √D) v_s over the tokens s that token t sees (Vaswani et al. 2017), for whole sequences
     /// in training. Row b's tokens are first ≤ t &lt; end; token t sees first ≤ s ≤ t and, if t &lt; prompt, every
@@ -33,22 +35,23 @@ public abstract partial class Ops
     /// <summary>Checks that queries, keys and values fit the heads, and returns the head size.</summary>
     private protected int RequireHeads(Tensor qkv, int heads, int kvHeads, [CallerMemberName] string op = "")
     {
-        Require(heads > 0 && kvHeads > 0 && heads % kvHeads == 0, $"{heads} heads do not share {kvHeads} KV heads evenly.", op);
-        int width = qkv.Shape.Last, all = heads + 2 * kvHeads, headDim = width / all;
-        Require(width > 0 && width % all == 0, $"a width of {width} is not {all} heads (queries, keys, values) of one size.", op);
-        Require(headDim <= MaxHeadSize, $"heads of {headDim} are larger than {MaxHeadSize}.", op);
+        // A message is built only where it is thrown: building one allocates.
+        if (heads <= 0 || kvHeads <= 0 || heads % kvHeads != 0)
+            throw new ArgumentException($"{op}: {heads} heads do not share {kvHeads} KV heads evenly.");
+        int width = qkv.IsNone ? 0 : qkv.Shape.Last, all = heads + 2 * kvHeads, headDim = width / all;
+        if (width <= 0 || width % all != 0 || headDim > MaxHeadSize)
+            throw new ArgumentException($"{op}: a width of {width} is not {all} heads (queries, keys, values) of one size up to {MaxHeadSize}.");
         Require(qkv, qkv.Shape.Rows, width, DType.F32, nameof(qkv), op);
         return headDim;
     }
-
-    private const int MaxHeadSize = 1024;
 
     /// <summary>Checks that spans are [B, 3] and that B divides the rows; returns B.</summary>
     private protected int RequireSpans(Tensor spans, int rows, [CallerMemberName] string op = "")
     {
         int batch = (int)(spans.Count / 3);
         Require(spans, batch, 3, DType.I32, nameof(spans), op);
-        Require(batch == 0 ? rows == 0 : rows % batch == 0, $"{rows} rows are not {batch} sequences of one length.", op);
+        if (batch == 0 ? rows != 0 : rows % batch != 0)
+            throw new ArgumentException($"{op}: {rows} rows are not {batch} sequences of one length.");
         return batch;
     }
 }

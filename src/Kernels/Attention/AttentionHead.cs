@@ -13,7 +13,6 @@ internal readonly unsafe struct AttentionHead
 {
     public const int QueryTile = 32;
     public const int KeyTile = 64;
-    public const int MaxHeadSize = 1024;
 
     /// <summary>Floats of scratch that <see cref="Attend"/> needs, the alignment included.</summary>
     public static int ScratchSize(int headDim) => QueryTile * headDim + KeyTile * QueryTile + 3 * QueryTile + 16;
@@ -173,13 +172,13 @@ internal readonly unsafe struct AttentionHead
         Vector256<float> least = Vector256.Create(float.NegativeInfinity);
         Vector256<float> before = Vector256.Load(maxima), largest = before;
         int s = 0;
-        for (; s < seenByAll; s++) largest = Vector256.Max(largest, Vector256.Load(scores + s * QueryTile));
+        for (; s < seenByAll; s++) largest = Vector256.MaxNative(largest, Vector256.Load(scores + s * QueryTile));
         for (; s < seen; s++)
         {
             Vector256<float> isSeen = Vector256.LessThan(Vector256.Create(s), visible).AsSingle();
             Vector256<float> score = Vector256.ConditionalSelect(isSeen, Vector256.Load(scores + s * QueryTile), least);
             score.Store(scores + s * QueryTile);
-            largest = Vector256.Max(largest, score);
+            largest = Vector256.MaxNative(largest, score);
         }
         // Nothing seen yet: the difference would be −∞ − (−∞).
         Vector256<float> origin = Vector256.ConditionalSelect(Vector256.Equals(largest, least), Vector256<float>.Zero, largest);

@@ -26,7 +26,8 @@ public abstract partial class Ops
     {
         CacheSizes sizes = RequireCache(qkv, heads, kvHeads, lengths, counts, keys, values);
         Require(y, sizes.Rows * sizes.Tokens, heads * sizes.HeadDim);
-        Require(layout is CacheLayout.Sequence or CacheLayout.Prompt or CacheLayout.Siblings, $"there is no layout {layout}.");
+        if (layout is not (CacheLayout.Sequence or CacheLayout.Prompt or CacheLayout.Siblings))
+            throw new ArgumentOutOfRangeException(nameof(layout), layout, "unknown layout");
         if (sizes.Rows > 0 && sizes.Tokens > 0) CachedAttentionCore(qkv, keys, values, lengths, counts, sizes, layout, y);
     }
 
