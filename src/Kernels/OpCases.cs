@@ -6,11 +6,18 @@ internal static class OpCases
     public static IReadOnlyList<OpCase> All { get; } =
     [
         new GeluCase(),
+        new SwiGluCase(),
+        new GatheredMatMulCase(),
         new AttentionCase(),
         new CachedAttentionCase(),
         new KvWriteCase(),
         new KvKeepCase(),
         new AdvanceCase(),
+        new CachePositionsCase(),
+        new TokenCrossEntropyCase(),
+        new ReturnCrossEntropyCase(),
+        new SquaredErrorCase(),
+        new LogProbsCase(),
         new TopKCase(),
         new LogSoftmaxCase(),
         new AtomTiltCase("", ReturnFamily.Bernoulli, Tilt.LogMeanExp, 10),
