@@ -22,7 +22,8 @@ public sealed class SafeTensorsFile : IDisposable
     private SafeTensorsFile(string path, MemoryMappedFile mapping, MemoryMappedViewAccessor view, long length)
     {
         (Path, _mapping, _view, _length) = (path, mapping, view, length);
-        SafeTensorsHeader header = SafeTensorsHeader.Parse(path, Span(0, (int)Math.Min(length, SafeTensorsHeader.LengthBytes + SafeTensorsHeader.MaxBytes)), length);
+        int longest = (int)Math.Min(length, SafeTensorsHeader.LengthBytes + SafeTensorsHeader.MaxBytes);
+        SafeTensorsHeader header = SafeTensorsHeader.Parse(path, Span(0, longest), length);
         Entries = header.Entries;
         Metadata = header.Metadata;
         _byName = new Dictionary<string, SafeTensorsEntry>(Entries.Count);
@@ -45,12 +46,12 @@ public sealed class SafeTensorsFile : IDisposable
         MemoryMappedViewAccessor? view = null;
         try
         {
-            if (Directory.Exists(path)) throw new UserException($"{path} is a folder where a safetensors file is expected: name the file in it.");
-            FileStream stream = new(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
-            using FileStream whole = stream;
+            if (Directory.Exists(path))
+                throw new UserException($"{path} is a folder where a safetensors file is expected: name the file in it.");
+            using FileStream stream = new(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
             long length = stream.Length;
             if (length == 0) SafeTensorsHeader.Parse(path, [], 0);   // throws: an empty file cannot be mapped
-            mapping = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+            mapping = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, true);
             view = mapping.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
             return new SafeTensorsFile(path, mapping, view, length);
         }
@@ -61,7 +62,8 @@ public sealed class SafeTensorsFile : IDisposable
             if (failure is FileNotFoundException or DirectoryNotFoundException)
                 throw new UserException($"{path} does not exist: check the path, or download the model.", failure);
             if (failure is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
-                throw new UserException($"{path} cannot be read ({failure.Message.TrimEnd('.')}): check that it is a file and that you may read it.", failure);
+                throw new UserException($"{path} cannot be read ({failure.Message.TrimEnd('.')}): check that it is a file and that you "
+                    + "may read it.", failure);
             throw;
         }
     }
@@ -72,12 +74,14 @@ public sealed class SafeTensorsFile : IDisposable
     /// <summary>The tensor of that name; a <see cref="UserException"/> if the file has none.</summary>
     public SafeTensorsEntry Find(string name) => TryFind(name, out SafeTensorsEntry? entry)
         ? entry
-        : throw new UserException($"{Path} has no tensor {SafeTensorsText.Quote(name)} among its {Entries.Count}: is it the file of another model?");
+        : throw new UserException($"{Path} has no tensor {SafeTensorsText.Quote(name)} among its {Entries.Count}: is it the file of "
+            + "another model?");
 
     /// <summary>All bytes of a tensor, where they lie. A tensor of 2 GiB or more does not fit one span: read it in parts.</summary>
     public ReadOnlySpan<byte> Bytes(SafeTensorsEntry entry) => entry.ByteCount <= int.MaxValue
         ? Bytes(entry, 0, (int)entry.ByteCount)
-        : throw new ArgumentException($"Bytes: {entry} has {entry.ByteCount} bytes, more than one span holds; read it in parts.", nameof(entry));
+        : throw new ArgumentException($"Bytes: {entry} has {entry.ByteCount} bytes, more than one span holds; read it in "
+            + "parts.", nameof(entry));
 
     /// <summary>Bytes [<paramref name="start"/>, start + <paramref name="count"/>) of a tensor, where they lie.</summary>
     public ReadOnlySpan<byte> Bytes(SafeTensorsEntry entry, long start, int count)
@@ -85,7 +89,8 @@ public sealed class SafeTensorsFile : IDisposable
         if (!_byName.TryGetValue(entry.Name, out SafeTensorsEntry? own) || own.Offset != entry.Offset || own.ByteCount != entry.ByteCount)
             throw new ArgumentException($"Bytes: {entry} is not a tensor of {Path}.", nameof(entry));
         if (start < 0 || count < 0 || start > entry.ByteCount - count)
-            throw new ArgumentException($"Bytes: {count} bytes from {start} on are not inside {entry} with its {entry.ByteCount} bytes.", nameof(start));
+            throw new ArgumentException($"Bytes: {count} bytes from {start} on are not inside {entry} with its {entry.ByteCount} "
+                + "bytes.", nameof(start));
         return Span(entry.Offset + start, count);
     }
 
@@ -93,7 +98,8 @@ public sealed class SafeTensorsFile : IDisposable
     public void CopyTo(SafeTensorsEntry entry, Span<float> destination)
     {
         if (destination.Length != entry.Count)
-            throw new ArgumentException($"CopyTo: {entry} has {entry.Count} elements, the destination {destination.Length}.", nameof(destination));
+            throw new ArgumentException($"CopyTo: {entry} has {entry.Count} elements, the destination "
+                + $"{destination.Length}.", nameof(destination));
         CopyTo(entry, 0, destination);
     }
 
@@ -102,7 +108,8 @@ public sealed class SafeTensorsFile : IDisposable
     {
         const int Part = 1 << 24;   // the bytes of one part always fit a span
         if (!SafeTensorsFloats.IsFloat(entry.DType))
-            throw new UserException($"{Path}: tensor {SafeTensorsText.Quote(entry.Name)} is stored as {entry.DType}, but weights must be F32, F16 or BF16: convert it with the library that wrote it.");
+            throw new UserException($"{Path}: tensor {SafeTensorsText.Quote(entry.Name)} is stored as {entry.DType}, but weights must be "
+                + "F32, F16 or BF16: convert it with the library that wrote it.");
         if (first < 0 || first > entry.Count - destination.Length)
             throw new ArgumentException($"CopyTo: {destination.Length} elements from {first} on are not inside {entry}.", nameof(first));
         int size = SafeTensorsTypes.Bits(entry.DType) / 8;
@@ -126,7 +133,8 @@ public sealed class SafeTensorsFile : IDisposable
     {
         int width = entries.Count == 0 ? 0 : entries.Max(entry => Math.Min(entry.Name.Length, 80));
         foreach (SafeTensorsEntry entry in entries.OrderBy(entry => entry.Name, StringComparer.Ordinal))
-            yield return $"{SafeTensorsText.Clean(entry.Name).PadRight(width)}  {entry.DType,-4}  [{string.Join(", ", entry.Shape)}]  {entry.ByteCount} bytes";
+            yield return $"{SafeTensorsText.Clean(entry.Name).PadRight(width)}  {entry.DType,-4}  [{string.Join(", ", entry.Shape)}]  "
+                + $"{entry.ByteCount} bytes";
     }
 
     /// <summary>

@@ -21,8 +21,10 @@ public sealed partial class SafeTensorsFolder : IDisposable
     public const string IndexName = "model.safetensors.index.json";
 
     private readonly List<SafeTensorsFile> _files = [];
-    private readonly Dictionary<string, (SafeTensorsFile File, SafeTensorsEntry Entry)> _byName = [];
+    private readonly Dictionary<string, Place> _byName = [];
     private readonly List<SafeTensorsEntry> _entries = [];
+
+    private readonly record struct Place(SafeTensorsFile File, SafeTensorsEntry Entry);
 
     private SafeTensorsFolder(string path) => Path = path;
 
@@ -57,7 +59,7 @@ public sealed partial class SafeTensorsFolder : IDisposable
     /// <summary>The tensor of that name, if there is one.</summary>
     public bool TryFind(string name, [NotNullWhen(true)] out SafeTensorsEntry? entry)
     {
-        bool found = _byName.TryGetValue(name, out (SafeTensorsFile File, SafeTensorsEntry Entry) place);
+        bool found = _byName.TryGetValue(name, out Place place);
         entry = place.Entry;
         return found;
     }
@@ -65,10 +67,11 @@ public sealed partial class SafeTensorsFolder : IDisposable
     /// <summary>The tensor of that name; a <see cref="UserException"/> if there is none.</summary>
     public SafeTensorsEntry Find(string name) => TryFind(name, out SafeTensorsEntry? entry)
         ? entry
-        : throw new UserException($"{Path} has no tensor {SafeTensorsText.Quote(name)} among its {Entries.Count}: is it another kind of model?");
+        : throw new UserException($"{Path} has no tensor {SafeTensorsText.Quote(name)} among its {Entries.Count}: is it another kind of "
+            + "model?");
 
     /// <summary>The file that holds a tensor.</summary>
-    public SafeTensorsFile FileOf(SafeTensorsEntry entry) => _byName.TryGetValue(entry.Name, out (SafeTensorsFile File, SafeTensorsEntry Entry) place)
+    public SafeTensorsFile FileOf(SafeTensorsEntry entry) => _byName.TryGetValue(entry.Name, out Place place)
         ? place.File
         : throw new ArgumentException($"FileOf: {entry} is not a tensor of {Path}.", nameof(entry));
 
@@ -101,8 +104,8 @@ public sealed partial class SafeTensorsFolder : IDisposable
         long maxShardBytes = long.MaxValue)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(maxShardBytes);
-        List<(SafeTensorsSource Tensor, long Bytes)> all = SafeTensorsWriter.Sorted(tensors);
-        List<List<(SafeTensorsSource Tensor, long Bytes)>> shards = Split(all, maxShardBytes);
+        List<SafeTensorsWriter.Sized> all = SafeTensorsWriter.Sorted(tensors);
+        List<List<SafeTensorsWriter.Sized>> shards = Split(all, maxShardBytes);
         string single = System.IO.Path.Combine(folder, SingleName), index = System.IO.Path.Combine(folder, IndexName);
         if (shards.Count == 1)
         {
@@ -148,7 +151,8 @@ public sealed partial class SafeTensorsFolder : IDisposable
         {
             // An index is someone else's text: it may name files beside it and none elsewhere.
             if (file.Length == 0 || file is "." or ".." || file.AsSpan().IndexOfAny("/\\:\0") >= 0)
-                throw new UserException($"{path} places tensor {SafeTensorsText.Quote(tensor)} in {SafeTensorsText.Quote(file)}, which is not the name of a file in the same folder: correct the index or download it again.");
+                throw new UserException($"{path} places tensor {SafeTensorsText.Quote(tensor)} in {SafeTensorsText.Quote(file)}, which is "
+                    + "not the name of a file in the same folder: correct the index or download it again.");
         }
         return files;
     }
@@ -166,17 +170,20 @@ public sealed partial class SafeTensorsFolder : IDisposable
     {
         Dictionary<string, string> map = ParseIndex(index, ReadIndex(index));
         if (map.Count == 0) throw new UserException($"{index} lists no tensors: download it again.");
-        foreach (IGrouping<string, string> shard in map.GroupBy(pair => pair.Value, pair => pair.Key).OrderBy(group => group.Key, StringComparer.Ordinal))
+        IEnumerable<IGrouping<string, string>> shards = map.GroupBy(pair => pair.Value, pair => pair.Key);
+        foreach (IGrouping<string, string> shard in shards.OrderBy(shard => shard.Key, StringComparer.Ordinal))
         {
             string path = System.IO.Path.Combine(Path, shard.Key);
             if (!File.Exists(path))
-                throw new UserException($"{path} is missing, although {IndexName} places {shard.Count()} tensors in it: download it into the same folder.");
+                throw new UserException($"{path} is missing, although {IndexName} places {shard.Count()} tensors in it: download it into "
+                    + "the same folder.");
             SafeTensorsFile file = SafeTensorsFile.Open(path);
             HashSet<string> listed = [.. shard];
             Add(file, listed);
             foreach (string name in listed)
                 if (!file.TryFind(name, out _))
-                    throw new UserException($"{index} places tensor {SafeTensorsText.Quote(name)} in {shard.Key}, which does not have it: the files are of different versions; download them again.");
+                    throw new UserException($"{index} places tensor {SafeTensorsText.Quote(name)} in {shard.Key}, which does not have it: "
+                        + "the files are of different versions; download them again.");
         }
     }
 
@@ -187,7 +194,7 @@ public sealed partial class SafeTensorsFolder : IDisposable
         foreach (SafeTensorsEntry entry in file.Entries)
         {
             if (listed is not null && !listed.Contains(entry.Name)) continue;
-            _byName.Add(entry.Name, (file, entry));
+            _byName.Add(entry.Name, new Place(file, entry));
             _entries.Add(entry);
         }
     }
@@ -197,7 +204,8 @@ public sealed partial class SafeTensorsFolder : IDisposable
         try
         {
             long length = new FileInfo(path).Length;
-            if (length > SafeTensorsHeader.MaxBytes) throw new UserException($"{path} has {length} bytes, more than an index can have: download it again.");
+            if (length > SafeTensorsHeader.MaxBytes)
+                throw new UserException($"{path} has {length} bytes, more than an index can have: download it again.");
             return File.ReadAllBytes(path);
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
@@ -211,21 +219,22 @@ public sealed partial class SafeTensorsFolder : IDisposable
     {
         string[] names = [.. Directory.EnumerateFiles(Path).Select(file => System.IO.Path.GetFileName(file)).Order(StringComparer.Ordinal)];
         if (names.Any(name => ShardPattern().IsMatch(name)))
-            return $": it holds {names.First(name => ShardPattern().IsMatch(name))}, but no index that says what belongs together; download the index, or write the weights again";
+            return $": it holds {names.First(name => ShardPattern().IsMatch(name))}, but no index that says what belongs together; "
+                + "download the index, or write the weights again";
         if (names.FirstOrDefault(name => name.EndsWith(".safetensors", StringComparison.Ordinal)) is { } other)
             return $": name the file itself if you mean {other}";
         if (names.FirstOrDefault(name => name.EndsWith(".gguf", StringComparison.Ordinal)) is { } gguf)
             return $": name the file itself if you mean {gguf}";
-        if (names.FirstOrDefault(name => name.EndsWith(".bin", StringComparison.Ordinal) || name.EndsWith(".pt", StringComparison.Ordinal)) is { } pickle)
+        if (names.FirstOrDefault(name => System.IO.Path.GetExtension(name) is ".bin" or ".pt") is { } pickle)
             return $": {pickle} is PyTorch's own format; convert it with safetensors.torch.save_file or download the .safetensors files";
         return ": is it the model's folder, and is the download complete";
     }
 
-    private static List<List<(SafeTensorsSource Tensor, long Bytes)>> Split(List<(SafeTensorsSource Tensor, long Bytes)> all, long maxShardBytes)
+    private static List<List<SafeTensorsWriter.Sized>> Split(List<SafeTensorsWriter.Sized> all, long maxShardBytes)
     {
-        List<List<(SafeTensorsSource Tensor, long Bytes)>> shards = [[]];
+        List<List<SafeTensorsWriter.Sized>> shards = [[]];
         long used = 0;
-        foreach ((SafeTensorsSource Tensor, long Bytes) item in all)
+        foreach (SafeTensorsWriter.Sized item in all)
         {
             if (shards[^1].Count > 0 && item.Bytes > maxShardBytes - used)
             {
@@ -238,7 +247,8 @@ public sealed partial class SafeTensorsFolder : IDisposable
         return shards;
     }
 
-    private static string ShardName(int number, int count) => string.Create(CultureInfo.InvariantCulture, $"model-{number:d5}-of-{count:d5}.safetensors");
+    private static string ShardName(int number, int count) =>
+        string.Create(CultureInfo.InvariantCulture, $"model-{number:d5}-of-{count:d5}.safetensors");
 
     private static void RemoveShards(string folder, int keep)
     {
@@ -261,7 +271,8 @@ public sealed partial class SafeTensorsFolder : IDisposable
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
-            throw new UserException($"{path} is of the weights before and cannot be removed ({failure.Message.TrimEnd('.')}): remove it.", failure);
+            throw new UserException($"{path} is of the weights before and cannot be removed ({failure.Message.TrimEnd('.')}): remove "
+                + "it.", failure);
         }
     }
 

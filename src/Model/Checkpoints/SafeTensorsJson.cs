@@ -27,7 +27,7 @@ internal ref struct SafeTensorsJson
         _reader = new Utf8JsonReader(json, new JsonReaderOptions { MaxDepth = MaxDepth });
     }
 
-    /// <summary>The header: tensors as {"dtype", "shape", "data_offsets"} by name, offsets still counted from the start of the data.</summary>
+    /// <summary>The header: {"dtype", "shape", "data_offsets"} by tensor name; offsets still counted from the start of the data.</summary>
     public List<SafeTensorsEntry> Header(out Dictionary<string, string> metadata)
     {
         List<SafeTensorsEntry> entries = [];
@@ -96,9 +96,12 @@ internal ref struct SafeTensorsJson
         (long begin, long end) = (offsets[0], offsets[1]);
         if (end < begin) throw Wrong(name, $"ends at byte {end}, before it begins at {begin}");
         ulong? bytes = SafeTensorsTypes.ByteCount(type, shape);
-        if (bytes is null) throw Wrong(name, $"has a shape, {Show(shape)} of {type}, that does not come to a whole number of bytes within 64 bits");
+        if (bytes is null)
+            throw Wrong(name, $"has a shape, {Show(shape)} of {type}, that does not come to a whole number of bytes within "
+                + "64 bits");
         if (bytes != (ulong)(end - begin))
-            throw Wrong(name, $"has a shape, {Show(shape)} of {type}, that needs {bytes} bytes, but data_offsets [{begin}, {end}] give it {end - begin}");
+            throw Wrong(name, $"has a shape, {Show(shape)} of {type}, that needs {bytes} bytes, but data_offsets [{begin}, {end}] give it "
+                + $"{end - begin}");
         return new SafeTensorsEntry(name, type, shape, begin, end - begin);
     }
 
@@ -179,8 +182,9 @@ internal ref struct SafeTensorsJson
     private readonly UserException Wrong(string name, string fault) => Wrong($"tensor {SafeTensorsText.Quote(name)} {fault}");
 
     private readonly UserException Wrong(string fault) =>
-        new($"{_path}: {fault} ({_what}, near byte {_start + _reader.BytesConsumed}): the file is damaged or was written wrongly; download or export it again.");
+        new($"{_path}: {fault} ({_what}, near byte {_start + _reader.BytesConsumed}): the file is damaged or was written wrongly; "
+            + "download or export it again.");
 
     private static string Show(long[] shape) =>
-        shape.Length <= 8 ? $"[{string.Join(", ", shape)}]" : $"[{string.Join(", ", shape.AsSpan(0, 8).ToArray())}, … {shape.Length} sizes]";
+        shape.Length <= 8 ? $"[{string.Join(", ", shape)}]" : $"[{string.Join(", ", shape.Take(8))}, … {shape.Length} sizes]";
 }

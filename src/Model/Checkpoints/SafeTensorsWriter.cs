@@ -28,6 +28,9 @@ public sealed record SafeTensorsSource(string Name, string DType, long[] Shape, 
 /// </summary>
 public static class SafeTensorsWriter
 {
+    /// <summary>A tensor and its size.</summary>
+    internal readonly record struct Sized(SafeTensorsSource Tensor, long Bytes);
+
     private const string MetadataName = "__metadata__";
     private static readonly UTF8Encoding _utf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
@@ -40,27 +43,30 @@ public static class SafeTensorsWriter
         Write(stream, Sorted(tensors), metadata);
 
     /// <summary>The tensors with their sizes, checked, in the order of the file.</summary>
-    internal static List<(SafeTensorsSource Tensor, long Bytes)> Sorted(IEnumerable<SafeTensorsSource> tensors)
+    internal static List<Sized> Sorted(IEnumerable<SafeTensorsSource> tensors)
     {
         List<(SafeTensorsSource Tensor, long Bytes, int Rank, byte[] Name)> all = [];
         HashSet<string> names = [MetadataName];
         foreach (SafeTensorsSource tensor in tensors)
         {
             if (!names.Add(tensor.Name))
-                throw new ArgumentException($"The tensor name {SafeTensorsText.Quote(tensor.Name)} is {(tensor.Name == MetadataName ? "reserved" : "there twice")}.", nameof(tensors));
-            if (tensor.Shape.Any(size => size < 0) || SafeTensorsTypes.ByteCount(tensor.DType, tensor.Shape) is not { } bytes || bytes > long.MaxValue)
-                throw new ArgumentException($"Tensor {SafeTensorsText.Quote(tensor.Name)} cannot be stored: [{string.Join(", ", tensor.Shape)}] of {tensor.DType}.", nameof(tensors));
+                throw new ArgumentException($"The tensor name {SafeTensorsText.Quote(tensor.Name)} is "
+                    + $"{(tensor.Name == MetadataName ? "reserved" : "there twice")}.", nameof(tensors));
+            if (tensor.Shape.Any(size => size < 0)
+                || SafeTensorsTypes.ByteCount(tensor.DType, tensor.Shape) is not { } bytes || bytes > long.MaxValue)
+                throw new ArgumentException($"Tensor {SafeTensorsText.Quote(tensor.Name)} cannot be stored: "
+                    + $"[{string.Join(", ", tensor.Shape)}] of {tensor.DType}.", nameof(tensors));
             all.Add((tensor, (long)bytes, SafeTensorsTypes.Rank(tensor.DType), _utf8.GetBytes(tensor.Name)));
         }
         // Names by their UTF-8 bytes, as Rust compares strings.
         all.Sort((a, b) => a.Rank != b.Rank ? b.Rank.CompareTo(a.Rank) : a.Name.AsSpan().SequenceCompareTo(b.Name));
-        return [.. all.Select(item => (item.Tensor, item.Bytes))];
+        return [.. all.Select(item => new Sized(item.Tensor, item.Bytes))];
     }
 
-    internal static void Write(string path, List<(SafeTensorsSource Tensor, long Bytes)> tensors, IReadOnlyDictionary<string, string>? metadata) =>
+    internal static void Write(string path, List<Sized> tensors, IReadOnlyDictionary<string, string>? metadata) =>
         AtomicFile.Write(path, stream => Write(stream, tensors, metadata));
 
-    private static void Write(Stream stream, List<(SafeTensorsSource Tensor, long Bytes)> tensors, IReadOnlyDictionary<string, string>? metadata)
+    private static void Write(Stream stream, List<Sized> tensors, IReadOnlyDictionary<string, string>? metadata)
     {
         byte[] header = Header(tensors, metadata);
         Span<byte> length = stackalloc byte[SafeTensorsHeader.LengthBytes];
@@ -75,7 +81,7 @@ public static class SafeTensorsWriter
         }
     }
 
-    private static byte[] Header(List<(SafeTensorsSource Tensor, long Bytes)> tensors, IReadOnlyDictionary<string, string>? metadata)
+    private static byte[] Header(List<Sized> tensors, IReadOnlyDictionary<string, string>? metadata)
     {
         StringBuilder json = new("{");
         if (metadata is not null)
@@ -95,8 +101,8 @@ public static class SafeTensorsWriter
         {
             if (json.Length > 1) json.Append(',');
             Append(json, tensor.Name);
-            json.Append(CultureInfo.InvariantCulture,
-                $":{{\"dtype\":\"{tensor.DType}\",\"shape\":[{string.Join(",", tensor.Shape)}],\"data_offsets\":[{offset},{offset + bytes}]}}");
+            json.Append(":{\"dtype\":\"").Append(tensor.DType).Append("\",\"shape\":[").AppendJoin(',', tensor.Shape)
+                .Append("],\"data_offsets\":[").Append(offset).Append(',').Append(offset + bytes).Append("]}");
             offset = checked(offset + bytes);
         }
         json.Append('}');
@@ -105,7 +111,8 @@ public static class SafeTensorsWriter
         header.AsSpan().Fill((byte)' ');
         text.CopyTo(header, 0);
         if (header.Length > SafeTensorsHeader.MaxBytes)
-            throw new UserException($"The names and metadata of {tensors.Count} tensors come to a header of {header.Length} bytes, over the safetensors limit of {SafeTensorsHeader.MaxBytes}: write several files.");
+            throw new UserException($"The names and metadata of {tensors.Count} tensors come to a header of {header.Length} bytes, over "
+                + $"the safetensors limit of {SafeTensorsHeader.MaxBytes}: write several files.");
         return header;
     }
 
