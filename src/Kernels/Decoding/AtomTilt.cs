@@ -24,12 +24,6 @@ public abstract partial class Ops
         if (g.Count > 0) AtomTiltCore(valueLogits, family, tilt, lambda, g);
     }
 
-    private protected static void RequireFamily(ReturnFamily family, float lambda)
-    {
-        Require(family.Kind == FamilyKind.Bernoulli ? family.Atoms == 1 : family.Atoms >= 2, $"{family} has an impossible number of atoms.");
-        Require(float.IsFinite(lambda), $"λ is {lambda}.");
-    }
-
     private protected abstract void AtomTiltCore(Tensor valueLogits, ReturnFamily family, Tilt tilt, float lambda, Tensor g);
 }
 

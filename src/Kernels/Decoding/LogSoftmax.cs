@@ -19,10 +19,6 @@ public abstract partial class Ops
         if (rows > 0) LogSoftmaxCore(logits, temperature, y);
     }
 
-    /// <summary>Below a millionth a temperature only overflows; drawing without noise is what a rule's temperature 0 is for.</summary>
-    private protected static void RequireTemperature(float temperature) =>
-        Require(temperature >= 1e-6f && float.IsFinite(temperature), $"the temperature {temperature} is not at least 1e-6.");
-
     private protected abstract void LogSoftmaxCore(Tensor logits, float temperature, Tensor y);
 }
 

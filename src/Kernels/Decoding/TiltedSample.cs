@@ -51,11 +51,7 @@ public abstract partial class Ops
         Require(refLogits, rows, refLogits.Shape.Last);
         if (rows == 0) return;
         RequireRule(rule);
-        if (rule.IsGuided || !candidates.IsNone)
-        {
-            Require(candidates, rows, candidates.Shape.Last, DType.I32);
-            Require(candidates.Shape.Last <= Tilts.MostCandidates, $"{candidates.Shape.Last} candidates are more than {Tilts.MostCandidates}.");
-        }
+        if (rule.IsGuided || !candidates.IsNone) RequireCandidates(candidates, rows);
         if (rule.IsGuided) Require(valueLogits, checked((int)candidates.Count * rule.Family.Atoms));
         if (!prefixTilt.IsNone) Require(prefixTilt, rows);
         Require(streams, rows, DType.I32);
@@ -65,15 +61,6 @@ public abstract partial class Ops
         if (!statistics.IsNone) Require(statistics, rows, SampleStatistics.Count);
         TiltedSampleCore(refLogits, candidates, valueLogits, prefixTilt, streams, positions, rule, key, next, chosen, statistics);
     }
-
-    private protected static void RequireRule(GuidanceRule rule)
-    {
-        if (rule.Temperature != 0) RequireTemperature(rule.Temperature);
-        RequireTopP(rule.TopP);
-        if (rule.IsGuided) RequireFamily(rule.Family, rule.Lambda);
-    }
-
-    private protected static void RequireTopP(float topP) => Require(topP > 0 && topP <= 1, $"top-p {topP} is not in (0, 1].");
 
     private protected abstract void TiltedSampleCore(
         Tensor refLogits, Tensor candidates, Tensor valueLogits, Tensor prefixTilt, Tensor streams, Tensor positions,

@@ -16,7 +16,7 @@ public abstract partial class Ops
         Require(logits, rows, logits.Shape.Last);
         Require(ids, rows, k, DType.I32);
         if (!values.IsNone) Require(values, rows, k);
-        Require(k <= logits.Shape.Last || rows == 0, $"{k} of {logits.Shape.Last} logits cannot be taken.");
+        Require(k <= logits.Shape.Last || rows == 0, "more ids are asked for than there are logits.");
         if (k > 0 && rows > 0) TopKCore(logits, ids, values);
     }
 
