@@ -20,14 +20,15 @@ public sealed unsafe class Workers : IDisposable
     private const int SpinsBeforeSleep = 4000;
 
     private readonly Thread[] _helpers;
-    private readonly object _gate = new();   // helpers sleep on it until the ticket changes
+    private readonly object _wake = new();   // helpers that sleep wait on its monitor
     private delegate*<void*, int, int, int, void> _run;
     private void* _work;
     private int _items;
     private int _grain;
-    private long _next;       // 64 bits: each thread takes one grain past the end
+    private long _next;       // 64 bits: each thread takes a grain past the end, which may overflow 32
     private int _ticket;      // number of the current loop; a change tells helpers to start
-    private int _running;     // helpers not yet done with the current loop
+    private int _open;        // 1 while the current loop may be joined
+    private int _joined;      // helpers that are looking at, or working in, a loop
     private int _sleeping;
     private bool _busy;
     private volatile bool _stop;
@@ -75,12 +76,14 @@ public sealed unsafe class Workers : IDisposable
             _grain = grain;
             _next = 0;
             _failure = null;
-            Volatile.Write(ref _running, _helpers.Length);
+            Volatile.Write(ref _open, 1);
             Interlocked.Increment(ref _ticket);
             if (Volatile.Read(ref _sleeping) > 0) WakeAll();
             TakeItems(0);
+            // Close the loop, then wait for those who are in it: a helper that the system has not scheduled yet is not missed.
+            Interlocked.Exchange(ref _open, 0);
             SpinWait wait = default;
-            while (Volatile.Read(ref _running) != 0) wait.SpinOnce(sleep1Threshold: -1);
+            while (Volatile.Read(ref _joined) != 0) wait.SpinOnce(sleep1Threshold: -1);
             if (_failure is not null) ExceptionDispatchInfo.Throw(_failure);
         }
         finally
@@ -101,6 +104,11 @@ public sealed unsafe class Workers : IDisposable
     private static void Invoke<T>(void* work, int begin, int end, int worker) where T : unmanaged, IWork =>
         ((T*)work)->Run(begin, end, worker);
 
+    private void WakeAll()
+    {
+        lock (_wake) Monitor.PulseAll(_wake);
+    }
+
     private void TakeItems(int worker)
     {
         try
@@ -118,24 +126,6 @@ public sealed unsafe class Workers : IDisposable
         }
     }
 
-    // A condition variable, not a counting semaphore: a helper that goes to sleep early must not take the wake-up that was
-    // meant for another. Whoever sees the old ticket after it counted itself as sleeping is found by WakeAll, since the
-    // caller changes the ticket first and reads the count after.
-    private void Sleep(int seen)
-    {
-        lock (_gate)
-        {
-            Interlocked.Increment(ref _sleeping);
-            while (Volatile.Read(ref _ticket) == seen && !_stop) Monitor.Wait(_gate);
-            Interlocked.Decrement(ref _sleeping);
-        }
-    }
-
-    private void WakeAll()
-    {
-        lock (_gate) Monitor.PulseAll(_gate);
-    }
-
     private void Help(int worker)
     {
         int seen = 0;
@@ -149,13 +139,21 @@ public sealed unsafe class Workers : IDisposable
                     Thread.SpinWait(8);
                     continue;
                 }
-                Sleep(seen);
+                // All sleepers are woken at once: permits of a semaphore could be taken twice by the helper that is first
+                // done and asleep again, and the loop would wait for the other one for ever.
+                lock (_wake)
+                {
+                    Interlocked.Increment(ref _sleeping);
+                    while (Volatile.Read(ref _ticket) == seen && !_stop) Monitor.Wait(_wake);
+                    Interlocked.Decrement(ref _sleeping);
+                }
                 spins = 0;
             }
             if (_stop) return;
             seen = Volatile.Read(ref _ticket);
-            TakeItems(worker);
-            Interlocked.Decrement(ref _running);
+            Interlocked.Increment(ref _joined);
+            if (Volatile.Read(ref _open) == 1) TakeItems(worker);
+            Interlocked.Decrement(ref _joined);
         }
     }
 }
