@@ -28,6 +28,7 @@ internal readonly unsafe struct GemmProduct
     public const int MostSteps = 256;
 
     private const int FewestRows = 128;   // packing costs as much as about four rows of arithmetic
+    private const int UnpackedRows = 32;  // fewer rows read a plain B where it lies
     private const int WantedItems = 8;    // so that two to four threads end at about the same time
 
     public GemmProduct(int m, int n, int k)
@@ -65,12 +66,19 @@ internal readonly unsafe struct GemmProduct
 
     public bool Adds { get; init; }
 
+    /// <summary>Few rows are dotted with B where it lies (see <see cref="GemmDot"/>).</summary>
+    private bool IsDot => M <= GemmDot.Rows && BIsTransposed && AStep == 1 && !Adds;
+
+    /// <summary>Columns in an item of a dotted product.</summary>
+    private int DotColumns => Math.Max(16384 / Math.Max(M * K, 1), 1) * 4;
+
     public long MultiplyAdds => (long)M * N * K;
 
     /// <summary>How C is cut; by its size alone.</summary>
     public GemmCut Cut<TKernel>() where TKernel : struct, IGemmKernel
     {
         if (M == 0 || N == 0 || (K == 0 && Adds)) return default;
+        if (IsDot) return new GemmCut(0, (N + DotColumns - 1) / DotColumns, M, 1);
         int vectors = (N + TKernel.Lanes - 1) / TKernel.Lanes;
         int panels = (vectors + TKernel.Vectors - 1) / TKernel.Vectors;
         int tiles = (M + TKernel.Rows - 1) / TKernel.Rows;
@@ -86,6 +94,11 @@ internal readonly unsafe struct GemmProduct
     /// <param name="panel">The thread's workspace.</param>
     public void Run<TKernel>(int item, in GemmCut cut, float* panel) where TKernel : struct, IGemmKernel
     {
+        if (IsDot)
+        {
+            GemmDot.Run(this, item * DotColumns, Math.Min((item + 1) * DotColumns, N));
+            return;
+        }
         int number = item / cut.Blocks, lanes = TKernel.Lanes;
         int from = (int)((long)cut.Vectors * number / cut.Panels), to = (int)((long)cut.Vectors * (number + 1) / cut.Panels);
         int column = from * lanes, columns = Math.Min(to * lanes, N) - column;
@@ -95,11 +108,17 @@ internal readonly unsafe struct GemmProduct
         do
         {
             int steps = Math.Min(piece, K - k);
-            Pack<TKernel>(k, steps, column, columns, (to - from) * lanes, panel);
-            if (columns == (to - from) * lanes)
-                Whole<TKernel>(row, end, column, to - from, k, steps, panel);
+            bool ragged = columns < (to - from) * lanes;
+            if (!BIsTransposed && !ragged && M <= UnpackedRows)
+            {
+                Whole<TKernel>(row, end, column, to - from, k, steps, B + k * BRow + column, BRow);
+            }
             else
-                Ragged<TKernel>(row, end, column, columns, to - from, k, steps, panel);
+            {
+                Pack<TKernel>(k, steps, column, columns, (to - from) * lanes, panel);
+                if (ragged) Ragged<TKernel>(row, end, column, columns, to - from, k, steps, panel);
+                else Whole<TKernel>(row, end, column, to - from, k, steps, panel, (to - from) * lanes);
+            }
             k += piece;
         }
         while (k < K);
@@ -113,7 +132,8 @@ internal readonly unsafe struct GemmProduct
             GemmPack.Plain(B + k * BRow + column, BRow, steps, columns, width, panel);
     }
 
-    private void Whole<TKernel>(int row, int end, int column, int vectors, int k, int steps, float* panel) where TKernel : struct, IGemmKernel
+    private void Whole<TKernel>(
+        int row, int end, int column, int vectors, int k, int steps, float* b, nint bStep) where TKernel : struct, IGemmKernel
     {
         for (; row < end; row += TKernel.Rows)
         {
@@ -123,8 +143,8 @@ internal readonly unsafe struct GemmProduct
                 A = A + row * ARow + k * AStep,
                 ARow = ARow,
                 AStep = AStep,
-                B = panel,
-                BStep = vectors * TKernel.Lanes,
+                B = b,
+                BStep = bStep,
                 C = C + (nint)row * N + column,
                 CRow = N,
                 Bias = Bias == null ? null : Bias + column,
