@@ -7,6 +7,8 @@ internal static class OpCases
     [
         new EmbeddingCase(),
         new LayerNormCase(),
+        new RmsNormCase(),
+        new RopeCase(),
         new GeluCase(),
         new SwiGluCase(),
         new GatheredMatMulCase(),

@@ -1,0 +1,149 @@
+using System.Runtime.Intrinsics;
+
+using QSharp.Engine;
+
+namespace QSharp.Kernels;
+
+public abstract partial class Ops
+{
+    /// <summary>y = x / √(mean(x²) + ε) · weight, for each row (Zhang and Sennrich 2019).</summary>
+    /// <param name="x">[N, C].</param>
+    /// <param name="weight">[C].</param>
+    /// <param name="epsilon">Positive.</param>
+    /// <param name="y">[N, C]; may be x.</param>
+    /// <param name="stats">[N]: 1/√(mean(x²) + ε), kept for backward.</param>
+    public void RmsNorm(Tensor x, Tensor weight, float epsilon, Tensor y, Tensor stats)
+    {
+        int rows = x.Shape.Rows, columns = x.Shape.Last;
+        Require(x, rows, columns);
+        Require(weight, columns);
+        Require(epsilon > 0, $"epsilon is {epsilon}, but must be positive.");
+        Require(y, rows, columns);
+        Require(stats, rows);
+        RmsNormCore(x, weight, epsilon, y, stats);
+    }
+
+    /// <summary>
+    /// With s = 1/√(mean(x²) + ε) and g = dy · weight: dx += s·g − s³·x·mean(g·x), dWeight += Σₙ dy · x · s.
+    /// </summary>
+    /// <param name="dy">[N, C].</param>
+    /// <param name="x">[N, C], the input of <see cref="RmsNorm"/>.</param>
+    /// <param name="weight">[C].</param>
+    /// <param name="stats">[N], as written by <see cref="RmsNorm"/>.</param>
+    /// <param name="dx">[N, C]; adds (it is the residual stream's gradient); neither dy nor x.</param>
+    /// <param name="dWeight">[C]; adds.</param>
+    public void RmsNormBackward(Tensor dy, Tensor x, Tensor weight, Tensor stats, Tensor dx, Tensor dWeight)
+    {
+        int rows = x.Shape.Rows, columns = x.Shape.Last;
+        Require(dy, rows, columns);
+        Require(x, rows, columns);
+        Require(weight, columns);
+        Require(stats, rows);
+        Require(dx, rows, columns);
+        Require(dWeight, columns);
+        RmsNormBackwardCore(dy, x, weight, stats, dx, dWeight);
+    }
+
+    private protected abstract void RmsNormCore(Tensor x, Tensor weight, float epsilon, Tensor y, Tensor stats);
+
+    private protected abstract void RmsNormBackwardCore(Tensor dy, Tensor x, Tensor weight, Tensor stats, Tensor dx, Tensor dWeight);
+}
+
+public sealed unsafe partial class CpuOps
+{
+    private protected override void RmsNormCore(Tensor x, Tensor weight, float epsilon, Tensor y, Tensor stats)
+    {
+        int columns = x.Shape.Last;
+        _workers.For(x.Shape.Rows, Grain(32 + columns), new RmsNormWork(
+            x.Floats(), weight.Floats(), epsilon, y.Floats(), stats.Floats(), columns));
+    }
+
+    private protected override void RmsNormBackwardCore(Tensor dy, Tensor x, Tensor weight, Tensor stats, Tensor dx, Tensor dWeight)
+    {
+        int rows = x.Shape.Rows, columns = x.Shape.Last;
+        if (rows == 0) return;
+        NormItems items = new(rows, columns);
+        _workers.For(items.Count, 1, new RmsNormBackwardWork(
+            dy.Floats(), x.Floats(), weight.Floats(), stats.Floats(), dx.Floats(), dWeight.Floats(), items));
+    }
+
+    private readonly struct RmsNormWork(float* x, float* weight, float epsilon, float* y, float* stats, int columns) : IWork
+    {
+        public void Run(int begin, int end, int worker)
+        {
+            for (int row = begin; row < end; row++)
+            {
+                float* from = x + (long)row * columns, to = y + (long)row * columns;
+                float scale = 1 / MathF.Sqrt(VectorMath.Dot(from, from, columns) / columns + epsilon);
+                stats[row] = scale;
+                Vector256<float> factor = Vector256.Create(scale);
+                int c = 0;
+                for (; c + 8 <= columns; c += 8) (Vector256.Load(from + c) * factor * Vector256.Load(weight + c)).Store(to + c);
+                for (; c < columns; c++) to[c] = from[c] * scale * weight[c];
+            }
+        }
+    }
+
+    private readonly struct RmsNormBackwardWork(
+        float* dy, float* x, float* weight, float* stats, float* dx, float* dWeight, NormItems items) : IWork
+    {
+        public void Run(int begin, int end, int worker)
+        {
+            for (int item = begin; item < end; item++)
+            {
+                if (items.IsRows(item, out int first, out int stop))
+                    for (int row = first; row < stop; row++) Input(row);
+                else if (stop - first == GradientColumns)
+                    Parameters(first);
+                else
+                    for (int column = first; column < stop; column++) Parameter(column);
+            }
+        }
+
+        private void Input(int row)
+        {
+            int columns = items.Columns;
+            float* dyRow = dy + (long)row * columns, xRow = x + (long)row * columns, dxRow = dx + (long)row * columns;
+            Vector256<float> products = default;
+            int c = 0;
+            for (; c + 8 <= columns; c += 8)
+                products = Vector256.MultiplyAddEstimate(Vector256.Load(dyRow + c) * Vector256.Load(weight + c), Vector256.Load(xRow + c), products);
+            float product = Vector256.Sum(products);
+            for (; c < columns; c++) product += dyRow[c] * weight[c] * xRow[c];
+            float scale = stats[row], slope = scale * scale * scale * product / columns;
+            Vector256<float> scales = Vector256.Create(scale), slopes = Vector256.Create(-slope);
+            for (c = 0; c + 8 <= columns; c += 8)
+            {
+                Vector256<float> gradient = Vector256.Load(dyRow + c) * Vector256.Load(weight + c) * scales;
+                gradient = Vector256.MultiplyAddEstimate(slopes, Vector256.Load(xRow + c), gradient);
+                (Vector256.Load(dxRow + c) + gradient).Store(dxRow + c);
+            }
+            for (; c < columns; c++) dxRow[c] += scale * dyRow[c] * weight[c] - slope * xRow[c];
+        }
+
+        private void Parameters(int column)
+        {
+            Vector256<float> sum0 = default, sum1 = default;
+            float* dyRow = dy + column, xRow = x + column;
+            for (int row = 0; row < items.Rows; row++, dyRow += items.Columns, xRow += items.Columns)
+            {
+                Vector256<float> scale = Vector256.Create(stats[row]);
+                sum0 = Vector256.MultiplyAddEstimate(Vector256.Load(dyRow), Vector256.Load(xRow) * scale, sum0);
+                sum1 = Vector256.MultiplyAddEstimate(Vector256.Load(dyRow + 8), Vector256.Load(xRow + 8) * scale, sum1);
+            }
+            (Vector256.Load(dWeight + column) + sum0).Store(dWeight + column);
+            (Vector256.Load(dWeight + column + 8) + sum1).Store(dWeight + column + 8);
+        }
+
+        private void Parameter(int column)
+        {
+            float sum = 0;
+            for (int row = 0; row < items.Rows; row++)
+            {
+                long i = (long)row * items.Columns + column;
+                sum += dy[i] * (x[i] * stats[row]);
+            }
+            dWeight[column] += sum;
+        }
+    }
+}
