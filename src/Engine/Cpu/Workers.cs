@@ -18,14 +18,15 @@ public sealed unsafe class Workers : IDisposable
     private const int SpinsBeforeSleep = 4000;
 
     private readonly Thread[] _helpers;
-    private readonly SemaphoreSlim _wake = new(0);
+    private readonly object _wake = new();   // helpers that sleep wait on its monitor
     private delegate*<void*, int, int, int, void> _run;
     private void* _work;
     private int _items;
     private int _grain;
     private int _next;
     private int _ticket;      // number of the current loop; a change tells helpers to start
-    private int _running;     // helpers not yet done with the current loop
+    private int _open;        // 1 while the current loop may be joined
+    private int _joined;      // helpers that are looking at, or working in, a loop
     private int _sleeping;
     private bool _busy;
     private volatile bool _stop;
@@ -71,13 +72,14 @@ public sealed unsafe class Workers : IDisposable
             _grain = grain;
             _next = 0;
             _failure = null;
-            Volatile.Write(ref _running, _helpers.Length);
+            Volatile.Write(ref _open, 1);
             Interlocked.Increment(ref _ticket);
-            int sleeping = Volatile.Read(ref _sleeping);
-            if (sleeping > 0) _wake.Release(sleeping);
+            if (Volatile.Read(ref _sleeping) > 0) WakeAll();
             TakeItems(0);
+            // Close the loop, then wait for those who are in it: a helper that the system has not scheduled yet is not missed.
+            Interlocked.Exchange(ref _open, 0);
             SpinWait wait = default;
-            while (Volatile.Read(ref _running) != 0) wait.SpinOnce(sleep1Threshold: -1);
+            while (Volatile.Read(ref _joined) != 0) wait.SpinOnce(sleep1Threshold: -1);
             if (_failure is not null) throw new AggregateException(_failure);
         }
         finally
@@ -91,13 +93,17 @@ public sealed unsafe class Workers : IDisposable
         if (_stop) return;
         _stop = true;
         Interlocked.Increment(ref _ticket);
-        if (_helpers.Length > 0) _wake.Release(_helpers.Length);
+        WakeAll();
         foreach (Thread helper in _helpers) helper.Join();
-        _wake.Dispose();
     }
 
     private static void Invoke<T>(void* work, int begin, int end, int worker) where T : unmanaged, IWork =>
         ((T*)work)->Run(begin, end, worker);
+
+    private void WakeAll()
+    {
+        lock (_wake) Monitor.PulseAll(_wake);
+    }
 
     private void TakeItems(int worker)
     {
@@ -129,15 +135,21 @@ public sealed unsafe class Workers : IDisposable
                     Thread.SpinWait(8);
                     continue;
                 }
-                Interlocked.Increment(ref _sleeping);
-                if (Volatile.Read(ref _ticket) == seen && !_stop) _wake.Wait();
-                Interlocked.Decrement(ref _sleeping);
+                // All sleepers are woken at once: permits of a semaphore could be taken twice by the helper that is first
+                // done and asleep again, and the loop would wait for the other one for ever.
+                lock (_wake)
+                {
+                    Interlocked.Increment(ref _sleeping);
+                    while (Volatile.Read(ref _ticket) == seen && !_stop) Monitor.Wait(_wake);
+                    Interlocked.Decrement(ref _sleeping);
+                }
                 spins = 0;
             }
             if (_stop) return;
             seen = Volatile.Read(ref _ticket);
-            TakeItems(worker);
-            Interlocked.Decrement(ref _running);
+            Interlocked.Increment(ref _joined);
+            if (Volatile.Read(ref _open) == 1) TakeItems(worker);
+            Interlocked.Decrement(ref _joined);
         }
     }
 }

@@ -91,4 +91,23 @@ internal static unsafe class VectorMath
         float sum = 1 + x;
         return sum == 1 ? x : MathF.Log(sum) * (x / (sum - 1));
     }
+
+    /// <summary>Σ aᵢ·bᵢ in a fixed order: four vector sums, then the tail.</summary>
+    public static float Dot(float* a, float* b, int count)
+    {
+        Vector256<float> sum0 = default, sum1 = default, sum2 = default, sum3 = default;
+        int i = 0;
+        for (; i + 32 <= count; i += 32)
+        {
+            sum0 = Vector256.MultiplyAddEstimate(Vector256.Load(a + i), Vector256.Load(b + i), sum0);
+            sum1 = Vector256.MultiplyAddEstimate(Vector256.Load(a + i + 8), Vector256.Load(b + i + 8), sum1);
+            sum2 = Vector256.MultiplyAddEstimate(Vector256.Load(a + i + 16), Vector256.Load(b + i + 16), sum2);
+            sum3 = Vector256.MultiplyAddEstimate(Vector256.Load(a + i + 24), Vector256.Load(b + i + 24), sum3);
+        }
+        for (; i + 8 <= count; i += 8)
+            sum0 = Vector256.MultiplyAddEstimate(Vector256.Load(a + i), Vector256.Load(b + i), sum0);
+        float total = Vector256.Sum(sum0 + sum1 + (sum2 + sum3));
+        for (; i < count; i++) total += a[i] * b[i];
+        return total;
+    }
 }

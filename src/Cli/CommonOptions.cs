@@ -1,0 +1,52 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+
+using QSharp.Engine;
+using QSharp.Kernels;
+using QSharp.Model;
+
+namespace QSharp.Cli;
+
+/// <summary>Options that most verbs share, and what a verb makes of them.</summary>
+internal sealed class CommonOptions
+{
+    private readonly Option<string> _device = OptionFactory.Text("--device", "Where to compute: cpu.", "cpu");
+    private readonly Option<int> _threads = OptionFactory.Integer("--threads", "Threads of the CPU device; 0 takes one for each processor.", 0, 0);
+    private readonly Option<ulong> _seed = OptionFactory.Seed();
+    private readonly Option<string?> _out = OptionFactory.OptionalText("--out", "Folder of the run [default: runs/VERB-N].");
+    private readonly Option<string?> _config = OptionFactory.OptionalText("--config", "JSON file with the names of these options; the command line wins.");
+    private readonly Option<bool> _quiet = OptionFactory.Flag("--quiet", "No progress.");
+    private readonly Option<bool> _json = OptionFactory.Flag("--json", "Standard output is one JSON document.");
+    private readonly Option<bool> _resume = OptionFactory.Flag("--resume", "Go on with the run in --out.");
+    private readonly Option<bool> _overwrite = OptionFactory.Flag("--overwrite", "Replace the run in --out.");
+
+    public CommonOptions(Command verb)
+    {
+        foreach (Option option in (Option[])[_out, _seed, _device, _threads, _config, _resume, _overwrite, _json, _quiet]) verb.Options.Add(option);
+    }
+
+    public bool Json(ParseResult parsed) => parsed.GetValue(_json);
+
+    public ulong Seed(ParseResult parsed) => parsed.GetValue(_seed);
+
+    public IProgressSink Progress(ParseResult parsed) => parsed.GetValue(_quiet) ? new SilentProgress() : new ProgressReporter(Console.Error, Terminal.IsLive);
+
+    /// <summary>Opens the device; the caller disposes of it.</summary>
+    public (Device Device, Ops Ops) Open(ParseResult parsed)
+    {
+        Device device = Devices.Open(parsed.GetValue(_device)!, parsed.GetValue(_threads));
+        return (device, Ops.For(device));
+    }
+
+    /// <summary>Opens the run's folder.</summary>
+    /// <param name="settings">What shapes the run; the seed is added.</param>
+    public RunFolder OpenFolder(ParseResult parsed, string verb, JsonObject settings)
+    {
+        bool resume = parsed.GetValue(_resume), overwrite = parsed.GetValue(_overwrite);
+        if (resume && overwrite) throw new UserException("--resume and --overwrite exclude each other; say one of them.");
+        settings["verb"] = verb;
+        settings["seed"] = Seed(parsed);
+        return RunFolder.Open(
+            parsed.GetValue(_out), verb, resume ? ExistingFolder.Resume : overwrite ? ExistingFolder.Overwrite : ExistingFolder.Refuse, settings);
+    }
+}

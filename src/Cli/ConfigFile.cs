@@ -1,0 +1,76 @@
+using System.CommandLine;
+using System.Text;
+using System.Text.Json;
+
+using QSharp.Engine;
+
+namespace QSharp.Cli;
+
+/// <summary>
+/// <c>--config FILE</c>: JSON with the names of the long options. What the command line says wins; an unknown name is an
+/// error. The file's values become options behind the command line's own, so both are checked by the same parsers.
+/// </summary>
+internal static class ConfigFile
+{
+    private const string OptionName = "--config";
+
+    /// <exception cref="UserException">The file cannot be read, is not such JSON, or names an option that the verb lacks.</exception>
+    public static string[] Merge(RootCommand root, string[] args)
+    {
+        if (PathIn(args) is not { } path) return args;
+        Command? verb = root.Subcommands.FirstOrDefault(command => command.Name == args.FirstOrDefault());
+        if (verb is null) return args;
+        Dictionary<string, Option> options = verb.Options.Where(option => option.Name != OptionName).ToDictionary(option => option.Name[2..]);
+        List<string> merged = [.. args];
+        foreach ((string key, JsonElement value) in Read(path))
+        {
+            if (key == "$schema") continue;
+            if (!options.ContainsKey(key))
+                throw new UserException($"{path}: '{key}' is no option of '{verb.Name}'{Nearest.Hint(key, options.Keys)}.");
+            string option = "--" + key;
+            if (args.Any(arg => arg == option || arg.StartsWith(option + "=", StringComparison.Ordinal))) continue;
+            if (value.ValueKind is JsonValueKind.True) merged.Add(option);
+            else if (value.ValueKind is not (JsonValueKind.False or JsonValueKind.Null)) merged.AddRange([option, Text(path, key, value)]);
+        }
+        return [.. merged];
+    }
+
+    private static string? PathIn(string[] args)
+    {
+        for (int i = 0; i < args.Length; i++)
+        {
+            if (args[i] == OptionName && i + 1 < args.Length) return args[i + 1];
+            if (args[i].StartsWith(OptionName + "=", StringComparison.Ordinal)) return args[i][(OptionName.Length + 1)..];
+        }
+        return null;
+    }
+
+    private static List<(string Key, JsonElement Value)> Read(string path)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(
+                File.ReadAllText(path, Encoding.UTF8),
+                new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true, AllowDuplicateProperties = false });
+            if (document.RootElement.ValueKind != JsonValueKind.Object)
+                throw new UserException($"{path}: a config file is a JSON object, such as {{ \"graph\": \"2,3\" }}.");
+            return [.. document.RootElement.EnumerateObject().Select(property => (property.Name, property.Value.Clone()))];
+        }
+        catch (JsonException error)
+        {
+            throw new UserException($"{path}: not valid JSON at line {(error.LineNumber ?? 0) + 1} ({error.Message.Split(" Path:")[0].Split(" LineNumber:")[0].TrimEnd('.')}).", error);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new UserException($"{OptionName} {path}: the file cannot be read ({error.Message.TrimEnd('.')}).", error);
+        }
+    }
+
+    private static string Text(string path, string key, JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.String => value.GetString()!,
+        JsonValueKind.Number => value.GetRawText(),
+        JsonValueKind.Array => string.Join(',', value.EnumerateArray().Select(item => Text(path, key, item))),
+        _ => throw new UserException($"{path}: '{key}' must be a text, a number, true, false, or a list of these."),
+    };
+}

@@ -1,0 +1,121 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+
+namespace QSharp.Cli;
+
+/// <summary>Options whose values are checked while parsing, each with one sentence that says how to mend a wrong one.</summary>
+internal static class OptionFactory
+{
+    public static Option<int> Integer(string name, string description, int value, int least) =>
+        Make(name, description, value, text =>
+            int.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out int number) && number >= least
+                ? (number, null)
+                : (0, $"{name} {text}: give a whole number of at least {least}."));
+
+    public static Option<ulong> Seed() => Make("--seed", "Seed of every random draw.", 1UL, text =>
+        ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong number)
+            ? (number, null)
+            : (0UL, $"--seed {text}: give a whole number from 0 to {ulong.MaxValue}."));
+
+    /// <summary>A number from 0 to 1.</summary>
+    public static Option<float> Share(string name, string description, float value) => Make(name, description, value, text =>
+        float.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out float number) && number is >= 0 and <= 1
+            ? (number, null)
+            : (0f, $"{name} {text}: give a number from 0 to 1."));
+
+    public static Option<string> Text(string name, string description, string value) => Make(name, description, value, text => (text, null));
+
+    public static Option<string?> OptionalText(string name, string description) => Make<string?>(name, description, null, text => (text, null));
+
+    public static Option<bool> Flag(string name, string description) => new(name) { Description = description };
+
+    /// <summary>One of some words.</summary>
+    public static Option<string> Choice(string name, string description, string value, params string[] words) =>
+        Make(name, $"{description} ({string.Join(", ", words)})", value, text =>
+            words.Contains(text) ? (text, null) : (text, $"{name} {text}: say one of {string.Join(", ", words)}{Nearest.Hint(text, words)}."));
+
+    /// <summary>Several of some words, with commas.</summary>
+    public static Option<string[]> Choices(string name, string description, string[] value, params string[] words) =>
+        Make(name, $"{description} ({string.Join(", ", words)})", value, text =>
+        {
+            string[] chosen = text.Split(',', StringSplitOptions.TrimEntries);
+            string? wrong = chosen.FirstOrDefault(word => !words.Contains(word));
+            return wrong is null ? (chosen, null) : (chosen, $"{name} {text}: '{wrong}' is none of {string.Join(", ", words)}{Nearest.Hint(wrong, words)}.");
+        }, string.Join(',', value));
+
+    /// <summary>One or several η: greater than 0, inf for the reference alone.</summary>
+    public static Option<double[]> Etas(double[] value) => Make("--eta", "Strength of the guidance, one or more with commas: small is strong, inf is the reference alone.", value, text =>
+    {
+        List<double> etas = [];
+        foreach (string part in text.Split(',', StringSplitOptions.TrimEntries))
+        {
+            double eta = part is "inf" or "∞" ? double.PositiveInfinity
+                : double.TryParse(part, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) ? number : double.NaN;
+            if (!(eta > 0)) return ([], $"--eta {text}: η must be a number greater than 0; small is strong guidance, inf is the reference alone.");
+            etas.Add(eta);
+        }
+        return ([.. etas], null);
+    }, string.Join(',', value.Select(eta => eta.ToString(CultureInfo.InvariantCulture))));
+
+    /// <summary>D,L of a star graph.</summary>
+    public static Option<(int Arms, int PathLength)> Graph((int Arms, int PathLength) value) =>
+        Make("--graph", "G(D,L): D arms, paths of L nodes, the start included.", value, text =>
+        {
+            string[] parts = text.Split(',', StringSplitOptions.TrimEntries);
+            if (parts.Length != 2 || !int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out int arms)
+                || !int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out int length))
+                return (default, $"--graph {text}: say D,L, for example --graph 2,3.");
+            if (arms is < 2 or > 100) return (default, $"--graph {text}: a star graph has 2 to 100 arms; say D,L, for example --graph 2,3.");
+            return length is < 2 or > 100 ? (default, $"--graph {text}: a path has 2 to 100 nodes; say D,L, for example --graph 2,3.") : ((arms, length), null);
+        }, $"{value.Arms},{value.PathLength}");
+
+    private static Option<T> Make<T>(string name, string description, T value, Func<string, (T Value, string? Error)> parse, string? shown = null)
+    {
+        shown ??= value?.ToString();
+        return new Option<T>(name)
+        {
+            Description = string.IsNullOrEmpty(shown) || shown == "0" ? description : $"{description} [default: {shown}]",
+            HelpName = name[2..].ToUpperInvariant(),
+            DefaultValueFactory = _ => value,
+            CustomParser = result => Parse(result, parse),
+        };
+    }
+
+    private static T? Parse<T>(ArgumentResult result, Func<string, (T Value, string? Error)> parse)
+    {
+        (T parsed, string? error) = parse(result.Tokens[^1].Value);
+        if (error is not null) result.AddError(error);
+        return parsed;
+    }
+}
+
+/// <summary>Names that were probably meant.</summary>
+internal static class Nearest
+{
+    /// <summary>"; did you mean X" or nothing.</summary>
+    public static string Hint(string word, IEnumerable<string> known) => Find(word, known) is { } near ? $"; did you mean {near}" : "";
+
+    public static string? Find(string word, IEnumerable<string> known)
+    {
+        (string Word, int Distance) best = known.Select(other => (other, Distance(word, other))).DefaultIfEmpty(("", int.MaxValue)).MinBy(pair => pair.Item2);
+        return best.Distance <= Math.Max(2, word.Length / 3) ? best.Word : null;
+    }
+
+    private static int Distance(string a, string b)
+    {
+        int[] row = [.. Enumerable.Range(0, b.Length + 1)];
+        for (int i = 1; i <= a.Length; i++)
+        {
+            int diagonal = row[0];
+            row[0] = i;
+            for (int j = 1; j <= b.Length; j++)
+            {
+                int above = row[j];
+                row[j] = Math.Min(Math.Min(row[j], row[j - 1]) + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1));
+                diagonal = above;
+            }
+        }
+        return row[^1];
+    }
+}

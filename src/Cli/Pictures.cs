@@ -1,0 +1,112 @@
+using QSharp.Model;
+
+using ScottPlot;
+
+using SkiaSharp;
+
+namespace QSharp.Cli;
+
+/// <summary>Learning curves and accuracy against KL, as PNG and SVG.</summary>
+internal static class Pictures
+{
+    private const int Width = 900, Height = 560;
+
+    /// <summary>Draws both pictures into a run's folder and returns their paths; none, with a note, where no font is found.</summary>
+    public static string[] Draw(RunFolder folder, StarGraphRecipe recipe, List<Evaluation> results, IProgressSink progress)
+    {
+        if (!SKFontManager.Default.FontFamilies.Any())
+        {
+            progress.Note("No font is installed, so no pictures were drawn; install one (Debian: fonts-dejavu-core).");
+            return [];
+        }
+        List<string> paths = [];
+        Save(LearningCurves(folder, recipe), folder, "learning-curves", paths);
+        if (results.Count > 1) Save(AccuracyAgainstKl(recipe, results), folder, "accuracy-kl", paths);
+        return [.. paths];
+    }
+
+    private static Plot LearningCurves(RunFolder folder, StarGraphRecipe recipe)
+    {
+        Plot plot = New($"Learning G({recipe.Graph.Arms},{recipe.Graph.PathLength})", "step", "loss (nats)");
+        foreach ((string phase, string label) in new[] { ("reference", "π_ref: next-token cross-entropy"), ("guide", "Q♯ guide: cross-entropy of the return") })
+        {
+            (double[] steps, double[] losses) = MetricsLog.Read(folder, phase);
+            if (steps.Length == 0) continue;
+            ScottPlot.Plottables.Scatter line = plot.Add.ScatterLine(steps, Smooth(losses));
+            line.LineWidth = 2;
+            line.LegendText = label;
+        }
+        plot.Axes.AutoScale();
+        plot.Axes.SetLimitsY(0, Math.Max(plot.Axes.GetLimits().Top, 0.1));
+        plot.ShowLegend(Alignment.UpperRight);
+        return plot;
+    }
+
+    private static Plot AccuracyAgainstKl(StarGraphRecipe recipe, List<Evaluation> results)
+    {
+        Plot plot = New(
+            $"G({recipe.Graph.Arms},{recipe.Graph.PathLength}): accuracy on {results[0].Problems:N0} held-out graphs", "KL(π ‖ π_ref), nats a response", "accuracy");
+        Evaluation reference = results[0];
+        // Each method's curve starts at π_ref, which is its limit for η → ∞.
+        foreach (IGrouping<string, Evaluation> method in results.Skip(1).GroupBy(result => result.Method))
+        {
+            Evaluation[] points = [reference with { Kl = 0 }, .. method.OrderBy(point => point.Kl)];
+            double[] kl = [.. points.Select(point => point.Kl)], accuracy = [.. points.Select(point => point.Accuracy)];
+            ScottPlot.Plottables.Scatter line = plot.Add.Scatter(kl, accuracy);
+            line.LineWidth = 2;
+            line.MarkerSize = 9;
+            line.LegendText = method.Key == "qsharp" ? "Q♯" : method.Key.ToUpperInvariant();
+            ScottPlot.Plottables.ErrorBar bars = plot.Add.ErrorBar(kl, accuracy, [.. points.Select(point => 1.96 * point.StandardError)]);
+            bars.Color = line.Color;
+            foreach (Evaluation point in points.Skip(1))
+            {
+                ScottPlot.Plottables.Text label = plot.Add.Text(FormattableString.Invariant($"η = {point.Eta:0.###}"), point.Kl, point.Accuracy);
+                label.LabelFontSize = 13;
+                label.LabelFontColor = line.Color;
+                label.LabelAlignment = method.Key == "qsharp" ? Alignment.LowerRight : Alignment.UpperLeft;
+                label.OffsetX = method.Key == "qsharp" ? -8 : 8;
+                label.OffsetY = method.Key == "qsharp" ? -8 : 8;
+            }
+        }
+        ScottPlot.Plottables.HorizontalLine chance = plot.Add.HorizontalLine(1.0 / recipe.Graph.Arms);
+        chance.LinePattern = LinePattern.Dashed;
+        chance.Color = Colors.Gray;
+        chance.LegendText = $"1/{recipe.Graph.Arms}: an arm at random";
+        double right = Math.Max(results.Max(result => result.Kl) * 1.15, 0.1);
+        plot.Axes.SetLimits(-0.03 * right, right, 0, 1.05);
+        plot.ShowLegend(Alignment.LowerRight);
+        return plot;
+    }
+
+    private static Plot New(string title, string x, string y)
+    {
+        Plot plot = new();
+        plot.Font.Automatic();
+        plot.Title(title, 18);
+        plot.XLabel(x, 15);
+        plot.YLabel(y, 15);
+        plot.Legend.FontSize = 14;
+        return plot;
+    }
+
+    private static void Save(Plot plot, RunFolder folder, string name, List<string> paths)
+    {
+        AtomicFile.Write(folder.File(name + ".png"), stream => stream.Write(plot.GetImageBytes(Width, Height, ImageFormat.Png)));
+        AtomicFile.WriteText(folder.File(name + ".svg"), plot.GetSvgXml(Width, Height));
+        paths.Add(folder.File(name + ".png"));
+    }
+
+    /// <summary>Mean of the last 25 steps, so that a curve can be read.</summary>
+    private static double[] Smooth(double[] values)
+    {
+        const int window = 25;
+        double[] smooth = new double[values.Length];
+        double sum = 0;
+        for (int i = 0; i < values.Length; i++)
+        {
+            sum += values[i] - (i >= window ? values[i - window] : 0);
+            smooth[i] = sum / Math.Min(i + 1, window);
+        }
+        return smooth;
+    }
+}

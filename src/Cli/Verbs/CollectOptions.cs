@@ -1,0 +1,37 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+
+using QSharp.Model;
+
+namespace QSharp.Cli.Verbs;
+
+/// <summary>How roll-outs are made and which are learned from.</summary>
+internal sealed class CollectOptions
+{
+    private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Roll-outs of each training prompt.", 1, 1);
+    private readonly Option<int> _rollouts = OptionFactory.Integer("--rollouts", "Roll-outs a round; 0 takes one for every place in the guide's batches.", 0, 0);
+    private readonly Option<string> _rollIn = OptionFactory.Choice(
+        "--roll-in", "none: π_ref gives whole responses, as the paper does on star graphs; policy: a response is cut at a uniform place and continued by π_ref (Algorithm 1).", "none", "none", "policy");
+    private readonly Option<bool> _keep = OptionFactory.Flag("--keep-no-variation", "Learn from prompts too whose samples all have the same reward; always so with one sample a prompt.");
+
+    public CollectOptions(Command verb)
+    {
+        foreach (Option option in (Option[])[_samples, _rollouts, _rollIn, _keep]) verb.Options.Add(option);
+    }
+
+    public int Samples(ParseResult parsed) => parsed.GetValue(_samples);
+
+    public long Rollouts(ParseResult parsed, StarGraphRecipe recipe) => parsed.GetValue(_rollouts) is var count && count > 0 ? count : recipe.Rollouts;
+
+    public RollIn RollIn(ParseResult parsed) => parsed.GetValue(_rollIn) == "none" ? Model.RollIn.None : Model.RollIn.Policy;
+
+    public bool KeepNoVariation(ParseResult parsed) => parsed.GetValue(_keep) || Samples(parsed) == 1;
+
+    public void AddTo(JsonObject settings, ParseResult parsed)
+    {
+        settings["samples"] = Samples(parsed);
+        settings["rollouts"] = parsed.GetValue(_rollouts);
+        settings["roll_in"] = parsed.GetValue(_rollIn);
+        settings["keep_no_variation"] = KeepNoVariation(parsed);
+    }
+}

@@ -1,0 +1,50 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+
+using QSharp.Engine;
+using QSharp.Kernels;
+using QSharp.Model;
+
+namespace QSharp.Cli.Verbs;
+
+/// <summary>Roll-ins, cuts and roll-outs of π_ref into an append-only data set.</summary>
+internal static class CollectVerb
+{
+    public static Command Create()
+    {
+        Command verb = new("collect", "Sample roll-outs of a reference into a data set; with --resume it is extended.");
+        VerbTask.AddOption(verb);
+        Option<string?> model = VerbTask.RequiredFolder(verb, "--model", "Folder of the reference.");
+        Option<string?> guide = OptionFactory.OptionalText("--guide", "Folder of a guide for the roll-in of a later round.");
+        Option<double[]> eta = OptionFactory.Etas([0.1]);
+        Option<int> round = OptionFactory.Integer("--round", "Number of the round.", 1, 1);
+        verb.Options.Add(guide);
+        verb.Options.Add(eta);
+        verb.Options.Add(round);
+        StarGraphOptions graph = new(verb);
+        CollectOptions collect = new(verb);
+        CommonOptions common = new(verb);
+        verb.SetAction((parsed, stop) =>
+        {
+            StarGraphRecipe recipe = graph.Recipe(parsed);
+            IProgressSink progress = common.Progress(parsed);
+            (Device device, Ops ops) = common.Open(parsed);
+            using Device owned = device;
+            StarGraphExperiment experiment = new(ops, recipe, common.Seed(parsed), progress, stop);
+            using LanguageModel reference = ModelFolder.LoadLanguageModel(ops, parsed.GetValue(model)!, experiment.Task);
+            int number = parsed.GetValue(round);
+            string? guideFolder = parsed.GetValue(guide);
+            if (number > 1 && guideFolder is null) throw new UserException($"--round {number}: the roll-in of a later round is guided; give the last round's --guide.");
+            using ValueModel? value = guideFolder is null ? null
+                : ModelFolder.LoadValueModel(ops, guideFolder, experiment.Task, ModelFolder.Fingerprint(reference));
+            CollectSettings settings = experiment.CollectSettings(number, collect.RollIn(parsed), collect.Samples(parsed), parsed.GetValue(eta)![0]);
+            long total = number * collect.Rollouts(parsed, recipe);
+            RunFolder folder = common.OpenFolder(parsed, "collect", new JsonObject { ["task"] = experiment.Task.Fingerprint, ["samples"] = settings.SamplesPerProblem });
+            PhaseClock clock = new();
+            experiment.Collect(folder.Path, reference, value, settings, total, clock);
+            VerbTask.Report(common.Json(parsed), "data", folder.Path, clock, new JsonObject { ["rollouts"] = total });
+            return Task.FromResult(ExitCodes.Done);
+        });
+        return verb;
+    }
+}

@@ -1,0 +1,36 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+
+using QSharp.Engine;
+using QSharp.Kernels;
+using QSharp.Model;
+
+namespace QSharp.Cli.Verbs;
+
+/// <summary>Next-token training of a reference from scratch.</summary>
+internal static class PretrainVerb
+{
+    public static Command Create()
+    {
+        Command verb = new("pretrain", "Train a reference from scratch on a task; --out becomes a model folder.");
+        VerbTask.AddOption(verb);
+        StarGraphOptions graph = new(verb);
+        CommonOptions common = new(verb);
+        verb.SetAction((parsed, stop) =>
+        {
+            StarGraphRecipe recipe = graph.Recipe(parsed);
+            IProgressSink progress = common.Progress(parsed);
+            (Device device, Ops ops) = common.Open(parsed);
+            using Device owned = device;
+            RunFolder folder = common.OpenFolder(parsed, "pretrain", StarGraphOptions.Settings(recipe));
+            progress.Note(StarGraphOptions.Describe(recipe));
+            using MetricsLog metrics = new(folder);
+            PhaseClock clock = new();
+            StarGraphExperiment experiment = new(ops, recipe, common.Seed(parsed), progress, stop);
+            using LanguageModel model = experiment.Pretrain(folder.File("model"), folder.File("checkpoints"), metrics, clock);
+            VerbTask.Report(common.Json(parsed), "model", folder.File("model"), clock, new JsonObject { ["parameters"] = model.Weights.Count });
+            return Task.FromResult(ExitCodes.Done);
+        });
+        return verb;
+    }
+}

@@ -1,0 +1,88 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+
+using QSharp.Engine;
+using QSharp.Kernels;
+using QSharp.Model;
+
+namespace QSharp.Cli.Verbs;
+
+/// <summary>
+/// The paper's star-graph experiment, whole: pre-train π_ref, roll out, learn the guide, compare on held-out graphs.
+/// </summary>
+internal static class StarGraphVerb
+{
+    public static Command Create()
+    {
+        Command verb = new("star-graph", "The paper's star-graph experiment, whole: make graphs, pre-train a reference, roll out, learn the guide, compare on held-out graphs.");
+        StarGraphOptions graph = new(verb);
+        CollectOptions collect = new(verb);
+        EvaluationOptions evaluation = new(verb);
+        Option<int> rounds = OptionFactory.Integer("--rounds", "Rounds of roll-outs and learning; from the second on the roll-in is guided.", 1, 1);
+        verb.Options.Add(rounds);
+        CommonOptions common = new(verb);
+        verb.SetAction((parsed, stop) =>
+        {
+            Run(parsed, graph.Recipe(parsed), collect, evaluation, parsed.GetValue(rounds), common, stop);
+            return Task.FromResult(ExitCodes.Done);
+        });
+        return verb;
+    }
+
+    private static void Run(
+        ParseResult parsed, StarGraphRecipe recipe, CollectOptions collect, EvaluationOptions evaluation, int rounds, CommonOptions common, CancellationToken stop)
+    {
+        JsonObject settings = StarGraphOptions.Settings(recipe);
+        settings["rounds"] = rounds;
+        collect.AddTo(settings, parsed);
+        evaluation.AddTo(settings, parsed);
+        IProgressSink progress = common.Progress(parsed);
+        ulong seed = common.Seed(parsed);
+        (Device device, Ops ops) = common.Open(parsed);
+        using Device owned = device;
+        StarGraphExperiment experiment = new(ops, recipe, seed, progress, stop);
+        Problem[] problems = experiment.TestProblems(evaluation.TestGraphs(parsed));
+        RunFolder folder = common.OpenFolder(parsed, "star-graph", settings);
+        progress.Note(StarGraphOptions.Describe(recipe));
+
+        using MetricsLog metrics = new(folder);
+        PhaseClock clock = new(folder.ReadJson("phases.json"));
+        List<Evaluation> results;
+        try
+        {
+            using LanguageModel reference = experiment.Pretrain(folder.File("reference"), folder.File("reference-run"), metrics, clock);
+            ValueModel? guide = null;
+            bool guided = evaluation.Tilts(parsed).Count > 0;
+            for (int round = 1; guided && round <= rounds; round++)
+                guide = Round(round, rounds, experiment, collect, evaluation, parsed, folder, reference, guide, metrics, clock);
+            using ValueModel? ownedGuide = guide;
+            using Guidance guidance = evaluation.Guidance(parsed, ops);
+            results = experiment.Evaluate(reference, guide, evaluation.Tilts(parsed), evaluation.Etas(parsed), problems, guidance, clock);
+        }
+        finally
+        {
+            folder.WriteJson("phases.json", clock.ToJson());
+        }
+
+        JsonObject result = Results.StarGraph(recipe, seed, problems.Length, results, clock);
+        folder.WriteJson("result.json", result);
+        metrics.Dispose();
+        string[] pictures = Pictures.Draw(folder, recipe, results, progress);
+        if (common.Json(parsed)) Console.Out.WriteLine(result.ToJsonString());
+        else Results.Print(Console.Out, folder, results, clock, pictures);
+    }
+
+    private static ValueModel Round(
+        int round, int rounds, StarGraphExperiment experiment, CollectOptions collect, EvaluationOptions evaluation, ParseResult parsed,
+        RunFolder folder, LanguageModel reference, ValueModel? last, MetricsLog metrics, PhaseClock clock)
+    {
+        string name = round == rounds ? "guide" : $"guide-round-{round}", data = folder.File("rollouts");
+        long perRound = collect.Rollouts(parsed, experiment.Recipe);
+        double eta = evaluation.Etas(parsed).Min();
+        CollectSettings settings = experiment.CollectSettings(round, collect.RollIn(parsed), collect.Samples(parsed), eta);
+        if (!ModelFolder.Exists(folder.File(name))) experiment.Collect(data, reference, last, settings, round * perRound, clock);
+        last?.Dispose();
+        return experiment.Learn(
+            folder.File(name), folder.File(name + "-run"), name, data, reference, Catalog.FindValueMethod("qsharp")!, collect.KeepNoVariation(parsed), metrics, clock);
+    }
+}

@@ -1,0 +1,79 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace QSharp.Kernels;
+
+/// <summary>The draw: the token of the largest (score − origin) / T + Gumbel noise, in one pass over a row.</summary>
+internal static unsafe class GumbelMax
+{
+    /// <param name="isGreedy">No noise: the token of the largest score.</param>
+    /// <param name="atLeast">A result below this is of no use to the caller: tokens that cannot reach it are left out.</param>
+    /// <returns>Score with noise and token, ties to the lower token; token −1 if no token has weight (or none reaches atLeast).</returns>
+    /// <remarks>
+    /// The noise of a token is made only if its score can still win. As the bound is exact, what is left out never changes
+    /// the result; peaked rows then cost little more than a read.
+    /// </remarks>
+    [SkipLocalsInit]
+    public static (float Score, int Token) Draw(
+        in ScoreRow row, float origin, float inverseTemperature, ulong key, int stream, int position, bool isGreedy,
+        float atLeast = float.NegativeInfinity)
+    {
+        float* buffer = stackalloc float[ScoreRow.BlockSize];
+        float* noise = stackalloc float[GumbelNoise.Width];
+        if (isGreedy) new Span<float>(noise, GumbelNoise.Width).Clear();
+        float reach = isGreedy ? 0 : GumbelNoise.Largest;
+        float bar = atLeast - reach;   // a score below this cannot win
+        Vector256<float> best = Vector256.Create(float.NegativeInfinity), bars = Vector256.Create(bar);
+        Vector256<int> winner = Vector256.Create(-1), lanes = Vector256.Create(0, 1, 2, 3, 4, 5, 6, 7);
+        int patch = 0;
+        for (int block = 0; block < row.Blocks; block++)
+        {
+            if (!row.MayHold(block) || (row.Tops is not null && (row.Tops[block] - origin) * inverseTemperature < bar)) continue;
+            int count = row.Load(block, ref patch, buffer), start = block * ScoreRow.BlockSize;
+            for (int i = 0; i < count; i += GumbelNoise.Width)
+            {
+                Vector256<float> s0 = (Vector256.Load(buffer + i) - Vector256.Create(origin)) * inverseTemperature;
+                Vector256<float> s1 = (Vector256.Load(buffer + i + 8) - Vector256.Create(origin)) * inverseTemperature;
+                Vector256<float> s2 = (Vector256.Load(buffer + i + 16) - Vector256.Create(origin)) * inverseTemperature;
+                Vector256<float> s3 = (Vector256.Load(buffer + i + 24) - Vector256.Create(origin)) * inverseTemperature;
+                Vector256<float> top = Vector256.Max(Vector256.Max(s0, s1), Vector256.Max(s2, s3));
+                if (!Vector256.GreaterThanOrEqualAny(top, bars)) continue;
+                if (!isGreedy) GumbelNoise.Fill(key, stream, position, start + i, noise);
+                Vector256<float> before = best;
+                Vector256<int> token = Vector256.Create(start + i) + lanes;
+                Take(s0 + Vector256.Load(noise), token, ref best, ref winner);
+                Take(s1 + Vector256.Load(noise + 8), token + Vector256.Create(8), ref best, ref winner);
+                Take(s2 + Vector256.Load(noise + 16), token + Vector256.Create(16), ref best, ref winner);
+                Take(s3 + Vector256.Load(noise + 24), token + Vector256.Create(24), ref best, ref winner);
+                if (Vector256.EqualsAll(before, best)) continue;
+                bar = MathF.Max(bar, ScoreRow.Largest(best) - reach);
+                bars = Vector256.Create(bar);
+            }
+        }
+        float score = best[0];
+        int chosen = winner[0];
+        for (int lane = 1; lane < 8; lane++)
+        {
+            if (winner[lane] < 0 || best[lane] < score || (best[lane] == score && winner[lane] > chosen && chosen >= 0)) continue;
+            score = best[lane];
+            chosen = winner[lane];
+        }
+        return (score, chosen);
+    }
+
+    /// <summary>For a row without weight: the first token that is not masked, or 0.</summary>
+    public static int FirstLegal(float* scores, int count)
+    {
+        for (int token = 0; token < count; token++)
+            if (scores[token] > float.NegativeInfinity) return token;
+        return 0;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Take(Vector256<float> score, Vector256<int> token, ref Vector256<float> best, ref Vector256<int> winner)
+    {
+        Vector256<float> better = Vector256.GreaterThan(score, best);
+        best = Vector256.ConditionalSelect(better, score, best);
+        winner = Vector256.ConditionalSelect(better.AsInt32(), token, winner);
+    }
+}

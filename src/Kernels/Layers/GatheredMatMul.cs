@@ -1,0 +1,129 @@
+using QSharp.Engine;
+
+namespace QSharp.Kernels;
+
+public abstract partial class Ops
+{
+    /// <summary>
+    /// The Q-type head without its V·A products: y[m, a] = x[m / K] · w[tokens[m]·A + a] + bias[tokens[m]·A + a], the
+    /// A rows of the token that was taken (training, K = 1) or of K candidates (decoding).
+    /// </summary>
+    /// <param name="x">[M/K, C].</param>
+    /// <param name="w">[V·A, C].</param>
+    /// <param name="bias">[V·A] or None.</param>
+    /// <param name="tokens">[M] I32, each in [0, V).</param>
+    /// <param name="y">[M, A].</param>
+    public void GatheredMatMul(Tensor x, Tensor w, Tensor bias, Tensor tokens, Tensor y)
+    {
+        (int rows, int perRow, int atoms, int width) = GatheredSizes(x, w, bias, tokens, y);
+        if (rows == 0 || perRow == 0) return;
+        GatheredMatMulCore(x, w, bias, tokens, y, perRow, atoms, width);
+    }
+
+    /// <summary>Writes dx; adds to dw and dBias, touching the taken rows only. Several tokens of one prefix add up in dx.</summary>
+    /// <param name="dy">[M, A].</param>
+    /// <param name="dx">[M/K, C].</param>
+    /// <param name="dw">[V·A, C].</param>
+    /// <param name="dBias">[V·A] or None.</param>
+    public void GatheredMatMulBackward(Tensor dy, Tensor x, Tensor w, Tensor tokens, Tensor dx, Tensor dw, Tensor dBias)
+    {
+        (int rows, int perRow, int atoms, int width) = GatheredSizes(x, w, dBias, tokens, dy);
+        Require(dx, rows, width);
+        Require(dw, w.Shape.Rows, width);
+        if (rows == 0) return;
+        GatheredMatMulBackwardCore(dy, x, w, tokens, dx, dw, dBias, perRow, atoms, width);
+    }
+
+    private (int Rows, int PerRow, int Atoms, int Width) GatheredSizes(Tensor x, Tensor w, Tensor bias, Tensor tokens, Tensor y)
+    {
+        int width = w.Shape.Last, count = (int)tokens.Count, rows = x.Shape.Rows;
+        Require(tokens, count, DType.I32);
+        Require(x, rows, width);
+        Require(rows == 0 ? count == 0 : count % rows == 0, $"{count} tokens do not divide among {rows} rows.");
+        int atoms = y.Shape.Last;
+        Require(y, count, atoms);
+        Require(atoms > 0 && w.Shape.Rows % atoms == 0, $"{w.Shape.Rows} rows of the head are not a multiple of {atoms} atoms.");
+        if (!bias.IsNone) Require(bias, w.Shape.Rows);
+        return (rows, rows == 0 ? 0 : count / rows, atoms, width);
+    }
+
+    private protected abstract void GatheredMatMulCore(Tensor x, Tensor w, Tensor bias, Tensor tokens, Tensor y, int perRow, int atoms, int width);
+
+    private protected abstract void GatheredMatMulBackwardCore(
+        Tensor dy, Tensor x, Tensor w, Tensor tokens, Tensor dx, Tensor dw, Tensor dBias, int perRow, int atoms, int width);
+}
+
+public sealed unsafe partial class CpuOps
+{
+    // Backward is cut by columns, so that each element of dw is summed by one thread in the order of the rows.
+    private const int GatheredColumns = 32;
+
+    private protected override void GatheredMatMulCore(Tensor x, Tensor w, Tensor bias, Tensor tokens, Tensor y, int perRow, int atoms, int width)
+    {
+        CheckTokens(tokens, w.Shape.Rows / atoms);
+        _workers.For((int)tokens.Count, Grain((long)atoms * width),
+            new GatheredForwardWork(x.Floats(), w.Floats(), bias.Floats(), tokens.Ints(), y.Floats(), perRow, atoms, width));
+    }
+
+    private protected override void GatheredMatMulBackwardCore(
+        Tensor dy, Tensor x, Tensor w, Tensor tokens, Tensor dx, Tensor dw, Tensor dBias, int perRow, int atoms, int width)
+    {
+        CheckTokens(tokens, w.Shape.Rows / atoms);
+        int count = (int)tokens.Count;
+        GatheredBackwardWork work = new(dy.Floats(), x.Floats(), w.Floats(), tokens.Ints(), dx.Floats(), dw.Floats(), count, perRow, atoms, width);
+        _workers.For((width + GatheredColumns - 1) / GatheredColumns, 1, work);
+        if (dBias.IsNone) return;
+        float* gradient = dy.Floats(), biasGradient = dBias.Floats();
+        int* token = tokens.Ints();
+        for (int m = 0; m < count; m++)
+            for (int a = 0; a < atoms; a++) biasGradient[(long)token[m] * atoms + a] += gradient[(long)m * atoms + a];
+    }
+
+    private static void CheckTokens(Tensor tokens, int vocabulary)
+    {
+        foreach (int token in tokens.Span<int>())
+            if ((uint)token >= (uint)vocabulary)
+                throw new ArgumentException($"GatheredMatMul: token {token} is outside of the vocabulary of {vocabulary}.");
+    }
+
+    private readonly struct GatheredForwardWork(float* x, float* w, float* bias, int* tokens, float* y, int perRow, int atoms, int width) : IWork
+    {
+        public void Run(int begin, int end, int worker)
+        {
+            for (int m = begin; m < end; m++)
+            {
+                float* row = x + (long)(m / perRow) * width;
+                for (int a = 0; a < atoms; a++)
+                {
+                    long index = (long)tokens[m] * atoms + a;
+                    float sum = VectorMath.Dot(row, w + index * width, width);
+                    y[(long)m * atoms + a] = sum + (bias == null ? 0 : bias[index]);
+                }
+            }
+        }
+    }
+
+    private readonly struct GatheredBackwardWork(
+        float* dy, float* x, float* w, int* tokens, float* dx, float* dw, int count, int perRow, int atoms, int width) : IWork
+    {
+        public void Run(int begin, int end, int worker)
+        {
+            int first = begin * GatheredColumns, last = Math.Min(end * GatheredColumns, width);
+            for (int m = 0; m < count; m++)
+            {
+                float* dxRow = dx + (long)(m / perRow) * width, xRow = x + (long)(m / perRow) * width;
+                if (m % perRow == 0) new Span<float>(dxRow + first, last - first).Clear();
+                for (int a = 0; a < atoms; a++)
+                {
+                    long index = ((long)tokens[m] * atoms + a) * width;
+                    float g = dy[(long)m * atoms + a];
+                    for (int c = first; c < last; c++)
+                    {
+                        dxRow[c] += g * w[index + c];
+                        dw[index + c] += g * xRow[c];
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+using QSharp.Engine;
+
+namespace QSharp.Model;
+
+/// <summary>Parameters as safetensors under their own names, for the state of a run; models for others go through <see cref="ModelFolder"/>.</summary>
+internal static class NativeTensors
+{
+    public static IEnumerable<SafeTensorsSource> Sources(Weights weights, string prefix = "")
+    {
+        foreach ((string name, Tensor value, _) in weights.Named)
+        {
+            float[] values = new float[value.Count];
+            value.Buffer!.Device.Download<float>(value, values);
+            yield return SafeTensorsSource.FromFloats(prefix + name, Shape(value), values);
+        }
+    }
+
+    /// <exception cref="UserException">A tensor is missing or has another shape.</exception>
+    public static void Load(SafeTensorsFile file, Weights weights, string prefix = "")
+    {
+        foreach ((string name, Tensor value, _) in weights.Named)
+        {
+            SafeTensorsEntry entry = file.Find(prefix + name);
+            if (!entry.Shape.AsSpan().SequenceEqual(Shape(value)))
+                throw new UserException($"{file.Path}: {prefix + name} is [{string.Join(", ", entry.Shape)}], but this model needs {value.Shape}; it belongs to another model.");
+            float[] values = new float[value.Count];
+            file.CopyTo(entry, values);
+            value.Buffer!.Device.Upload<float>(values, value);
+        }
+    }
+
+    public static long[] Shape(Tensor value)
+    {
+        long[] shape = new long[value.Shape.Rank];
+        for (int i = 0; i < shape.Length; i++) shape[i] = value.Shape[i];
+        return shape;
+    }
+}

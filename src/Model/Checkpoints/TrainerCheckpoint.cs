@@ -1,0 +1,74 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+using QSharp.Engine;
+
+namespace QSharp.Model;
+
+/// <summary>
+/// The state of a training phase: <c>checkpoint-000200/</c> with <c>model.safetensors</c>, <c>optimizer.safetensors</c> and
+/// <c>trainer.json</c>, made under another name and renamed when complete. Batches and random numbers are functions of
+/// (seed, step), so a run that resumes has the bits of one that never stopped.
+/// </summary>
+public static class TrainerCheckpoint
+{
+    private const string Prefix = "checkpoint-";
+
+    /// <summary>Saves the trainer's state and removes older checkpoints of the folder.</summary>
+    /// <param name="fingerprint">Everything that shapes the run.</param>
+    public static void Save(Trainer trainer, string folder, string fingerprint)
+    {
+        string name = Path.Combine(folder, Prefix + trainer.Step.ToString("000000", CultureInfo.InvariantCulture));
+        AtomicFolder.Write(name, partial =>
+        {
+            SafeTensorsWriter.Write(Path.Combine(partial, "model.safetensors"), NativeTensors.Sources(trainer.Optimizer.Weights));
+            SafeTensorsWriter.Write(
+                Path.Combine(partial, "optimizer.safetensors"),
+                NativeTensors.Sources(trainer.Optimizer.FirstMoment, "m.").Concat(NativeTensors.Sources(trainer.Optimizer.SecondMoment, "v.")));
+            JsonObject json = new() { ["step"] = trainer.Step, ["fingerprint"] = fingerprint };
+            AtomicFile.WriteText(Path.Combine(partial, "trainer.json"), json.ToJsonString() + "\n");
+        });
+        foreach (string other in Checkpoints(folder))
+            if (other != name) Directory.Delete(other, recursive: true);
+    }
+
+    /// <summary>Loads the newest checkpoint into a trainer; false where there is none.</summary>
+    /// <exception cref="UserException">The checkpoint is of another configuration, or damaged.</exception>
+    public static bool LoadNewest(Trainer trainer, string folder, string fingerprint)
+    {
+        if (Checkpoints(folder).LastOrDefault() is not { } newest) return false;
+        JsonObject json;
+        try
+        {
+            json = JsonNode.Parse(File.ReadAllText(Path.Combine(newest, "trainer.json"))) as JsonObject ?? [];
+        }
+        catch (Exception error) when (error is JsonException or IOException)
+        {
+            throw new UserException($"{newest}: trainer.json cannot be read ({error.Message}); delete this checkpoint to go on from an older one.", error);
+        }
+        if ((string?)json["fingerprint"] != fingerprint)
+            throw new UserException($"{newest}: this checkpoint belongs to a run with other settings; resume with the same settings, or start anew with --overwrite.");
+        using SafeTensorsFile model = SafeTensorsFile.Open(Path.Combine(newest, "model.safetensors"));
+        using SafeTensorsFile optimizer = SafeTensorsFile.Open(Path.Combine(newest, "optimizer.safetensors"));
+        NativeTensors.Load(model, trainer.Optimizer.Weights);
+        NativeTensors.Load(optimizer, trainer.Optimizer.FirstMoment, "m.");
+        NativeTensors.Load(optimizer, trainer.Optimizer.SecondMoment, "v.");
+        trainer.Step = (int?)json["step"] ?? 0;
+        return true;
+    }
+
+    /// <summary>Removes a finished phase's checkpoints.</summary>
+    public static void Delete(string folder)
+    {
+        foreach (string checkpoint in Checkpoints(folder)) Directory.Delete(checkpoint, recursive: true);
+    }
+
+    private static string[] Checkpoints(string folder)
+    {
+        if (!Directory.Exists(folder)) return [];
+        string[] found = [.. Directory.GetDirectories(folder, Prefix + "*").Where(path => !path.EndsWith(".partial", StringComparison.Ordinal))];
+        Array.Sort(found, StringComparer.Ordinal);
+        return found;
+    }
+}

@@ -1,0 +1,83 @@
+using QSharp.Engine;
+using QSharp.Kernels;
+
+namespace QSharp.Model;
+
+/// <summary>
+/// The same draw as a chain of ops, each writing its result to memory as a chain of logits processors does: the peer that
+/// the fused op is measured against, and the one to read first.
+/// </summary>
+public sealed class NaiveGuidance(Ops ops) : Guidance
+{
+    private Buffers? _buffers;
+    private DeviceBuffer? _memory;
+
+    public override void Sample(in GuidanceInputs inputs, GuidanceRule rule, ulong key, in GuidanceOutputs outputs)
+    {
+        Buffers b = Prepare(inputs);
+        float temperature = rule.Temperature == 0 ? 1 : rule.Temperature;
+        bool temperFirst = rule.Order == Order.TemperThenTilt || !rule.IsGuided;
+        if (temperFirst)
+        {
+            ops.TopP(inputs.RefLogits, temperature, rule.TopP, b.Masked, b.LogMass);
+            ops.LogSoftmax(b.Masked, temperature, b.LogReference);
+        }
+        else
+        {
+            ops.LogSoftmax(inputs.RefLogits, temperature, b.LogReference);
+        }
+        Tensor logPolicy = b.LogReference;
+        if (rule.IsGuided)
+        {
+            ops.AtomTilt(inputs.ValueLogits, rule.Family, rule.Tilt, rule.Lambda, b.Tilts);
+            ops.OutsideTilt(b.LogReference, inputs.Candidates, b.Tilts, inputs.PrefixTilt, rule, b.OutsideTilt, b.Residual);
+            ops.Scatter(temperFirst ? b.LogReference : inputs.RefLogits, inputs.Candidates, b.Tilts, b.OutsideTilt, b.Scores);
+            if (temperFirst)
+            {
+                ops.LogSoftmax(b.Scores, 1, b.LogPolicy);
+            }
+            else
+            {
+                ops.TopP(b.Scores, temperature, rule.TopP, b.Masked, Tensor.None);
+                ops.LogSoftmax(b.Masked, temperature, b.LogPolicy);
+            }
+            logPolicy = b.LogPolicy;
+        }
+        if (rule.Temperature == 0) ops.TopK(logPolicy, outputs.Next.As((outputs.Next.Shape.D0, 1)), Tensor.None);
+        else ops.SampleRow(logPolicy, inputs.Streams, inputs.Positions, key, outputs.Next);
+        ops.StepStatistics(
+            logPolicy, b.LogReference, temperFirst ? b.LogMass : Tensor.None, outputs.Next, rule,
+            rule.IsGuided ? inputs.Candidates : Tensor.None, rule.IsGuided ? inputs.ValueLogits : Tensor.None,
+            rule.IsGuided ? b.Tilts : Tensor.None, rule.IsGuided ? b.OutsideTilt : Tensor.None, rule.IsGuided ? b.Residual : Tensor.None,
+            outputs.Chosen, outputs.Statistics);
+    }
+
+    public override void Dispose()
+    {
+        _memory?.Dispose();
+        base.Dispose();
+    }
+
+    /// <summary>Memory for the shapes at hand, made at the first step and again only when they change.</summary>
+    private Buffers Prepare(in GuidanceInputs inputs)
+    {
+        int rows = inputs.RefLogits.Shape.D0, vocabulary = inputs.RefLogits.Shape.D1;
+        int candidates = inputs.Candidates.IsNone ? 1 : inputs.Candidates.Shape.D1;
+        if (_buffers is { } old && old.Masked.Shape == (rows, vocabulary) && old.Tilts.Shape == (rows, candidates)) return old;
+        _memory?.Dispose();
+        (_buffers, _memory) = Arena.Build(ops.Device, arena => new Buffers(rows, vocabulary, candidates, arena));
+        return _buffers;
+    }
+
+    private sealed class Buffers(int rows, int vocabulary, int candidates, Arena arena)
+    {
+        public Tensor Masked { get; } = arena.Take((rows, vocabulary));
+        public Tensor LogReference { get; } = arena.Take((rows, vocabulary));
+        public Tensor Scores { get; } = arena.Take((rows, vocabulary));
+        public Tensor LogPolicy { get; } = arena.Take((rows, vocabulary));
+        public Tensor LogMass { get; } = arena.Take(rows);
+        public Tensor Tilts { get; } = arena.Take((rows, candidates));
+        public Tensor OutsideTilt { get; } = arena.Take(rows);
+        public Tensor Residual { get; } = arena.Take(rows);
+    }
+}

@@ -1,0 +1,58 @@
+using QSharp.Kernels;
+
+namespace QSharp.Model;
+
+/// <summary>Prompts of one sampling run and, after it, their responses. Host memory, reused from run to run.</summary>
+public sealed class SampleBatch(int rows, int promptTokens, int newTokens)
+{
+    /// <summary>Rows in use; the rest is ignored.</summary>
+    public int Count { get; set; }
+
+    public int[] Prompts { get; } = new int[rows * promptTokens];           // [R, P], right-padded
+
+    public int[] PromptLengths { get; } = new int[rows];
+
+    /// <summary>Most tokens of each row's response.</summary>
+    public int[] Limits { get; } = new int[rows];
+
+    /// <summary>Each row's stream of random numbers: the sample's own number, so that batching changes nothing.</summary>
+    public int[] Streams { get; } = new int[rows];
+
+    public int[] Responses { get; } = new int[rows * newTokens];            // [R, N]
+
+    public int[] ResponseLengths { get; } = new int[rows];
+
+    public float[] Statistics { get; } = new float[rows * newTokens * SampleStatistics.Count];
+
+    public int Rows => rows;
+
+    public int PromptTokens => promptTokens;
+
+    public int NewTokens => newTokens;
+
+    public ReadOnlySpan<int> Response(int row) => Responses.AsSpan(row * newTokens, ResponseLengths[row]);
+
+    /// <summary>Sum of a statistic over a row's response.</summary>
+    public double Sum(int row, int statistic)
+    {
+        double sum = 0;
+        for (int t = 0; t < ResponseLengths[row]; t++) sum += Statistics[(row * newTokens + t) * SampleStatistics.Count + statistic];
+        return sum;
+    }
+
+    /// <summary>Adds a prompt as the next row.</summary>
+    public void Add(ReadOnlySpan<int> prompt, int limit, int stream)
+    {
+        if (Count >= rows || prompt.Length > promptTokens || prompt.Length == 0 || limit > newTokens)
+            throw new ArgumentException($"A prompt of {prompt.Length} tokens with {limit} new ones does not fit a batch of {rows} rows, {promptTokens} and {newTokens} tokens.");
+        prompt.CopyTo(Prompts.AsSpan(Count * promptTokens));
+        PromptLengths[Count] = prompt.Length;
+        Limits[Count] = limit;
+        Streams[Count] = stream;
+        ResponseLengths[Count] = 0;
+        Count++;
+    }
+
+    /// <summary>Empties the batch.</summary>
+    public void Clear() => Count = 0;
+}

@@ -1,0 +1,191 @@
+using System.Diagnostics;
+using System.Text.Json.Nodes;
+
+using QSharp.Engine;
+using QSharp.Kernels;
+
+namespace QSharp.Model;
+
+/// <summary>
+/// The phases of the star-graph experiment, each complete in its folder before the next begins, so that a stopped run
+/// goes on where it was: pre-train π_ref, collect roll-outs, learn the guide, evaluate. The separate verbs call the same phases.
+/// </summary>
+public sealed class StarGraphExperiment(Ops ops, StarGraphRecipe recipe, ulong seed, IProgressSink progress, CancellationToken stop)
+{
+    // Streams of the seed; a phase's draws do not depend on what other phases drew.
+    private const uint InitStream = 1, PretrainStream = 2, PostTrainStream = 3, OrderStream = 4, TestStream = 5, EvaluateStream = 6;
+
+    private const int SamplerRows = 256;
+
+    private static readonly OptimizerSettings AdamW = new(new LearningRate(0, 0, 0), Beta1: 0.9f, Beta2: 0.99f, ClipNorm: 1);
+
+    public StarGraphTask Task { get; } = new(recipe.Graph);
+
+    public StarGraphRecipe Recipe => recipe;
+
+    /// <summary>Loads the reference of a folder, or trains it there.</summary>
+    /// <param name="scratch">Where checkpoints of an unfinished phase lie.</param>
+    public LanguageModel Pretrain(string folder, string scratch, MetricsLog metrics, PhaseClock clock)
+    {
+        if (ModelFolder.Exists(folder)) return ModelFolder.LoadLanguageModel(ops, folder, Task);
+        using PhaseClock.Running running = clock.Start("pretrain");
+        LanguageModel model = new(ops, recipe.Model);
+        Initializer.Fresh(model.Weights, recipe.Model, Philox.Key(seed, InitStream), zeroHead: false);
+        LearningRate rate = new(recipe.ReferenceRate, recipe.ReferenceWarmup, recipe.ReferenceSteps);
+        ProblemSource source = new(Task, Philox.Key(seed, PretrainStream));
+        using Trainer trainer = new(model, new PretrainMethod(), source, AdamW with { Rate = rate }, recipe.Batch);
+        new TrainingRun(trainer, "reference", scratch, Fingerprint("pretrain"), metrics).Run(recipe.ReferenceSteps, progress, stop);
+        ModelFolder.Save(model, folder, Task.Fingerprint);
+        TrainerCheckpoint.Delete(scratch);
+        clock.AddTokens(trainer.TokensTrained, trainer.SecondsTrained);
+        return model;
+    }
+
+    /// <summary>Adds a round of roll-outs to a data set, going on where an interrupted call stopped.</summary>
+    /// <param name="guide">The policy of the roll-in, for rounds after the first.</param>
+    /// <param name="total">Roll-outs that the set holds when the round is done.</param>
+    public void Collect(string folder, LanguageModel reference, ValueModel? guide, CollectSettings settings, long total, PhaseClock clock)
+    {
+        string fingerprint = ModelFolder.Fingerprint(reference);
+        RolloutSet set = new(Task.Fingerprint, Task.Vocabulary, fingerprint, new JsonObject
+        {
+            ["seed"] = seed,
+            ["samples_per_problem"] = settings.SamplesPerProblem,
+            ["roll_in"] = settings.RollIn == RollIn.None ? "none" : "policy",
+            ["temperature"] = settings.Rule.Temperature,
+            ["top_p"] = settings.Rule.TopP,
+        });
+        if (RolloutSet.Exists(folder))
+        {
+            RolloutSet old = RolloutSet.Load(folder);
+            old.Require(folder, Task, fingerprint);
+            if (!JsonNode.DeepEquals(old.Collection, set.Collection))
+                throw new UserException($"{folder}: the data set was collected with other settings ({old.Collection.ToJsonString()}); use the same, or another folder.");
+        }
+        else
+        {
+            set.Save(folder);
+        }
+        using PhaseClock.Running running = clock.Start("collect");
+        using RolloutFile file = RolloutFile.Append(RolloutSet.DataPath(folder));
+        if (file.DroppedBytes > 0) progress.Note($"{folder}: dropped {file.DroppedBytes} bytes of a record that was cut short.");
+        if (file.Records >= total) return;
+        using RolloutCollector collector = new(Task, reference, guide, settings, Philox.Key(seed, PostTrainStream));
+        collector.Run(file.Records, total, batch => file.Write(batch), progress, stop);
+    }
+
+    /// <summary>Loads the guide of a folder, or trains it there on a data set, from the reference's weights.</summary>
+    /// <param name="name">Of the phase: each round has its own.</param>
+    public ValueModel Learn(
+        string folder, string scratch, string name, string data, LanguageModel reference, ValueMethod method, bool keepNoVariation, MetricsLog metrics, PhaseClock clock)
+    {
+        string fingerprint = ModelFolder.Fingerprint(reference);
+        if (ModelFolder.Exists(folder)) return ModelFolder.LoadValueModel(ops, folder, Task, fingerprint);
+        RolloutSet.Load(data).Require(data, Task, fingerprint);
+        List<Rollout> rollouts = RolloutFile.Read(RolloutSet.DataPath(data));
+        RequireTokens(data, rollouts);
+        if (!keepNoVariation) rollouts = WithVariation(rollouts);
+        using PhaseClock.Running running = clock.Start("train");
+        ValueModel guide = new(ops, recipe.Model, recipe.Guide);
+        Initializer.Fresh(guide.Weights, recipe.Model, Philox.Key(seed, InitStream), zeroHead: true);
+        Initializer.CopyShared(reference.Weights, guide.Weights, "head", "head_bias");
+        RolloutSource source = new(rollouts, recipe.Guide, Philox.Key(seed, OrderStream));
+        LearningRate rate = new(recipe.GuideRate, recipe.GuideWarmup, recipe.GuideSteps);
+        using Trainer trainer = new(guide, method.Create(recipe.Guide.Family), source, AdamW with { Rate = rate }, recipe.Batch);
+        new TrainingRun(trainer, name, scratch, Fingerprint($"{name} {method.Name}"), metrics).Run(recipe.GuideSteps, progress, stop);
+        ModelFolder.Save(guide, folder, Task.Fingerprint, fingerprint);
+        TrainerCheckpoint.Delete(scratch);
+        clock.AddTokens(trainer.TokensTrained, trainer.SecondsTrained);
+        return guide;
+    }
+
+    /// <summary>The held-out problems of this seed.</summary>
+    public Problem[] TestProblems(int count) => Task.TestProblems(Philox.Key(seed, TestStream), count);
+
+    /// <summary>Evaluates π_ref and, for each tilt and η, the guide.</summary>
+    public List<Evaluation> Evaluate(
+        LanguageModel reference, ValueModel? guide, IReadOnlyList<ValueMethod> tilts, IReadOnlyList<double> etas, Problem[] problems, Guidance guidance, PhaseClock clock)
+    {
+        using PhaseClock.Running running = clock.Start("evaluate");
+        Evaluator evaluator = new(Task, problems, SamplerRows, recipe.Candidates);
+        ulong key = Philox.Key(seed, EvaluateStream);
+        List<Evaluation> results =
+            [evaluator.Run("reference", double.PositiveInfinity, reference, null, guidance, GuidanceRule.Reference(), key, progress, stop)];
+        if (guide is null) return results;
+        foreach (ValueMethod tilt in tilts)
+            foreach (double eta in etas)
+                results.Add(evaluator.Run(tilt.Name, eta, reference, guide, guidance, Rule(tilt.Tilt, eta), key, progress, stop));
+        return results;
+    }
+
+    /// <summary>Decoding as in the paper's star-graph code: only the K candidates can be drawn.</summary>
+    public GuidanceRule Rule(Tilt tilt, double eta) => new(tilt, recipe.Guide.Family, (float)(1 / eta), Outside.Truncate);
+
+    /// <summary>Settings of one round: the first rolls in with π_ref, later ones with the guide of the round before.</summary>
+    public CollectSettings CollectSettings(int round, RollIn rollIn, int samplesPerProblem, double eta) => new(
+        samplesPerProblem, rollIn, round == 1 ? GuidanceRule.Reference() : Rule(Tilt.LogMeanExp, eta), round, seed, SamplerRows, recipe.Candidates);
+
+    /// <summary>Drops every problem whose samples all have the same reward: they say nothing about a choice (Algorithm 1).</summary>
+    private List<Rollout> WithVariation(List<Rollout> rollouts)
+    {
+        HashSet<long> varied = [.. rollouts.GroupBy(rollout => rollout.Problem)
+            .Where(group => group.Select(rollout => rollout.Reward).Distinct().Count() > 1).Select(group => group.Key)];
+        List<Rollout> kept = [.. rollouts.Where(rollout => varied.Contains(rollout.Problem))];
+        progress.Note($"{rollouts.Count - kept.Count} of {rollouts.Count} roll-outs dropped: all samples of their problem had the same reward.");
+        return kept;
+    }
+
+    private void RequireTokens(string data, List<Rollout> rollouts)
+    {
+        foreach (Rollout rollout in rollouts)
+            foreach (int token in rollout.Tokens)
+                if ((uint)token >= (uint)Task.Vocabulary)
+                    throw new UserException($"{data}: sample {rollout.Sample} holds token {token}, but the vocabulary has {Task.Vocabulary}; this data set was made with another vocabulary.");
+    }
+
+    private string Fingerprint(string phase) => FormattableString.Invariant($"{phase}; seed {seed}; {Task.Fingerprint}; mixed goals {recipe.Graph.MixedGoals}; {recipe}");
+}
+
+/// <summary>Seconds that each phase took, added up over interruptions, and tokens trained.</summary>
+public sealed class PhaseClock
+{
+    private readonly SortedDictionary<string, double> _seconds = new(StringComparer.Ordinal);
+    private double _trainSeconds;
+    private long _trainTokens;
+
+    /// <summary>Reads what an earlier part of the run took.</summary>
+    public PhaseClock(JsonObject? saved = null)
+    {
+        if (saved?["seconds"] is JsonObject seconds)
+            foreach ((string phase, JsonNode? value) in seconds) _seconds[phase] = (double?)value ?? 0;
+        _trainSeconds = (double?)saved?["train_seconds"] ?? 0;
+        _trainTokens = (long?)saved?["train_tokens"] ?? 0;
+    }
+
+    public double TrainingTokensPerSecond => _trainSeconds > 0 ? _trainTokens / _trainSeconds : 0;
+
+    public double Seconds(string phase) => _seconds.GetValueOrDefault(phase);
+
+    /// <summary>Times a phase until the result is disposed.</summary>
+    public Running Start(string phase) => new(this, phase);
+
+    public void AddTokens(long tokens, double seconds)
+    {
+        _trainTokens += tokens;
+        _trainSeconds += seconds;
+    }
+
+    public JsonObject ToJson()
+    {
+        JsonObject seconds = [];
+        foreach ((string phase, double value) in _seconds) seconds[phase] = value;
+        return new JsonObject { ["seconds"] = seconds, ["train_seconds"] = _trainSeconds, ["train_tokens"] = _trainTokens };
+    }
+
+    public sealed class Running(PhaseClock clock, string phase) : IDisposable
+    {
+        private readonly Stopwatch _watch = Stopwatch.StartNew();
+
+        public void Dispose() => clock._seconds[phase] = clock._seconds.GetValueOrDefault(phase) + _watch.Elapsed.TotalSeconds;
+    }
+}

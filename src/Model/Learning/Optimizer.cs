@@ -1,0 +1,81 @@
+using QSharp.Engine;
+using QSharp.Kernels;
+
+namespace QSharp.Model;
+
+/// <summary>How a run's learning rate moves.</summary>
+/// <param name="Peak">Learning rate after warm-up.</param>
+/// <param name="Warmup">Steps of linear rise.</param>
+/// <param name="FinalShare">What is left of the peak at the last step, by a cosine; 1 stays constant.</param>
+public sealed record LearningRate(float Peak, int Warmup, int Steps, float FinalShare = 1)
+{
+    /// <param name="step">From 1.</param>
+    public float At(int step)
+    {
+        if (step < Warmup) return Peak * step / Warmup;
+        if (FinalShare >= 1 || Steps <= Warmup) return Peak;
+        double progress = Math.Clamp((step - Warmup) / (double)(Steps - Warmup), 0, 1);
+        return (float)(Peak * (FinalShare + (1 - FinalShare) * 0.5 * (1 + Math.Cos(Math.PI * progress))));
+    }
+}
+
+public sealed record OptimizerSettings(LearningRate Rate, float Beta1 = 0.9f, float Beta2 = 0.99f, float Epsilon = 1e-8f, float WeightDecay = 0, float ClipNorm = 1);
+
+/// <summary>A model in training: weights, gradients and AdamW's moments, all in one layout.</summary>
+public sealed class Optimizer : IDisposable
+{
+    private readonly Ops _ops;
+    private readonly OptimizerSettings _settings;
+    private readonly List<DeviceBuffer> _memory = [];
+    private readonly Tensor _schedule, _clip;
+
+    public Optimizer(Ops ops, TransformerConfig config, HeadShape head, Weights weights, OptimizerSettings settings)
+    {
+        _ops = ops;
+        _settings = settings;
+        Weights = weights;
+        Gradients = Build(arena => new Weights(config, head, arena));
+        FirstMoment = Build(arena => new Weights(config, head, arena));
+        SecondMoment = Build(arena => new Weights(config, head, arena));
+        (_schedule, _clip) = Build(arena => (arena.Take(3), arena.Take(2)));
+    }
+
+    public Weights Weights { get; }
+
+    public Weights Gradients { get; }
+
+    public Weights FirstMoment { get; }
+
+    public Weights SecondMoment { get; }
+
+    public void ZeroGradients() => _ops.Fill(Gradients.All, 0f);
+
+    /// <summary>One AdamW step from the gradients as they stand, clipped to the settings' norm.</summary>
+    /// <param name="step">From 1.</param>
+    public void Step(int step)
+    {
+        ReadOnlySpan<float> schedule =
+        [
+            _settings.Rate.At(step),
+            (float)(1 - Math.Pow(_settings.Beta1, step)),
+            (float)(1 - Math.Pow(_settings.Beta2, step)),
+        ];
+        _ops.Device.Upload(schedule, _schedule);
+        _ops.GlobalNorm(Gradients.All, _settings.ClipNorm, _clip);
+        AdamWSettings adam = new(_settings.Beta1, _settings.Beta2, _settings.Epsilon, _settings.WeightDecay);
+        _ops.AdamW(Weights.Matrices, Gradients.Matrices, FirstMoment.Matrices, SecondMoment.Matrices, adam, _schedule, _clip);
+        _ops.AdamW(Weights.Vectors, Gradients.Vectors, FirstMoment.Vectors, SecondMoment.Vectors, adam with { WeightDecay = 0 }, _schedule, _clip);
+    }
+
+    public void Dispose()
+    {
+        foreach (DeviceBuffer memory in _memory) memory.Dispose();
+    }
+
+    private T Build<T>(Func<Arena, T> layout)
+    {
+        (T value, DeviceBuffer memory) = Arena.Build(_ops.Device, layout);
+        _memory.Add(memory);
+        return value;
+    }
+}

@@ -1,0 +1,108 @@
+using QSharp.Engine;
+
+namespace QSharp.Model;
+
+/// <summary>
+/// One batch of whole rows, filled on the host and copied to fixed device tensors. Rows are padded on the right; the
+/// positions that bear loss are listed, so that the head runs on them alone.
+/// </summary>
+public sealed class TrainBatch
+{
+    private readonly int[] _tokens, _positions, _spans, _lossRows, _lossTokens;
+    private readonly float[] _returns, _weights;
+    private int _losses;
+
+    /// <param name="rows">B.</param>
+    /// <param name="time">T: longest row.</param>
+    /// <param name="lossesPerRow">Most loss positions of one row; M = B times this.</param>
+    public TrainBatch(int rows, int time, int lossesPerRow, Arena arena)
+    {
+        Rows = rows;
+        Time = time;
+        LossCapacity = rows * lossesPerRow;
+        Tokens = new TokenBatch(rows, time, arena);
+        LossRows = arena.Take(LossCapacity, DType.I32);
+        LossTokens = arena.Take(LossCapacity, DType.I32);
+        Returns = arena.Take(LossCapacity);
+        Weights = arena.Take(LossCapacity);
+        _tokens = new int[rows * time];
+        _positions = new int[rows * time];
+        _spans = new int[rows * 3];
+        _lossRows = new int[LossCapacity];
+        _lossTokens = new int[LossCapacity];
+        _returns = new float[LossCapacity];
+        _weights = new float[LossCapacity];
+    }
+
+    public int Rows { get; }
+
+    public int Time { get; }
+
+    public int LossCapacity { get; }
+
+    public TokenBatch Tokens { get; }
+
+    /// <summary>[M] I32: which row of the hidden states [B·T, C] each loss reads.</summary>
+    public Tensor LossRows { get; }
+
+    /// <summary>[M] I32: the token predicted or judged.</summary>
+    public Tensor LossTokens { get; }
+
+    /// <summary>[M]: return-to-go of the token, for value methods.</summary>
+    public Tensor Returns { get; }
+
+    /// <summary>[M]: share of the batch's loss; 0 for unused entries. A row's weights add up to 1/B (method notes §2.5).</summary>
+    public Tensor Weights { get; }
+
+    /// <summary>Tokens in the batch, without padding.</summary>
+    public long TokenCount { get; private set; }
+
+    /// <summary>Forgets the last batch.</summary>
+    public void Clear()
+    {
+        Array.Clear(_tokens);
+        Array.Clear(_positions);
+        Array.Clear(_spans);
+        Array.Clear(_lossRows);
+        Array.Clear(_lossTokens);
+        Array.Clear(_returns);
+        Array.Clear(_weights);
+        _losses = 0;
+        TokenCount = 0;
+    }
+
+    /// <summary>Sets row <paramref name="row"/>; tokens from <paramref name="firstLoss"/> on bear loss.</summary>
+    /// <param name="bidirectional">How many leading tokens see one another in both directions; 0 for none.</param>
+    /// <param name="readsAtToken">See <see cref="IHead.ReadsAtToken"/>.</param>
+    public void SetRow(int row, ReadOnlySpan<int> tokens, int firstLoss, int bidirectional, bool readsAtToken, float rowReturn)
+    {
+        if (tokens.Length > Time) throw new ArgumentException($"A row of {tokens.Length} tokens does not fit a batch of {Time}.");
+        int at = row * Time;
+        tokens.CopyTo(_tokens.AsSpan(at));
+        for (int t = 0; t < tokens.Length; t++) _positions[at + t] = t;
+        _spans[3 * row] = 0;
+        _spans[3 * row + 1] = bidirectional;
+        _spans[3 * row + 2] = tokens.Length;
+        TokenCount += tokens.Length;
+        float weight = 1f / (Rows * (tokens.Length - firstLoss));
+        for (int t = firstLoss; t < tokens.Length; t++, _losses++)
+        {
+            _lossRows[_losses] = at + (readsAtToken ? t : t - 1);
+            _lossTokens[_losses] = tokens[t];
+            _returns[_losses] = rowReturn;
+            _weights[_losses] = weight;
+        }
+    }
+
+    /// <summary>Copies the batch to the device.</summary>
+    public void Upload(Device device)
+    {
+        device.Upload<int>(_tokens, Tokens.Tokens);
+        device.Upload<int>(_positions, Tokens.Positions);
+        device.Upload<int>(_spans, Tokens.Spans);
+        device.Upload<int>(_lossRows, LossRows);
+        device.Upload<int>(_lossTokens, LossTokens);
+        device.Upload<float>(_returns, Returns);
+        device.Upload<float>(_weights, Weights);
+    }
+}

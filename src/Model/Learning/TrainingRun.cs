@@ -1,0 +1,31 @@
+namespace QSharp.Model;
+
+/// <summary>
+/// One training phase of a run folder: resumes from the phase's newest checkpoint, saves one every so often and when
+/// interrupted, and logs each step.
+/// </summary>
+/// <param name="phase">Name for progress and metrics.</param>
+/// <param name="folder">Holds <c>checkpoint-000200</c>.</param>
+/// <param name="fingerprint">Everything that shapes the phase; a checkpoint of another configuration is refused.</param>
+public sealed class TrainingRun(Trainer trainer, string phase, string folder, string fingerprint, MetricsLog metrics)
+{
+    /// <summary>Steps between checkpoints.</summary>
+    public int SaveEvery { get; init; } = 500;
+
+    /// <summary>Trains to <paramref name="steps"/>.</summary>
+    /// <exception cref="OperationCanceledException">Interrupted; the state is saved and a later run goes on from it.</exception>
+    public void Run(int steps, IProgressSink progress, CancellationToken stop)
+    {
+        if (TrainerCheckpoint.LoadNewest(trainer, folder, fingerprint))
+            progress.Note(FormattableString.Invariant($"{phase}: resumed at step {trainer.Step}"));
+        metrics.TruncateAfter(phase, trainer.Step);
+        bool done = trainer.Run(steps, phase, progress, (step, loss) =>
+        {
+            metrics.Write(phase, step, loss);
+            if (step % SaveEvery == 0 && step < steps) TrainerCheckpoint.Save(trainer, folder, fingerprint);
+        }, stop);
+        if (done) return;
+        TrainerCheckpoint.Save(trainer, folder, fingerprint);
+        throw new OperationCanceledException(FormattableString.Invariant($"Stopped at step {trainer.Step} of {phase}; saved."), stop);
+    }
+}

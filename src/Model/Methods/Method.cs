@@ -1,0 +1,48 @@
+using QSharp.Engine;
+using QSharp.Kernels;
+
+namespace QSharp.Model;
+
+/// <summary>A way to learn: the loss at the head and its gradient. What else a run does is the trainer's, once for all methods.</summary>
+public abstract class Method
+{
+    /// <summary>Name on the command line.</summary>
+    public abstract string Name { get; }
+
+    /// <summary>Writes each position's weighted loss, and the gradient over the head's outputs.</summary>
+    /// <param name="outputs">[M, Outputs]: the head's outputs on entry, their gradient on return.</param>
+    /// <param name="losses">[M].</param>
+    public abstract void LossAndGradient(Ops ops, TrainBatch batch, Tensor outputs, Tensor losses);
+}
+
+/// <summary>Next-token cross-entropy: makes a reference.</summary>
+public sealed class PretrainMethod : Method
+{
+    public override string Name => "pretrain";
+
+    public override void LossAndGradient(Ops ops, TrainBatch batch, Tensor outputs, Tensor losses) =>
+        ops.TokenCrossEntropy(outputs, batch.LossTokens, batch.Weights, losses, outputs);
+}
+
+/// <summary>
+/// Q♯ (Zhou et al. 2025, Algorithm 1): the distribution of the reward-to-go under π_ref by cross-entropy on its samples.
+/// </summary>
+public sealed class QSharpMethod(ReturnFamily family, Projection projection = Projection.TwoHot) : Method
+{
+    public override string Name => "qsharp";
+
+    public override void LossAndGradient(Ops ops, TrainBatch batch, Tensor outputs, Tensor losses) =>
+        ops.ReturnCrossEntropy(outputs, batch.Returns, batch.Weights, family, projection, losses, outputs);
+}
+
+/// <summary>
+/// Controlled decoding (Mudgal et al. 2024), the squared-error form: σ(ℓ) is regressed on the return, so that the mean
+/// E[Z] alone is learned; decoded with λ·E[Z].
+/// </summary>
+public sealed class ControlledDecodingMethod : Method
+{
+    public override string Name => "cd";
+
+    public override void LossAndGradient(Ops ops, TrainBatch batch, Tensor outputs, Tensor losses) =>
+        ops.SquaredError(outputs, batch.Returns, batch.Weights, Link.Sigmoid, losses, outputs);
+}

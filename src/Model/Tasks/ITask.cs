@@ -1,0 +1,36 @@
+namespace QSharp.Model;
+
+/// <summary>Which part of a task's problems is meant; the parts share none.</summary>
+public enum Split
+{
+    Pretrain,
+    PostTrain,
+    Test,
+}
+
+/// <summary>One problem: the prompt's tokens and the tokens of its answer.</summary>
+public sealed record Problem(int[] Prompt, int[] Answer);
+
+/// <summary>A source of prompts and the judge of responses, the same in training and in evaluation.</summary>
+public interface ITask
+{
+    /// <summary>Name and settings in one line. Models and data sets of another task or vocabulary are refused by it.</summary>
+    string Fingerprint { get; }
+
+    int Vocabulary { get; }
+
+    /// <summary>The longest prompt, in tokens.</summary>
+    int PromptLimit { get; }
+
+    /// <summary>The longest response, in tokens.</summary>
+    int ResponseLimit { get; }
+
+    /// <summary>Problem <paramref name="index"/> of a split, a pure function of (key, index).</summary>
+    Problem Problem(Split split, ulong key, long index);
+
+    /// <summary><paramref name="count"/> held-out problems, all different.</summary>
+    Problem[] TestProblems(ulong key, int count);
+
+    /// <summary>The reward of a finished response, in [0, 1].</summary>
+    float Reward(Problem problem, ReadOnlySpan<int> response);
+}

@@ -1,0 +1,110 @@
+using QSharp.Engine;
+
+namespace QSharp.Model;
+
+/// <summary>What one block keeps from forward for backward. N = B·T.</summary>
+public sealed class BlockActivations
+{
+    internal BlockActivations(TransformerConfig c, int rows, int time, Arena arena)
+    {
+        int n = rows * time;
+        int statistics = c.Norm == Norm.LayerNorm ? 2 : 1;
+        Normed1 = arena.Take((n, c.Width));
+        Stats1 = arena.Take((n, statistics));
+        Qkv = arena.Take((n, c.QkvWidth));
+        LogSumExp = arena.Take((rows, c.Heads, time));
+        Mixed = arena.Take((n, c.Heads * c.HeadDim));
+        Middle = arena.Take((n, c.Width));
+        Normed2 = arena.Take((n, c.Width));
+        Stats2 = arena.Take((n, statistics));
+        Up = arena.Take((n, c.UpWidth));
+        Activated = arena.Take((n, c.Hidden));
+        Output = arena.Take((n, c.Width));
+    }
+
+    public Tensor Normed1 { get; }      // [N, C]
+    public Tensor Stats1 { get; }       // [N, 2] mean and 1/std, or [N, 1] 1/rms
+    public Tensor Qkv { get; }          // [N, (H+2G)·D], rotated
+    public Tensor LogSumExp { get; }    // [B, H, T]
+    public Tensor Mixed { get; }        // [N, H·D]
+    public Tensor Middle { get; }       // [N, C] stream after attention
+    public Tensor Normed2 { get; }
+    public Tensor Stats2 { get; }
+    public Tensor Up { get; }           // [N, F or 2F]
+    public Tensor Activated { get; }    // [N, F]
+    public Tensor Output { get; }       // [N, C] stream after the MLP
+}
+
+/// <summary>Memory that every block uses in turn; nothing in it outlives a block.</summary>
+public sealed class Scratch
+{
+    internal Scratch(TransformerConfig c, int n, Arena arena, bool backward)
+    {
+        Branch = arena.Take((n, c.Width));
+        if (!backward) return;
+        DStream = arena.Take((n, c.Width));
+        DWide = arena.Take((n, c.Width));
+        DMixed = arena.Take((n, c.Heads * c.HeadDim));
+        DQkv = arena.Take((n, c.QkvWidth));
+        DUp = arena.Take((n, c.UpWidth));
+        DActivated = arena.Take((n, c.Hidden));
+    }
+
+    public Tensor Branch { get; }       // [N, C]
+    public Tensor DStream { get; }      // [N, C] gradient of the residual stream
+    public Tensor DWide { get; }        // [N, C]
+    public Tensor DMixed { get; }
+    public Tensor DQkv { get; }
+    public Tensor DUp { get; }
+    public Tensor DActivated { get; }
+}
+
+/// <summary>All activations of a training step for B rows of T tokens.</summary>
+public sealed class Activations
+{
+    public Activations(TransformerConfig config, int rows, int time, Arena arena)
+    {
+        Rows = rows;
+        Time = time;
+        int n = rows * time;
+        Embedded = arena.Take((n, config.Width));
+        Blocks = [.. Enumerable.Range(0, config.Layers).Select(_ => new BlockActivations(config, rows, time, arena))];
+        Hidden = arena.Take((n, config.Width));
+        FinalStats = arena.Take((n, config.Norm == Norm.LayerNorm ? 2 : 1));
+        Scratch = new Scratch(config, n, arena, backward: true);
+    }
+
+    public int Rows { get; }
+
+    public int Time { get; }
+
+    public Tensor Embedded { get; }     // [N, C]
+
+    public BlockActivations[] Blocks { get; }
+
+    public Tensor Hidden { get; }       // [N, C] after the final norm
+
+    public Tensor FinalStats { get; }
+
+    public Scratch Scratch { get; }
+
+    /// <summary>Input of block <paramref name="layer"/>, or with the number of layers the input of the final norm.</summary>
+    public Tensor Stream(int layer) => layer == 0 ? Embedded : Blocks[layer - 1].Output;
+}
+
+/// <summary>The tokens of a training step on the device. All are filled before forward.</summary>
+public sealed class TokenBatch
+{
+    public TokenBatch(int rows, int time, Arena arena)
+    {
+        Tokens = arena.Take((rows, time), DType.I32);
+        Positions = arena.Take((rows, time), DType.I32);
+        Spans = arena.Take((rows, 3), DType.I32);
+    }
+
+    public Tensor Tokens { get; }       // [B, T]; padding holds any valid id
+
+    public Tensor Positions { get; }    // [B, T]; counted from each row's first token
+
+    public Tensor Spans { get; }        // [B, 3]: first token, end of the bidirectional prompt, end of the row
+}

@@ -1,0 +1,21 @@
+using QSharp.Engine;
+
+namespace QSharp.Model;
+
+/// <summary>What turns rows of hidden states into the numbers that a loss or a decoder needs.</summary>
+public interface IHead
+{
+    /// <summary>Columns of the head's output.</summary>
+    int Outputs { get; }
+
+    /// <summary>Whether the hidden state of the judged token itself is read, rather than that of the token before it.</summary>
+    bool ReadsAtToken { get; }
+
+    /// <param name="hidden">[M, C].</param>
+    /// <param name="tokens">[M] I32, the tokens judged or predicted.</param>
+    /// <param name="outputs">[M, Outputs].</param>
+    void Forward(Tensor hidden, Tensor tokens, Tensor outputs);
+
+    /// <summary>Writes dHidden [M, C] and adds to the gradient of the head's parameters.</summary>
+    void Backward(Tensor dOutputs, Tensor hidden, Tensor tokens, Tensor dHidden, Weights gradients);
+}

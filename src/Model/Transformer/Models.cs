@@ -1,0 +1,70 @@
+using QSharp.Engine;
+using QSharp.Kernels;
+
+namespace QSharp.Model;
+
+/// <summary>A trunk with a head and the memory of its parameters.</summary>
+public abstract class HeadedModel : IDisposable
+{
+    private readonly DeviceBuffer _memory;
+
+    private protected HeadedModel(Ops ops, TransformerConfig config, HeadShape headShape)
+    {
+        Ops = ops;
+        HeadShape = headShape;
+        (Weights, _memory) = Arena.Build(ops.Device, arena => new Weights(config, headShape, arena));
+        Trunk = new Transformer(ops, config, Weights);
+    }
+
+    public Ops Ops { get; }
+
+    public Transformer Trunk { get; }
+
+    public TransformerConfig Config => Trunk.Config;
+
+    public Weights Weights { get; }
+
+    public HeadShape HeadShape { get; }
+
+    public abstract IHead Head { get; }
+
+    public void Dispose()
+    {
+        Trunk.Dispose();
+        _memory.Dispose();
+        GC.SuppressFinalize(this);
+    }
+}
+
+/// <summary>A language model: π_ref, or a policy in training.</summary>
+public sealed class LanguageModel : HeadedModel
+{
+    public LanguageModel(Ops ops, TransformerConfig config) : base(ops, config, HeadShape.Language(config))
+    {
+        Head = new LmHead(ops, Weights);
+    }
+
+    public override IHead Head { get; }
+}
+
+/// <summary>What a value model's outputs mean and how it reads prompts.</summary>
+/// <param name="BidirectionalPrompt">
+/// Every prompt token attends to the whole prompt; response tokens stay causal. A departure from causal language models
+/// that lets the guide see a graph whole (docs/star-graph.md).
+/// </param>
+public sealed record ValueSettings(HeadKind Kind, ReturnFamily Family, bool BidirectionalPrompt);
+
+/// <summary>A value model, or guide: the distribution of the reward-to-go under a frozen π_ref.</summary>
+public sealed class ValueModel : HeadedModel
+{
+    public ValueModel(Ops ops, TransformerConfig config, ValueSettings settings)
+        : base(ops, config, ValueHead.ShapeOf(settings.Kind, settings.Family, config))
+    {
+        Settings = settings;
+        Head = new ValueHead(ops, settings.Kind, settings.Family, Weights);
+    }
+
+    public ValueSettings Settings { get; }
+
+    public override IHead Head { get; }
+}
