@@ -13,6 +13,8 @@ internal static class OpCases
         new SwiGluCase(),
         new GatheredMatMulCase(),
         new AddCase(),
+        new MatMulCase(),
+        new MatMulWithoutBiasCase(),
         new AttentionCase(),
         new CachedAttentionCase(),
         new KvWriteCase(),

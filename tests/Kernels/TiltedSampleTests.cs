@@ -84,14 +84,14 @@ public class TiltedSampleTests(ITestOutputHelper output)
     [Fact]
     public void Noise_is_the_documented_function_of_key_stream_position_and_token()
     {
-        Span<float> noise = stackalloc float[GumbelNoise.Width], single = stackalloc float[8];
+        Span<uint> words = stackalloc uint[GumbelNoise.Width];
         double worst = 0;
         for (int trial = 0; trial < 500; trial++)
         {
             int token = trial * 32, stream = trial * 7 - 3, position = trial * trial;
             unsafe
             {
-                fixed (float* pointer = noise) GumbelNoise.Fill(DecodingRig.Key, stream, position, token, pointer);
+                fixed (uint* pointer = words) GumbelNoise.Words(DecodingRig.Key, stream, position, token, pointer);
             }
             for (int i = 0; i < 32; i += 8)
             {
@@ -100,14 +100,23 @@ public class TiltedSampleTests(ITestOutputHelper output)
                     DecodingRig.Key, stream, position, Vector256.Create(tokens));
                 for (int lane = 0; lane < 8; lane++)
                 {
+                    Vector256<uint> word = Vector256.Create(words[tokens[lane] - token]);
+                    Assert.Equal(GumbelNoise.FromWord(word)[0], at[lane]);
+                    Assert.InRange(GumbelNoise.Bound(word)[0], at[lane], Math.Max(at[lane] + 0.1f, 3.2f));
                     double exact = SamplingOracle.Noise(DecodingRig.Key, stream, position, tokens[lane]);
-                    Assert.Equal(noise[tokens[lane] - token], at[lane]);
                     worst = Math.Max(worst, Math.Abs(at[lane] - exact) / Math.Max(1, Math.Abs(exact)));
                     Assert.True(at[lane] < GumbelNoise.Largest);
                 }
             }
         }
         Assert.True(worst < 1e-6, $"noise is off by {worst}");
+        foreach (uint extreme in new uint[] { 0, 1, 2, 127, 128, 255, 1u << 24, uint.MaxValue / 2, uint.MaxValue - 128, uint.MaxValue - 1, uint.MaxValue })
+        {
+            double u = (extreme + 0.5) / 4294967296.0, exact = -Math.Log(u < 1e-5 ? u + u * u / 2 : -Math.Log(1 - u));
+            float noise = GumbelNoise.FromWord(Vector256.Create(extreme))[0];
+            Assert.Equal(exact, noise, 3e-6);
+            Assert.InRange(noise, float.MinValue, Math.Min(GumbelNoise.Largest, GumbelNoise.Bound(Vector256.Create(extreme))[0]));
+        }
     }
 
     [Theory]

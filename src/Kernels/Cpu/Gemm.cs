@@ -1,0 +1,221 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
+namespace QSharp.Kernels;
+
+/// <summary>Which kernel does products: the widest that the machine has, or another one in tests.</summary>
+internal enum GemmPath
+{
+    /// <summary>Vectors of whatever width, on every machine.</summary>
+    Any,
+
+    /// <summary>AVX2 and FMA.</summary>
+    Vector256,
+
+    /// <summary>AVX-512.</summary>
+    Vector512,
+}
+
+/// <summary>
+/// C[M, N] = A·B + bias, or C += A·B. A is [M, K] or its transpose is stored, likewise B: strides say which.
+/// C is cut into items: panels of columns as wide as a kernel's tile, times blocks of rows. An item packs its part of B
+/// (at most <see cref="MostSteps"/> rows at a time) and goes down its rows with the kernel.
+/// </summary>
+internal readonly unsafe struct GemmProduct
+{
+    /// <summary>Steps of K in one packed panel: 256 · 48 floats stay in the level-2 cache, most of them in level 1.</summary>
+    public const int MostSteps = 256;
+
+    private const int FewestRows = 128;   // packing costs as much as about four rows of arithmetic
+    private const int WantedItems = 8;    // so that two to four threads end at about the same time
+
+    public GemmProduct(int m, int n, int k)
+    {
+        M = m;
+        N = n;
+        K = k;
+    }
+
+    public int M { get; }
+
+    public int N { get; }
+
+    public int K { get; }
+
+    public float* A { get; init; }
+
+    public nint ARow { get; init; }
+
+    public nint AStep { get; init; }
+
+    public float* B { get; init; }
+
+    /// <summary>Floats between two rows of B as it is stored.</summary>
+    public nint BRow { get; init; }
+
+    /// <summary>Whether B is stored as [N, K], or else as [K, N].</summary>
+    public bool BIsTransposed { get; init; }
+
+    /// <summary>[M, N], contiguous.</summary>
+    public float* C { get; init; }
+
+    /// <summary>[N] or null.</summary>
+    public float* Bias { get; init; }
+
+    public bool Adds { get; init; }
+
+    public long MultiplyAdds => (long)M * N * K;
+
+    /// <summary>How C is cut; by its size alone.</summary>
+    public GemmCut Cut<TKernel>() where TKernel : struct, IGemmKernel
+    {
+        if (M == 0 || N == 0 || (K == 0 && Adds)) return default;
+        int vectors = (N + TKernel.Lanes - 1) / TKernel.Lanes;
+        int panels = (vectors + TKernel.Vectors - 1) / TKernel.Vectors;
+        int tiles = (M + TKernel.Rows - 1) / TKernel.Rows;
+        int blocks = Math.Min((WantedItems + panels - 1) / panels, Math.Max(M / FewestRows, 1));
+        if (panels * blocks < 2) blocks = Math.Min(2, tiles);
+        int rows = (tiles + blocks - 1) / blocks * TKernel.Rows;
+        return new GemmCut(vectors, panels, rows, (M + rows - 1) / rows);
+    }
+
+    /// <summary>Does one item.</summary>
+    /// <param name="item">Which.</param>
+    /// <param name="cut">Of this product.</param>
+    /// <param name="panel">The thread's workspace.</param>
+    public void Run<TKernel>(int item, in GemmCut cut, float* panel) where TKernel : struct, IGemmKernel
+    {
+        int number = item / cut.Blocks, lanes = TKernel.Lanes;
+        int from = (int)((long)cut.Vectors * number / cut.Panels), to = (int)((long)cut.Vectors * (number + 1) / cut.Panels);
+        int column = from * lanes, columns = Math.Min(to * lanes, N) - column;
+        int row = item % cut.Blocks * cut.Rows, end = Math.Min(row + cut.Rows, M);
+        int pieces = Math.Max((K + MostSteps - 1) / MostSteps, 1), piece = (K + pieces - 1) / pieces;
+        int k = 0;
+        do
+        {
+            int steps = Math.Min(piece, K - k);
+            Pack<TKernel>(k, steps, column, columns, (to - from) * lanes, panel);
+            if (columns == (to - from) * lanes)
+                Whole<TKernel>(row, end, column, to - from, k, steps, panel);
+            else
+                Ragged<TKernel>(row, end, column, columns, to - from, k, steps, panel);
+            k += piece;
+        }
+        while (k < K);
+    }
+
+    private void Pack<TKernel>(int k, int steps, int column, int columns, int width, float* panel) where TKernel : struct, IGemmKernel
+    {
+        if (BIsTransposed)
+            GemmPack.Transposed(B + column * BRow + k, BRow, steps, columns, width, typeof(TKernel) != typeof(GemmKernelAny), panel);
+        else
+            GemmPack.Plain(B + k * BRow + column, BRow, steps, columns, width, panel);
+    }
+
+    private void Whole<TKernel>(int row, int end, int column, int vectors, int k, int steps, float* panel) where TKernel : struct, IGemmKernel
+    {
+        for (; row < end; row += TKernel.Rows)
+        {
+            GemmTile tile = new()
+            {
+                K = steps,
+                A = A + row * ARow + k * AStep,
+                ARow = ARow,
+                AStep = AStep,
+                B = panel,
+                BStep = vectors * TKernel.Lanes,
+                C = C + (nint)row * N + column,
+                CRow = N,
+                Bias = Bias == null ? null : Bias + column,
+                Adds = Adds || k > 0,
+            };
+            TKernel.Tile(Math.Min(TKernel.Rows, end - row), vectors, tile);
+        }
+    }
+
+    /// <summary>The last panel, where C ends within a vector: tiles are made beside C and copied.</summary>
+    [SkipLocalsInit]
+    private void Ragged<TKernel>(
+        int row, int end, int column, int columns, int vectors, int k, int steps, float* panel) where TKernel : struct, IGemmKernel
+    {
+        int width = vectors * TKernel.Lanes;
+        float* scratch = stackalloc float[TKernel.Rows * width];
+        bool adds = Adds || k > 0;
+        for (; row < end; row += TKernel.Rows)
+        {
+            GemmTile tile = new()
+            {
+                K = steps,
+                A = A + row * ARow + k * AStep,
+                ARow = ARow,
+                AStep = AStep,
+                B = panel,
+                BStep = width,
+                C = scratch,
+                CRow = width,
+            };
+            int rows = Math.Min(TKernel.Rows, end - row);
+            TKernel.Tile(rows, vectors, tile);
+            for (int i = 0; i < rows; i++)
+            {
+                float* c = C + (nint)(row + i) * N + column;
+                CopyRow(scratch + i * width, adds ? c : Bias == null ? null : Bias + column, c, columns);
+            }
+        }
+    }
+
+    private static void CopyRow(float* source, float* plus, float* c, int columns)
+    {
+        if (columns < 8)
+        {
+            for (int j = 0; j < columns; j++) c[j] = plus == null ? source[j] : source[j] + plus[j];
+            return;
+        }
+        // The last vector overlaps the one before it: it is made first and stored last.
+        int last = columns - 8;
+        Vector256<float> tail = Vector256.Load(source + last);
+        if (plus != null) tail += Vector256.Load(plus + last);
+        for (int j = 0; j < last; j += 8)
+        {
+            Vector256<float> sum = Vector256.Load(source + j);
+            if (plus != null) sum += Vector256.Load(plus + j);
+            sum.Store(c + j);
+        }
+        tail.Store(c + last);
+    }
+}
+
+/// <summary>How C is cut into items: panels of columns times blocks of rows, the blocks of one panel together.</summary>
+/// <param name="Vectors">Vectors in a row of C.</param>
+/// <param name="Panels">Panels, of nearly equal numbers of vectors.</param>
+/// <param name="Rows">Rows in a block.</param>
+/// <param name="Blocks">Blocks of rows.</param>
+internal readonly record struct GemmCut(int Vectors, int Panels, int Rows, int Blocks)
+{
+    public int Items => Panels * Blocks;
+}
+
+/// <summary>One panel of B for every thread, in native memory, for as long as the ops live.</summary>
+internal sealed unsafe class GemmWorkspace : SafeHandle
+{
+    private const int Alignment = 4096;
+
+    // The widest tile is 48 columns; Vector<T> may have 16 lanes, two of which are 32.
+    private const nint FloatsOfThread = GemmProduct.MostSteps * 48;
+
+    public GemmWorkspace(int threads) : base(0, ownsHandle: true) =>
+        SetHandle((nint)NativeMemory.AlignedAlloc((nuint)(threads * FloatsOfThread * sizeof(float)), Alignment));
+
+    public override bool IsInvalid => handle == 0;
+
+    public float* Panels => (float*)handle;
+
+    public static float* PanelOf(float* panels, int worker) => panels + worker * FloatsOfThread;
+
+    protected override bool ReleaseHandle()
+    {
+        NativeMemory.AlignedFree((void*)handle);
+        return true;
+    }
+}
