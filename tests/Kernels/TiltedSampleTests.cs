@@ -110,7 +110,8 @@ public class TiltedSampleTests(ITestOutputHelper output)
             }
         }
         Assert.True(worst < 1e-6, $"noise is off by {worst}");
-        foreach (uint extreme in new uint[] { 0, 1, 2, 127, 128, 255, 1u << 24, uint.MaxValue / 2, uint.MaxValue - 128, uint.MaxValue - 1, uint.MaxValue })
+        uint[] extremes = [0, 1, 2, 127, 128, 255, 1u << 24, uint.MaxValue / 2, uint.MaxValue - 128, uint.MaxValue - 1, uint.MaxValue];
+        foreach (uint extreme in extremes)
         {
             double u = (extreme + 0.5) / 4294967296.0, exact = -Math.Log(u < 1e-5 ? u + u * u / 2 : -Math.Log(1 - u));
             float noise = GumbelNoise.FromWord(Vector256.Create(extreme))[0];
@@ -156,19 +157,22 @@ public class TiltedSampleTests(ITestOutputHelper output)
     }
 
     private void Compare(
-        DecodingRig rig, GuidanceRule rule, (int[] Next, int[] Chosen, float[] Statistics) naive, (int[] Next, int[] Chosen, float[] Statistics) fused)
+        DecodingRig rig, GuidanceRule rule,
+        (int[] Next, int[] Chosen, float[] Statistics) naive, (int[] Next, int[] Chosen, float[] Statistics) fused)
     {
         for (int row = 0; row < rig.Rows; row++)
         {
             if (naive.Next[row] != fused.Next[row])
             {
                 double gap = rig.Exact(rule, row).Gap;
-                Assert.True(gap < 1e-5, $"{rule}, row {row}: naive {naive.Next[row]}, fused {fused.Next[row]}, yet the scores are {gap} apart.");
+                Assert.True(gap < 1e-5,
+                    $"{rule}, row {row}: naive {naive.Next[row]}, fused {fused.Next[row]}, yet the scores are {gap} apart.");
                 output.WriteLine($"tie: {rule}, row {row}: naive {naive.Next[row]}, fused {fused.Next[row]}, gap {gap:g2}");
                 continue;
             }
             Assert.Equal(naive.Chosen[row], fused.Chosen[row]);
-            AssertStatistics(rule, row, naive.Statistics, [.. fused.Statistics.Select(value => (double)value)], row * SampleStatistics.Count, 1e-4);
+            AssertStatistics(rule, row, naive.Statistics, [.. fused.Statistics.Select(value => (double)value)],
+                row * SampleStatistics.Count, 1e-4);
             if (row % 4 == 0) CompareRow(rig, rule, row, 1e-4);
         }
     }
@@ -182,7 +186,8 @@ public class TiltedSampleTests(ITestOutputHelper output)
     {
         GuidedStep exact = rig.Exact(rule, row);
         if (exact.Gap < tolerance / 10) return;
-        Assert.True(exact.Next == rig.Next.Span<int>()[row], $"{rule}, row {row}: {rig.Next.Span<int>()[row]}, but exactly {exact.Next} by {exact.Gap}.");
+        Assert.True(exact.Next == rig.Next.Span<int>()[row],
+            $"{rule}, row {row}: {rig.Next.Span<int>()[row]}, but exactly {exact.Next} by {exact.Gap}.");
         Assert.Equal(exact.Chosen, rig.Chosen.Span<int>()[row]);
         AssertStatistics(rule, row, rig.Statistics.Slice(row).Span<float>().ToArray(), exact.Statistics, 0, tolerance);
     }
@@ -192,7 +197,8 @@ public class TiltedSampleTests(ITestOutputHelper output)
         for (int i = 0; i < SampleStatistics.Count; i++)
         {
             double a = actual[offset + i], e = expected[offset + i];
-            Assert.True(Math.Abs(a - e) <= tolerance * Math.Max(1, Math.Abs(e) / 10), $"{rule}, row {row}: statistic {i} is {a}, expected {e}.");
+            Assert.True(Math.Abs(a - e) <= tolerance * Math.Max(1, Math.Abs(e) / 10),
+                $"{rule}, row {row}: statistic {i} is {a}, expected {e}.");
         }
     }
 }

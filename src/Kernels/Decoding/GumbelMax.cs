@@ -21,7 +21,8 @@ internal static unsafe class GumbelMax
         float* buffer = stackalloc float[ScoreRow.BlockSize];
         uint* words = stackalloc uint[GumbelNoise.Width];
         float reach = isGreedy ? 0 : GumbelNoise.Largest, mark = atLeast;   // the score to beat
-        Vector256<float> best = Vector256.Create(float.NegativeInfinity), marks = Vector256.Create(mark), bars = Vector256.Create(mark - reach);
+        Vector256<float> best = Vector256.Create(float.NegativeInfinity);
+        Vector256<float> marks = Vector256.Create(mark), bars = Vector256.Create(mark - reach);
         Vector256<int> winner = Vector256.Create(-1), lanes = Vector256.Create(0, 1, 2, 3, 4, 5, 6, 7);
         int patch = 0;
         for (int block = 0; block < row.Blocks; block++)
@@ -81,7 +82,8 @@ internal static unsafe class GumbelMax
     /// <summary>Takes the logarithms of eight words only if one of them may reach the mark: rarely, once the mark is good.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void TakeNoisy(
-        Vector256<float> score, uint* words, Vector256<int> token, Vector256<float> marks, ref Vector256<float> best, ref Vector256<int> winner)
+        Vector256<float> score, uint* words, Vector256<int> token, Vector256<float> marks,
+        ref Vector256<float> best, ref Vector256<int> winner)
     {
         Vector256<uint> word = Vector256.Load(words);
         if (Vector256.GreaterThanOrEqualAny(score + GumbelNoise.Bound(word), marks))

@@ -29,7 +29,10 @@ internal static unsafe class GumbelNoise
 
     private const float Scale = 1f / 4294967296f;
 
-    /// <summary>The words of tokens <paramref name="token"/> … <paramref name="token"/> + 31, from which <see cref="FromWord"/> makes noise.</summary>
+    /// <summary>
+    /// The words of tokens <paramref name="token"/> … <paramref name="token"/> + 31, from which
+    /// <see cref="FromWord"/> makes noise.
+    /// </summary>
     /// <param name="token">A multiple of 4.</param>
     public static void Words(ulong key, int stream, int position, int token, uint* words)
     {
@@ -102,7 +105,8 @@ internal static unsafe class GumbelNoise
     private static Lanes Philox4(ulong key, Vector256<ulong> c0, int position, int stream)
     {
         uint k0 = (uint)key, k1 = (uint)(key >> 32);
-        Vector256<ulong> c1 = Vector256.Create((ulong)(uint)position), c2 = Vector256.Create((ulong)(uint)stream), c3 = Vector256<ulong>.Zero;
+        Vector256<ulong> c1 = Vector256.Create((ulong)(uint)position), c2 = Vector256.Create((ulong)(uint)stream);
+        Vector256<ulong> c3 = Vector256<ulong>.Zero;
         Vector256<ulong> factor0 = Vector256.Create(0xD2511F53ul), factor1 = Vector256.Create(0xCD9E8D57ul);
         for (int round = 0; round < 10; round++)
         {
