@@ -115,7 +115,7 @@ internal readonly unsafe struct AttentionHead
         }
     }
 
-    /// <summary>How many keys of a block the queries <paramref name="first"/> … first + 7 see; a query past the end counts as the last.</summary>
+    /// <summary>How many keys of a block queries first … first + 7 see; a query past the end counts as the last.</summary>
     public Vector256<int> VisibleOfEight(int first, int end, int k0)
     {
         Vector256<int> query = Vector256.Min(Vector256.Create(first) + Vector256<int>.Indices, Vector256.Create(end - 1));

@@ -8,7 +8,7 @@ internal static unsafe class Transposed
 {
     private const int Stride = AttentionHead.QueryTile;
 
-    /// <summary>to[d, t] = factor · rows[t, d]; zero for t from count up to the next multiple of eight. Rows of to are QueryTile apart.</summary>
+    /// <summary>to[d, t] = factor · rows[t, d]; 0 for t from count up to a multiple of eight. Rows of to are QueryTile apart.</summary>
     public static void Copy(float* rows, nint rowStride, int count, int columns, float factor, float* to)
     {
         int t = 0, d;
