@@ -10,7 +10,7 @@ public class HouseTests
     private const int MaximumLines = 400;
 
     /// <summary>Projects in the order in which they may know each other: each only those that come later.</summary>
-    private static readonly string[] Layers = ["Cli", "Model", "Kernels", "Engine"];
+    private static readonly string[] _layers = ["Cli", "Model", "Kernels", "Engine"];
 
     [Fact]
     public void No_source_file_is_longer_than_a_reader_likes()
@@ -29,13 +29,13 @@ public class HouseTests
     public void Projects_know_only_those_below_them()
     {
         string[] projects = Files("*.csproj", "src");
-        Assert.Equal(Layers.Order(), projects.Select(Name).Order());
+        Assert.Equal(_layers.Order(), projects.Select(Name).Order());
         foreach (string project in projects)
         {
             string[] known = [.. Items(project, "ProjectReference").Select(item => Name(Included(item).Replace('\\', '/')))];
-            string? below = Layers.SkipWhile(layer => layer != Name(project)).Skip(1).FirstOrDefault();
+            string? below = _layers.SkipWhile(layer => layer != Name(project)).Skip(1).FirstOrDefault();
             Assert.True(known.All(name => name == below),
-                $"{Relative(project)} refers to {string.Join(", ", known)}; references go {string.Join(" → ", Layers)}, one step each.");
+                $"{Relative(project)} refers to {string.Join(", ", known)}; references go {string.Join(" → ", _layers)}, one step each.");
         }
     }
 

@@ -140,10 +140,12 @@ public sealed class LossTests : IDisposable
     public void Families_and_shapes_that_do_not_fit_are_refused()
     {
         Tensor three = Make([1, 2, 3]), one = Make([1]);
-        Assert.Throws<ArgumentException>(() => _ops.ReturnCrossEntropy(three, one, one, new(FamilyKind.Bernoulli, 0, 1, 3), default, one, Tensor.None));
-        Assert.Throws<ArgumentException>(() => _ops.ReturnCrossEntropy(one, one, one, ReturnFamily.Categorical(0, 1, 1), default, one, Tensor.None));
-        Assert.Throws<ArgumentException>(() => _ops.ReturnCrossEntropy(three, one, one, ReturnFamily.Categorical(1, 1, 3), default, one, Tensor.None));
-        Assert.Throws<ArgumentException>(() => _ops.ReturnCrossEntropy(three, three, one, ReturnFamily.Categorical(0, 1, 3), default, one, Tensor.None));
+        void Refuses(Tensor logits, Tensor returns, ReturnFamily family) => Assert.Throws<ArgumentException>(
+            () => _ops.ReturnCrossEntropy(logits, returns, one, family, Projection.TwoHot, one, Tensor.None));
+        Refuses(three, one, new ReturnFamily(FamilyKind.Bernoulli, 0, 1, 3));
+        Refuses(one, one, ReturnFamily.Categorical(0, 1, 1));
+        Refuses(three, one, ReturnFamily.Categorical(1, 1, 3));
+        Refuses(three, three, ReturnFamily.Categorical(0, 1, 3));
         Assert.Throws<ArgumentException>(() => _ops.TokenCrossEntropy(Tensor.None, MakeInts([0]), one, one, Tensor.None));
         Assert.Throws<ArgumentException>(() => _ops.SquaredError(three, three, three, (Link)7, three, Tensor.None));
     }
