@@ -46,6 +46,14 @@ public sealed class Arena
     {
         long bytes = Measure(layout);
         DeviceBuffer memory = device.Allocate(bytes);
-        return (layout(new Arena(memory, bytes)), memory);
+        try
+        {
+            return (layout(new Arena(memory, bytes)), memory);
+        }
+        catch
+        {
+            memory.Dispose();
+            throw;
+        }
     }
 }

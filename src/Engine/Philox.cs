@@ -27,9 +27,12 @@ public static class Philox
         return (c0, c1, c2, c3);
     }
 
-    /// <summary>A uniform number in (0, 1) with 24 bits, never 0 and never 1.</summary>
+    /// <summary>
+    /// A uniform number in (0, 1) with 23 bits, never 0 and never 1: the half is exact. With 24 bits the largest word plus a
+    /// half would round to 1.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static float Uniform(uint bits) => ((bits >> 8) + 0.5f) * (1f / (1 << 24));
+    public static float Uniform(uint bits) => ((bits >> 9) + 0.5f) * (1f / (1 << 23));
 
     /// <summary>A key for an independent stream of a seed, such as one phase of an experiment.</summary>
     public static ulong Key(ulong seed, uint stream)
@@ -72,7 +75,7 @@ public struct PhiloxStream(ulong key, ulong position = 0)
     public int NextInt(int bound)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(bound);
-        uint reject = (uint)(-(uint)bound % (uint)bound);   // 2³² mod bound: the words that would be drawn once too often
+        uint reject = (uint)((1UL << 32) % (uint)bound);   // the words that would be drawn once too often (Lemire 2019)
         while (true)
         {
             ulong product = (ulong)NextWord() * (uint)bound;

@@ -81,7 +81,8 @@ public sealed class CachedAttentionTests : IDisposable
                 Row(qkv, r * Time + t).CopyTo(Row(candidates, r * Siblings + chosen[r]));
             Tensor y = Extend(cache, candidates, Tensor.None, CacheLayout.Siblings);
             for (int r = 0; r < Rows; r++)
-                AssertClose(whole.AsSpan((r * Time + t) * Result, Result), y.Span<float>().Slice((r * Siblings + chosen[r]) * Result, Result));
+                AssertClose(
+                    whole.AsSpan((r * Time + t) * Result, Result), y.Span<float>().Slice((r * Siblings + chosen[r]) * Result, Result));
             _ops.KvKeep(cache.Keys, cache.Values, cache.Lengths, Integers(chosen));
             _ops.Advance(cache.Lengths, Tensor.None, 1);
         }
@@ -100,7 +101,8 @@ public sealed class CachedAttentionTests : IDisposable
     [Fact]
     public void No_op_of_attention_allocates()
     {
-        Tensor qkv = Random((Rows * Time, Width), 6), y = New((Rows * Time, Result)), sums = New((Rows, Heads, Time)), dQkv = New((Rows * Time, Width));
+        Tensor qkv = Random((Rows * Time, Width), 6), y = New((Rows * Time, Result)), sums = New((Rows, Heads, Time));
+        Tensor dQkv = New((Rows * Time, Width));
         Tensor spans = Integers([0, 5, Time, 2, 0, Time, 0, 0, 9]), counts = Integers([0, 0, 0]), chosen = Integers([-1, 0, 1]);
         Cache cache = NewCache(Time);
         Step();
@@ -155,7 +157,8 @@ public sealed class CachedAttentionTests : IDisposable
     private static void AssertTokens(float[] whole, int start, int count, Tensor y)
     {
         for (int r = 0; r < Rows; r++)
-            AssertClose(whole.AsSpan((r * Time + start) * Result, count * Result), y.Span<float>().Slice(r * count * Result, count * Result));
+            AssertClose(
+                whole.AsSpan((r * Time + start) * Result, count * Result), y.Span<float>().Slice(r * count * Result, count * Result));
     }
 
     private static void AssertClose(ReadOnlySpan<float> expected, ReadOnlySpan<float> actual)

@@ -68,7 +68,10 @@ internal sealed class DecodingRig : IDisposable
 
     public Tensor Statistics { get; }
 
-    /// <summary>Peaked logits with ties and masks, the K highest as candidates, any value logits, a prefix known in three rows of four.</summary>
+    /// <summary>
+    /// Peaked logits with ties and masks, the K highest as candidates, any value logits, a prefix known in three rows
+    /// of four.
+    /// </summary>
     public void Draw(ulong seed, float lambda, double spread = 2)
     {
         PhiloxStream random = new(seed);
@@ -129,7 +132,8 @@ internal sealed class DecodingRig : IDisposable
     /// <summary>The float64 oracle of one row.</summary>
     public GuidedStep Exact(GuidanceRule rule, int row) => GuidedStep.Of(
         rule, Row(Logits, row), [.. Candidates.Slice(row).Span<int>()],
-        [.. Row(ValueLogits, row).Chunk(Family.Atoms)], Prefix.Span<float>()[row], Key, Streams.Span<int>()[row], Positions.Span<int>()[row]);
+        [.. Row(ValueLogits, row).Chunk(Family.Atoms)], Prefix.Span<float>()[row], Key, Streams.Span<int>()[row],
+            Positions.Span<int>()[row]);
 
     public (int[] Next, int[] Chosen, float[] Statistics) Result() =>
         (Next.Span<int>().ToArray(), Chosen.Span<int>().ToArray(), Statistics.Span<float>().ToArray());

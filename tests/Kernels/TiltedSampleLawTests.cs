@@ -96,7 +96,8 @@ public class TiltedSampleLawTests
         part.Ops.TopK(part.Logits, part.Candidates, Tensor.None);
         for (int row = 0; row < 20; row++)
         {
-            double[] logits = [.. all.Logits.Slice(row).Span<float>().ToArray().Select(x => (double)x)], q = SamplingOracle.LogSoftmax(logits, 1);
+            double[] logits = [.. all.Logits.Slice(row).Span<float>().ToArray().Select(x => (double)x)],
+                q = SamplingOracle.LogSoftmax(logits, 1);
             double[] w = [.. all.ValueLogits.Slice(row).Span<float>().ToArray().Select(
                 x => Math.Exp(SamplingOracle.Tilt([x], ReturnFamily.Bernoulli, Tilt.LogMeanExp, Lambda)))];   // by token
             int[] ids = part.Candidates.Slice(row).Span<int>().ToArray();
@@ -173,7 +174,8 @@ public class TiltedSampleLawTests
     public void A_row_without_weight_gives_a_legal_token_and_no_number(float nothing)
     {
         using DecodingRig rig = new(2, 100, 4, ReturnFamily.Bernoulli);
-        foreach (GuidanceRule rule in new[] { GuidanceRule.Reference(0.8f, 0.9f), new GuidanceRule(Tilt.LogMeanExp, ReturnFamily.Bernoulli, 10, TopP: 0.9f) })
+        GuidanceRule guided = new(Tilt.LogMeanExp, ReturnFamily.Bernoulli, 10, TopP: 0.9f);
+        foreach (GuidanceRule rule in new[] { GuidanceRule.Reference(0.8f, 0.9f), guided })
         {
             rig.Draw(2, 10);
             rig.Logits.Span<float>().Fill(nothing);
@@ -216,7 +218,8 @@ public class TiltedSampleLawTests
                     {
                         int token = rig.Next.Span<int>()[row];
                         Assert.InRange(token, 0, rig.Vocabulary - 1);
-                        if (pass == 0) Assert.True(rig.Logits.Slice(row).Span<float>()[token] > float.NegativeInfinity, $"{rule}, row {row}");
+                        if (pass == 0) Assert.True(rig.Logits.Slice(row).Span<float>()[token] > float.NegativeInfinity,
+                            $"{rule}, row {row}");
                     }
                 }
             }
@@ -246,6 +249,7 @@ public class TiltedSampleLawTests
     private static void AssertClose(float[] expected, float[] actual, double tolerance)
     {
         for (int i = 0; i < expected.Length; i++)
-            Assert.True(Math.Abs(expected[i] - actual[i]) <= tolerance * Math.Max(1, Math.Abs(expected[i])), $"statistic {i}: {actual[i]}, expected {expected[i]}");
+            Assert.True(Math.Abs(expected[i] - actual[i]) <= tolerance * Math.Max(1, Math.Abs(expected[i])),
+                $"statistic {i}: {actual[i]}, expected {expected[i]}");
     }
 }

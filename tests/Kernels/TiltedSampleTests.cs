@@ -84,14 +84,14 @@ public class TiltedSampleTests(ITestOutputHelper output)
     [Fact]
     public void Noise_is_the_documented_function_of_key_stream_position_and_token()
     {
-        Span<float> noise = stackalloc float[GumbelNoise.Width], single = stackalloc float[8];
+        Span<uint> words = stackalloc uint[GumbelNoise.Width];
         double worst = 0;
         for (int trial = 0; trial < 500; trial++)
         {
             int token = trial * 32, stream = trial * 7 - 3, position = trial * trial;
             unsafe
             {
-                fixed (float* pointer = noise) GumbelNoise.Fill(DecodingRig.Key, stream, position, token, pointer);
+                fixed (uint* pointer = words) GumbelNoise.Words(DecodingRig.Key, stream, position, token, pointer);
             }
             for (int i = 0; i < 32; i += 8)
             {
@@ -100,14 +100,24 @@ public class TiltedSampleTests(ITestOutputHelper output)
                     DecodingRig.Key, stream, position, Vector256.Create(tokens));
                 for (int lane = 0; lane < 8; lane++)
                 {
+                    Vector256<uint> word = Vector256.Create(words[tokens[lane] - token]);
+                    Assert.Equal(GumbelNoise.FromWord(word)[0], at[lane]);
+                    Assert.InRange(GumbelNoise.Bound(word)[0], at[lane], Math.Max(at[lane] + 0.1f, 3.2f));
                     double exact = SamplingOracle.Noise(DecodingRig.Key, stream, position, tokens[lane]);
-                    Assert.Equal(noise[tokens[lane] - token], at[lane]);
                     worst = Math.Max(worst, Math.Abs(at[lane] - exact) / Math.Max(1, Math.Abs(exact)));
                     Assert.True(at[lane] < GumbelNoise.Largest);
                 }
             }
         }
         Assert.True(worst < 1e-6, $"noise is off by {worst}");
+        uint[] extremes = [0, 1, 2, 127, 128, 255, 1u << 24, uint.MaxValue / 2, uint.MaxValue - 128, uint.MaxValue - 1, uint.MaxValue];
+        foreach (uint extreme in extremes)
+        {
+            double u = (extreme + 0.5) / 4294967296.0, exact = -Math.Log(u < 1e-5 ? u + u * u / 2 : -Math.Log(1 - u));
+            float noise = GumbelNoise.FromWord(Vector256.Create(extreme))[0];
+            Assert.Equal(exact, noise, 3e-6);
+            Assert.InRange(noise, float.MinValue, Math.Min(GumbelNoise.Largest, GumbelNoise.Bound(Vector256.Create(extreme))[0]));
+        }
     }
 
     [Theory]
@@ -147,19 +157,22 @@ public class TiltedSampleTests(ITestOutputHelper output)
     }
 
     private void Compare(
-        DecodingRig rig, GuidanceRule rule, (int[] Next, int[] Chosen, float[] Statistics) naive, (int[] Next, int[] Chosen, float[] Statistics) fused)
+        DecodingRig rig, GuidanceRule rule,
+        (int[] Next, int[] Chosen, float[] Statistics) naive, (int[] Next, int[] Chosen, float[] Statistics) fused)
     {
         for (int row = 0; row < rig.Rows; row++)
         {
             if (naive.Next[row] != fused.Next[row])
             {
                 double gap = rig.Exact(rule, row).Gap;
-                Assert.True(gap < 1e-5, $"{rule}, row {row}: naive {naive.Next[row]}, fused {fused.Next[row]}, yet the scores are {gap} apart.");
+                Assert.True(gap < 1e-5,
+                    $"{rule}, row {row}: naive {naive.Next[row]}, fused {fused.Next[row]}, yet the scores are {gap} apart.");
                 output.WriteLine($"tie: {rule}, row {row}: naive {naive.Next[row]}, fused {fused.Next[row]}, gap {gap:g2}");
                 continue;
             }
             Assert.Equal(naive.Chosen[row], fused.Chosen[row]);
-            AssertStatistics(rule, row, naive.Statistics, [.. fused.Statistics.Select(value => (double)value)], row * SampleStatistics.Count, 1e-4);
+            AssertStatistics(rule, row, naive.Statistics, [.. fused.Statistics.Select(value => (double)value)],
+                row * SampleStatistics.Count, 1e-4);
             if (row % 4 == 0) CompareRow(rig, rule, row, 1e-4);
         }
     }
@@ -173,7 +186,8 @@ public class TiltedSampleTests(ITestOutputHelper output)
     {
         GuidedStep exact = rig.Exact(rule, row);
         if (exact.Gap < tolerance / 10) return;
-        Assert.True(exact.Next == rig.Next.Span<int>()[row], $"{rule}, row {row}: {rig.Next.Span<int>()[row]}, but exactly {exact.Next} by {exact.Gap}.");
+        Assert.True(exact.Next == rig.Next.Span<int>()[row],
+            $"{rule}, row {row}: {rig.Next.Span<int>()[row]}, but exactly {exact.Next} by {exact.Gap}.");
         Assert.Equal(exact.Chosen, rig.Chosen.Span<int>()[row]);
         AssertStatistics(rule, row, rig.Statistics.Slice(row).Span<float>().ToArray(), exact.Statistics, 0, tolerance);
     }
@@ -183,7 +197,8 @@ public class TiltedSampleTests(ITestOutputHelper output)
         for (int i = 0; i < SampleStatistics.Count; i++)
         {
             double a = actual[offset + i], e = expected[offset + i];
-            Assert.True(Math.Abs(a - e) <= tolerance * Math.Max(1, Math.Abs(e) / 10), $"{rule}, row {row}: statistic {i} is {a}, expected {e}.");
+            Assert.True(Math.Abs(a - e) <= tolerance * Math.Max(1, Math.Abs(e) / 10),
+                $"{rule}, row {row}: statistic {i} is {a}, expected {e}.");
         }
     }
 }

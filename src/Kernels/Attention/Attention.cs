@@ -40,7 +40,7 @@ public abstract partial class Ops
             throw new ArgumentException($"{op}: {heads} heads do not share {kvHeads} KV heads evenly.");
         int width = qkv.IsNone ? 0 : qkv.Shape.Last, all = heads + 2 * kvHeads, headDim = width / all;
         if (width <= 0 || width % all != 0 || headDim > MaxHeadSize)
-            throw new ArgumentException($"{op}: a width of {width} is not {all} heads (queries, keys, values) of one size up to {MaxHeadSize}.");
+            throw new ArgumentException($"{op}: a width of {width} is not {all} heads (q, k, v) of one size up to {MaxHeadSize}.");
         Require(qkv, qkv.Shape.Rows, width, DType.F32, nameof(qkv), op);
         return headDim;
     }

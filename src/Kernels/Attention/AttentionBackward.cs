@@ -89,8 +89,8 @@ public sealed unsafe partial class CpuOps
             {
                 int count = Math.Min(QueryTile, head.Queries - t0);
                 float* q = head.Q + t0 * all, dyTile = dyRows + t0 * yStride;
-                AttentionHead.Transpose(q, all, count, dim, head.Scale, scratch.Queries);
-                AttentionHead.Transpose(dyTile, yStride, count, dim, 1, scratch.Gradients);
+                Transposed.Copy(q, all, count, dim, head.Scale, scratch.Queries);
+                Transposed.Copy(dyTile, yStride, count, dim, 1, scratch.Gradients);
                 for (int i = 0; i < QueryTile; i++)
                 {
                     bool real = i < count;
@@ -141,7 +141,7 @@ public sealed unsafe partial class CpuOps
             float* weights = scratch.Weights + group, slopes = scratch.Slopes + group;
             for (int s = 0; s < stop; s++, weights += QueryTile, slopes += QueryTile)
             {
-                Vector256<float> weight = VectorMath.Exp(Vector256.Load(weights) - sum);
+                Vector256<float> weight = AttentionHead.Weight(Vector256.Load(weights) - sum);
                 Vector256<float> slope = weight * scale * (Vector256.Load(slopes) - delta);
                 if (s >= seenByAll)
                 {

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace QSharp.Kernels;
@@ -59,7 +60,7 @@ internal readonly unsafe struct AttentionHead
         for (int t0 = 0; t0 < Queries; t0 += QueryTile)
         {
             int count = Math.Min(QueryTile, Queries - t0);
-            Transpose(Q + t0 * QStride, QStride, count, HeadDim, Scale, qt);
+            Transposed.Copy(Q + t0 * QStride, QStride, count, HeadDim, Scale, qt);
             float* yTile = y + t0 * yStride;
             bool started = own != null;
             if (started)
@@ -89,11 +90,14 @@ internal readonly unsafe struct AttentionHead
                 }
                 started = true;
             }
-            for (int i = 0; i < count; i++)
+            for (int i = 0; i < count; i += 8)
             {
-                Multiply(yTile + i * yStride, 1 / sums[i], HeadDim);
-                if (logSumExp != null) logSumExp[t0 + i] = maxima[i] + MathF.Log(sums[i]);
+                Vector256<float> sum = Vector256.Load(sums + i);
+                (Vector256<float>.One / sum).Store(factors + i);
+                (Vector256.Load(maxima + i) + VectorMath.Log(sum)).Store(maxima + i);
             }
+            for (int i = 0; i < count; i++) Multiply(yTile + i * yStride, factors[i], HeadDim);
+            if (logSumExp != null) new ReadOnlySpan<float>(maxima, count).CopyTo(new Span<float>(logSumExp + t0, count));
         }
     }
 
@@ -111,19 +115,36 @@ internal readonly unsafe struct AttentionHead
         }
     }
 
-    /// <summary>How many keys of a block the queries <paramref name="first"/> … first + 7 see; a query past the end counts as the last.</summary>
+    /// <summary>How many keys of a block queries first … first + 7 see; a query past the end counts as the last.</summary>
     public Vector256<int> VisibleOfEight(int first, int end, int k0)
     {
         Vector256<int> query = Vector256.Min(Vector256.Create(first) + Vector256<int>.Indices, Vector256.Create(end - 1));
         return Vector256.Max(Vector256.Create(Floor), query + Vector256.Create(Shift)) - Vector256.Create(k0);
     }
 
-    /// <summary>out[d, t] = factor · rows[t, d], zero for t from count up to the next multiple of eight; rows of out are QueryTile apart.</summary>
-    public static void Transpose(float* rows, nint stride, int count, int columns, float factor, float* transposed)
+    /// <summary>
+    /// eˣ for x ≤ 0, as scores less their maximum are (or less their logSumExp, but for rounding): half the instructions of
+    /// <see cref="VectorMath.Exp"/>, with its polynomial. Exactly 0 below −87.33; NaN stays NaN.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Weight(Vector256<float> x)
     {
-        int padded = (count + 7) & ~7;
-        for (int t = 0; t < padded; t++)
-            for (int d = 0; d < columns; d++) transposed[d * QueryTile + t] = t < count ? factor * rows[t * stride + d] : 0;
+        // Added to 1.5·2²³, a number is rounded to an integer that stands in the low bits of the sum.
+        Vector256<float> magic = Vector256.Create(12582912f), lowest = Vector256.Create(-87.33f);
+        Vector256<float> clamped = Vector256.MaxNative(lowest, x);
+        Vector256<float> shifted = Vector256.MultiplyAddEstimate(clamped, Vector256.Create(1.44269504f), magic);
+        Vector256<float> n = shifted - magic;
+        Vector256<float> r = Vector256.MultiplyAddEstimate(n, Vector256.Create(-0.693359375f), clamped);
+        r = Vector256.MultiplyAddEstimate(n, Vector256.Create(2.12194440e-4f), r);
+        Vector256<float> p = Vector256.Create(1.9875691500e-4f);
+        p = Vector256.MultiplyAddEstimate(p, r, Vector256.Create(1.3981999507e-3f));
+        p = Vector256.MultiplyAddEstimate(p, r, Vector256.Create(8.3334519073e-3f));
+        p = Vector256.MultiplyAddEstimate(p, r, Vector256.Create(4.1665795894e-2f));
+        p = Vector256.MultiplyAddEstimate(p, r, Vector256.Create(1.6666665459e-1f));
+        p = Vector256.MultiplyAddEstimate(p, r, Vector256.Create(5.0000001201e-1f));
+        p = Vector256.MultiplyAddEstimate(p, r * r, r + Vector256<float>.One);
+        Vector256<float> power = ((shifted.AsInt32() << 23) + Vector256<float>.One.AsInt32()).AsSingle();
+        return Vector256.AndNot(p * power, Vector256.LessThan(x, lowest));
     }
 
     /// <summary>Σ a·b.</summary>
@@ -182,10 +203,10 @@ internal readonly unsafe struct AttentionHead
         }
         // Nothing seen yet: the difference would be −∞ − (−∞).
         Vector256<float> origin = Vector256.ConditionalSelect(Vector256.Equals(largest, least), Vector256<float>.Zero, largest);
-        Vector256<float> factor = VectorMath.Exp(before - origin), sum = default;
+        Vector256<float> factor = Weight(before - origin), sum = default;
         for (s = 0; s < seen; s++)
         {
-            Vector256<float> weight = VectorMath.Exp(Vector256.Load(scores + s * QueryTile) - origin);
+            Vector256<float> weight = Weight(Vector256.Load(scores + s * QueryTile) - origin);
             weight.Store(scores + s * QueryTile);
             sum += weight;
         }

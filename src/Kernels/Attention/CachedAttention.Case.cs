@@ -17,7 +17,8 @@ internal sealed class CachedAttentionCase : OpCase
         new("two tiles", 2, 41, 130, 2, 1, 8, Sequence, 1), new("siblings in tiles", 2, 35, 140, 2, 1, 3, Siblings, 1),
         new("odd", 3, 3, 17, 3, 1, 3, Sequence, 1), new("grouped decode", 3, 1, 17, 8, 2, 24, Sequence, 1),
         new("long row", 1, 1, 700, 2, 2, 16, Sequence, 0), new("long grouped row", 1, 1, 257, 4, 1, 5, Siblings, 0),
-        new("wide heads", 2, 1, 9, 2, 2, 136, Prompt, 0), new("no rows", 0, 1, 8, 2, 2, 8, Sequence, 0), new("one", 1, 1, 1, 1, 1, 1, Sequence, 0),
+        new("wide heads", 2, 1, 9, 2, 2, 136, Prompt, 0),
+        new("no rows", 0, 1, 8, 2, 2, 8, Sequence, 0), new("one", 1, 1, 1, 1, 1, 1, Sequence, 0),
     ];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
@@ -55,7 +56,8 @@ internal sealed class CachedAttentionCase : OpCase
                         if (!Sees(s[6], length, count, t, column)) continue;
                         double score = 0;
                         for (int d = 0; d < dim; d++)
-                            score += inputs[0][(r * tokens + t) * width + h * dim + d] * inputs[1][((r * capacity + column) * kvHeads + g) * dim + d];
+                            score += inputs[0][(r * tokens + t) * width + h * dim + d]
+                                * inputs[1][((r * capacity + column) * kvHeads + g) * dim + d];
                         scores[column] = score / Math.Sqrt(dim);
                         sum += Math.Exp(scores[column]);
                     }

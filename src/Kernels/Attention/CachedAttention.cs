@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 
 using QSharp.Engine;
 
@@ -54,13 +53,14 @@ public sealed unsafe partial class CpuOps
     private readonly struct CachedAttentionWork(
         float* qkv, float* keys, float* values, int* lengths, int* counts, CacheSizes sizes, CacheLayout layout, float* y) : IWork
     {
-        // Below this many queries at once most lanes of a tile would be empty.
+        // Below this many tokens most lanes of a tile would be empty.
         private const int LeastForTiles = 4;
 
         [SkipLocalsInit]
         public void Run(int begin, int end, int worker)
         {
-            float* scratch = stackalloc float[Math.Max(AttentionHead.ScratchSize(sizes.HeadDim), SingleQuery.ScratchSize)];
+            int size = Math.Max(AttentionHead.ScratchSize(sizes.HeadDim), SingleQuery.ScratchSize(sizes.Group));
+            float* scratch = stackalloc float[size];
             int dim = sizes.HeadDim, tokens = sizes.Tokens, group = sizes.Group;
             nint yStride = sizes.Heads * dim, width = sizes.Width;
             for (int item = begin; item < end; item++)
@@ -68,12 +68,11 @@ public sealed unsafe partial class CpuOps
                 int r = item / sizes.KvHeads, g = item % sizes.KvHeads;
                 int length = lengths[r], count = counts == null ? tokens : counts[r];
                 nint cache = (nint)r * sizes.Capacity * sizes.Column + g * dim;
-                float* q = qkv + (nint)r * tokens * width + g * group * dim;
                 float* to = y + (nint)r * tokens * yStride + g * group * dim;
                 for (int s = count; s < tokens; s++) new Span<float>(to + s * yStride, group * dim).Clear();
                 AttentionHead head = new()
                 {
-                    Q = q,
+                    Q = qkv + (nint)r * tokens * width + g * group * dim,
                     QStride = width,
                     K = keys + cache,
                     V = values + cache,
@@ -83,129 +82,18 @@ public sealed unsafe partial class CpuOps
                     Floor = layout == CacheLayout.Prompt ? length + count : length,
                     Shift = layout == CacheLayout.Sequence ? length + 1 : -count,
                 };
-                if (count == 1 && group >= LeastForTiles)
+                nint own = layout == CacheLayout.Siblings ? length * head.KvStride : -1;
+                if (count < LeastForTiles)
                 {
-                    // One token: its heads are the queries, and all see the same columns, its own included.
-                    AttentionHead heads = head with { QStride = dim, Queries = group, Floor = length + 1, Shift = -group };
-                    heads.Attend(null, null, to, dim, null, scratch);
+                    for (int s = 0; s < count; s++)
+                        SingleQuery.Attend(head, s, group, own < 0 ? own : own + s * head.KvStride, to + s * yStride, scratch);
                     continue;
                 }
-                float* own = layout == CacheLayout.Siblings ? head.K + (nint)length * sizes.Column : null;
-                float* ownV = layout == CacheLayout.Siblings ? head.V + (nint)length * sizes.Column : null;
-                for (int i = 0; i < group; i++, q += dim, to += dim)
+                for (int i = 0; i < group; i++, to += dim)
                 {
-                    if (count >= LeastForTiles)
-                    {
-                        (head with { Q = q }).Attend(own, ownV, to, yStride, null, scratch);
-                        continue;
-                    }
-                    for (int s = 0; s < count; s++)
-                        SingleQuery.Attend(head, q + s * width, head.Visible(s), own == null ? -1 : length + s, to + s * yStride, scratch);
+                    AttentionHead one = head with { Q = head.Q + i * dim };
+                    one.Attend(own < 0 ? null : head.K + own, own < 0 ? null : head.V + own, to, yStride, null, scratch);
                 }
-            }
-        }
-    }
-
-    /// <summary>One query against the keys of one sequence: what decoding does, one token at a time.</summary>
-    private static class SingleQuery
-    {
-        private const int Block = 256;
-
-        public const int ScratchSize = Block + 8;
-
-        /// <summary>y = softmax(qKᵀ/√D)·V over the first <paramref name="count"/> keys, and key <paramref name="own"/> unless it is −1.</summary>
-        public static void Attend(in AttentionHead head, float* q, int count, int own, float* y, float* scratch)
-        {
-            int dim = head.HeadDim;
-            float largest = float.NegativeInfinity, sum = 0;
-            new Span<float>(y, dim).Clear();
-            if (own >= 0)
-            {
-                largest = head.Scale * AttentionHead.Dot(q, head.K + own * head.KvStride, dim);
-                sum = 1;
-                new ReadOnlySpan<float>(head.V + own * head.KvStride, dim).CopyTo(new Span<float>(y, dim));
-            }
-            for (int k0 = 0; k0 < count; k0 += Block)
-            {
-                int block = Math.Min(Block, count - k0);
-                float before = largest;
-                largest = MathF.Max(largest, Scores(head, q, k0, block, scratch));
-                float origin = float.IsNegativeInfinity(largest) ? 0 : largest;
-                if (k0 > 0 || own >= 0)
-                {
-                    float factor = MathF.Exp(before - origin);
-                    sum *= factor;
-                    AttentionHead.Multiply(y, factor, dim);
-                }
-                sum += Weights(scratch, block, origin);
-                AddValues(head.V + k0 * head.KvStride, head.KvStride, dim, scratch, block, y);
-            }
-            AttentionHead.Multiply(y, 1 / sum, dim);
-        }
-
-        /// <summary>q·k/√D for a block of keys; the largest. Past the block up to a multiple of eight: −∞.</summary>
-        private static float Scores(in AttentionHead head, float* q, int k0, int block, float* scores)
-        {
-            float largest = float.NegativeInfinity, scale = head.Scale;
-            float* key = head.K + k0 * head.KvStride;
-            for (int s = 0; s < block; s++, key += head.KvStride)
-            {
-                scores[s] = scale * AttentionHead.Dot(q, key, head.HeadDim);
-                largest = MathF.Max(largest, scores[s]);
-            }
-            for (int s = block; s < ((block + 7) & ~7); s++) scores[s] = float.NegativeInfinity;
-            return largest;
-        }
-
-        private static float Weights(float* scores, int block, float origin)
-        {
-            Vector256<float> sum = default;
-            for (int s = 0; s < block; s += 8)
-            {
-                Vector256<float> weight = VectorMath.Exp(Vector256.Load(scores + s) - Vector256.Create(origin));
-                weight.Store(scores + s);
-                sum += weight;
-            }
-            return Vector256.Sum(sum);
-        }
-
-        /// <summary>y += Σ_s weights[s]·values[s], with two sums at a time so that additions do not wait for each other.</summary>
-        private static void AddValues(float* values, nint stride, int dim, float* weights, int count, float* y)
-        {
-            int d = 0;
-            for (; d + 16 <= dim; d += 16)
-            {
-                Vector256<float> a0 = Vector256.Load(y + d), b0 = Vector256.Load(y + d + 8), a1 = default, b1 = default;
-                float* row = values + d;
-                int s = 0;
-                for (; s + 2 <= count; s += 2, row += 2 * stride)
-                {
-                    Vector256<float> w0 = Vector256.Create(weights[s]), w1 = Vector256.Create(weights[s + 1]);
-                    a0 = Vector256.MultiplyAddEstimate(w0, Vector256.Load(row), a0);
-                    b0 = Vector256.MultiplyAddEstimate(w0, Vector256.Load(row + 8), b0);
-                    a1 = Vector256.MultiplyAddEstimate(w1, Vector256.Load(row + stride), a1);
-                    b1 = Vector256.MultiplyAddEstimate(w1, Vector256.Load(row + stride + 8), b1);
-                }
-                if (s < count)
-                {
-                    a0 = Vector256.MultiplyAddEstimate(Vector256.Create(weights[s]), Vector256.Load(row), a0);
-                    b0 = Vector256.MultiplyAddEstimate(Vector256.Create(weights[s]), Vector256.Load(row + 8), b0);
-                }
-                (a0 + a1).Store(y + d);
-                (b0 + b1).Store(y + d + 8);
-            }
-            for (; d + 8 <= dim; d += 8)
-            {
-                Vector256<float> sum = Vector256.Load(y + d);
-                for (int s = 0; s < count; s++)
-                    sum = Vector256.MultiplyAddEstimate(Vector256.Create(weights[s]), Vector256.Load(values + s * stride + d), sum);
-                sum.Store(y + d);
-            }
-            for (; d < dim; d++)
-            {
-                float sum = y[d];
-                for (int s = 0; s < count; s++) sum += weights[s] * values[s * stride + d];
-                y[d] = sum;
             }
         }
     }

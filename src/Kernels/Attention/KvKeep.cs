@@ -36,7 +36,7 @@ public sealed unsafe partial class CpuOps
         for (int r = 0; r < rows; r++)
         {
             if (choice[r] >= 0 && (length[r] < 0 || choice[r] >= capacity - length[r]))
-                throw new ArgumentException($"KvKeep: row {r} has {length[r]} columns and chose sibling {choice[r]}; the cache holds {capacity}.");
+                throw new ArgumentException($"KvKeep: row {r} chose sibling {choice[r]} after {length[r]} columns of {capacity}.");
         }
         KvKeepWork work = new(keys.Floats(), values.Floats(), length, choice, capacity, column);
         _workers.For(rows, Grain(2 * column), work);

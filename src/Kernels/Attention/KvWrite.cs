@@ -74,7 +74,7 @@ public sealed unsafe partial class CpuOps
             if (real < 0 || real > sizes.Tokens)
                 throw new ArgumentException($"{op}: row {r} has a count of {real} among {sizes.Tokens} new tokens.");
             if (length[r] < 0 || length[r] > sizes.Capacity - real)
-                throw new ArgumentException($"{op}: row {r} has {length[r]} columns and {real} new tokens; the cache holds {sizes.Capacity}.");
+                throw new ArgumentException($"{op}: row {r} adds {real} tokens to {length[r]} columns of a cache that holds {sizes.Capacity}.");
         }
     }
 

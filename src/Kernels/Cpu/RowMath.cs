@@ -1,49 +1,94 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace QSharp.Kernels;
 
-/// <summary>Sums over one row of floats, in a fixed order. −∞ entries weigh nothing.</summary>
+/// <summary>
+/// Softmax pieces over one row of floats. −∞ is a legal element of weight exactly 0; a NaN makes the row's sum NaN.
+/// A row is summed in one fixed order, so its result does not depend on the thread that takes it.
+/// </summary>
 internal static unsafe class RowMath
 {
-    /// <summary>The largest entry; −∞ for an empty row.</summary>
+    private const int Lanes = 8;
+    private const int Block = 512;   // elements summed in fp32 before they join a sum in fp64
+
+    /// <summary>The largest element; −∞ of an empty row. NaN elements may or may not be seen.</summary>
     public static float Max(float* x, int count)
     {
+        // The plain maximum instruction: a NaN that it drops comes back in the sum of exponentials.
+        Vector256<float> a = Vector256.Create(float.NegativeInfinity), b = a;
         int i = 0;
-        float max = float.NegativeInfinity;
-        if (count >= 8)
+        for (; i + 2 * Lanes <= count; i += 2 * Lanes)
         {
-            Vector256<float> best = Vector256.Load(x);
-            for (i = 8; i + 8 <= count; i += 8) best = Vector256.Max(best, Vector256.Load(x + i));
-            for (int lane = 0; lane < 8; lane++) max = MathF.Max(max, best[lane]);
+            a = Vector256.MaxNative(a, Vector256.Load(x + i));
+            b = Vector256.MaxNative(b, Vector256.Load(x + i + Lanes));
         }
-        for (; i < count; i++) max = MathF.Max(max, x[i]);
+        for (; i < count; i += Lanes) a = Vector256.MaxNative(a, Load(x + i, count - i, float.NegativeInfinity));
+        a = Vector256.MaxNative(a, b);
+        float max = float.NegativeInfinity;
+        for (int lane = 0; lane < Lanes; lane++) max = a[lane] > max ? a[lane] : max;
         return max;
     }
 
     /// <summary>Σ exp(xᵢ − shift).</summary>
     public static float SumExp(float* x, int count, float shift)
     {
-        Vector256<float> sum = default, offset = Vector256.Create(shift);
-        int i = 0;
-        for (; i + 8 <= count; i += 8) sum += VectorMath.Exp(Vector256.Load(x + i) - offset);
-        float total = Vector256.Sum(sum);
-        for (; i < count; i++) total += VectorMath.Exp(Vector256.CreateScalar(x[i] - shift))[0];
-        return total;
+        Vector256<float> shifts = Vector256.Create(shift);
+        double sum = 0;
+        for (int begin = 0; begin < count; begin += Block)
+        {
+            int i = begin, stop = Math.Min(begin + Block, count);
+            Vector256<float> a = default, b = default;
+            for (; i + 2 * Lanes <= stop; i += 2 * Lanes)
+            {
+                a += VectorMath.Exp(Vector256.Load(x + i) - shifts);
+                b += VectorMath.Exp(Vector256.Load(x + i + Lanes) - shifts);
+            }
+            for (; i < stop; i += Lanes) a += VectorMath.Exp(Load(x + i, stop - i, float.NegativeInfinity) - shifts);
+            sum += Vector256.Sum(a + b);
+        }
+        return (float)sum;
     }
 
-    /// <summary>ln Σ exp(xᵢ); −∞ where every entry is.</summary>
+    /// <summary>ln Σ exp(xᵢ); −∞ where every element is −∞ or there is none.</summary>
     public static float LogSumExp(float* x, int count)
     {
-        float max = Max(x, count);
-        return float.IsNegativeInfinity(max) ? max : max + MathF.Log(SumExp(x, count, max));
+        float max = Max(x, count), shift = max == float.NegativeInfinity ? 0 : max;
+        return (float)(shift + Math.Log(SumExp(x, count, shift)));
     }
 
     /// <summary>yᵢ = scale · exp(xᵢ − shift); y may be x.</summary>
-    public static void ScaledExp(float* x, float* y, int count, float shift, float scale)
+    public static void ScaledExp(float* x, int count, float shift, float scale, float* y)
     {
-        Vector256<float> offset = Vector256.Create(shift);
+        Vector256<float> shifts = Vector256.Create(shift), scales = Vector256.Create(scale);
         int i = 0;
-        for (; i + 8 <= count; i += 8) (VectorMath.Exp(Vector256.Load(x + i) - offset) * scale).Store(y + i);
-        for (; i < count; i++) y[i] = VectorMath.Exp(Vector256.CreateScalar(x[i] - shift))[0] * scale;
+        for (; i + Lanes <= count; i += Lanes) (scales * VectorMath.Exp(Vector256.Load(x + i) - shifts)).Store(y + i);
+        if (i < count) Store(scales * VectorMath.Exp(Load(x + i, count - i, 0) - shifts), y + i, count - i);
+    }
+
+    /// <summary>The next eight elements, or the last <paramref name="left"/> of them followed by <paramref name="fill"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Load(float* x, int left, float fill) => left >= Lanes ? Vector256.Load(x) : LoadEnd(x, left, fill);
+
+    /// <summary>Stores eight elements, or only the first <paramref name="left"/> of them.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Vector256<float> value, float* y, int left)
+    {
+        if (left >= Lanes) value.Store(y);
+        else StoreEnd(value, y, left);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static Vector256<float> LoadEnd(float* x, int left, float fill)
+    {
+        Vector256<float> value = Vector256.Create(fill);
+        for (int i = 0; i < left; i++) ((float*)&value)[i] = x[i];
+        return value;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void StoreEnd(Vector256<float> value, float* y, int left)
+    {
+        for (int i = 0; i < left; i++) y[i] = ((float*)&value)[i];
     }
 }

@@ -89,7 +89,7 @@ internal static unsafe class VectorMath
     public static float Log1p(float x)
     {
         float sum = 1 + x;
-        return sum == 1 ? x : MathF.Log(sum) * (x / (sum - 1));
+        return sum == 1 ? x : float.IsPositiveInfinity(sum) ? sum : MathF.Log(sum) * (x / (sum - 1));
     }
 
     /// <summary>Σ aᵢ·bᵢ in a fixed order: four vector sums, then the tail.</summary>

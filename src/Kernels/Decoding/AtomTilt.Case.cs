@@ -9,7 +9,8 @@ internal sealed class AtomTiltCase(string suffix, ReturnFamily family, Tilt tilt
     public override IReadOnlyList<CaseShape> Shapes { get; } =
         [new("decode step", 32, 20), new("odd", 3, 17), new("one", 1, 1), new("many", 1, 257), new("empty", 0, 20)];
 
-    public override IReadOnlyList<Operand> Inputs(CaseShape s) => [new("valueLogits", (s[0], s[1], family.Atoms)) { Draw = Draws.Normal(4) }];
+    public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
+        [new("valueLogits", (s[0], s[1], family.Atoms)) { Draw = Draws.Normal(4) }];
 
     public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("g", (s[0], s[1]))];
 

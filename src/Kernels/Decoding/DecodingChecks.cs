@@ -10,7 +10,8 @@ public abstract partial class Ops
     /// <summary>Below a millionth a temperature only overflows; drawing without noise is what a rule's temperature 0 is for.</summary>
     private protected static void RequireTemperature(float temperature, [CallerMemberName] string op = "")
     {
-        if (!(temperature >= 1e-6f && float.IsFinite(temperature))) Require(false, $"the temperature {temperature} is not at least 1e-6.", op);
+        if (!(temperature >= 1e-6f && float.IsFinite(temperature)))
+            Require(false, $"the temperature {temperature} is not at least 1e-6.", op);
     }
 
     private protected static void RequireTopP(float topP, [CallerMemberName] string op = "")

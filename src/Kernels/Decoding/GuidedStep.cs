@@ -34,7 +34,8 @@ internal sealed record GuidedStep(int Next, int Chosen, double[] Statistics, dou
             logPolicy = SamplingOracle.LogSoftmax([.. logQ.Zip(tilt, (l, t) => double.IsNegativeInfinity(l) ? l : l + t)], 1);
         }
 
-        double[] noisy = [.. logPolicy.Select((s, id) => s + (rule.Temperature == 0 ? 0 : SamplingOracle.Noise(key, stream, position, id)))];
+        double[] noisy = [.. logPolicy.Select((s, id) =>
+            s + (rule.Temperature == 0 ? 0 : SamplingOracle.Noise(key, stream, position, id)))];
         int next = SamplingOracle.Argmax(noisy), chosen = Array.IndexOf(candidates, next);
         double gap = noisy[next] - noisy.Where((_, id) => id != next).DefaultIfEmpty(double.NegativeInfinity).Max();
         double kl = logPolicy.Zip(logQ, (p, r) => double.IsNegativeInfinity(p) ? 0 : Math.Exp(p) * (p - r)).Sum();

@@ -10,8 +10,8 @@ internal static unsafe class GumbelMax
     /// <param name="atLeast">A result below this is of no use to the caller: tokens that cannot reach it are left out.</param>
     /// <returns>Score with noise and token, ties to the lower token; token −1 if no token has weight (or none reaches atLeast).</returns>
     /// <remarks>
-    /// The noise of a token is made only if its score can still win. As the bound is exact, what is left out never changes
-    /// the result; peaked rows then cost little more than a read.
+    /// Random words are made only where a score can still win with the largest noise, and become noise only where a bound
+    /// of it can still win. Both bounds are true bounds, so what is left out never changes the result.
     /// </remarks>
     [SkipLocalsInit]
     public static (float Score, int Token) Draw(
@@ -19,16 +19,15 @@ internal static unsafe class GumbelMax
         float atLeast = float.NegativeInfinity)
     {
         float* buffer = stackalloc float[ScoreRow.BlockSize];
-        float* noise = stackalloc float[GumbelNoise.Width];
-        if (isGreedy) new Span<float>(noise, GumbelNoise.Width).Clear();
-        float reach = isGreedy ? 0 : GumbelNoise.Largest;
-        float bar = atLeast - reach;   // a score below this cannot win
-        Vector256<float> best = Vector256.Create(float.NegativeInfinity), bars = Vector256.Create(bar);
+        uint* words = stackalloc uint[GumbelNoise.Width];
+        float reach = isGreedy ? 0 : GumbelNoise.Largest, mark = atLeast;   // the score to beat
+        Vector256<float> best = Vector256.Create(float.NegativeInfinity);
+        Vector256<float> marks = Vector256.Create(mark), bars = Vector256.Create(mark - reach);
         Vector256<int> winner = Vector256.Create(-1), lanes = Vector256.Create(0, 1, 2, 3, 4, 5, 6, 7);
         int patch = 0;
         for (int block = 0; block < row.Blocks; block++)
         {
-            if (!row.MayHold(block) || (row.Tops is not null && (row.Tops[block] - origin) * inverseTemperature < bar)) continue;
+            if (!row.MayHold(block) || (row.Tops is not null && (row.Tops[block] - origin) * inverseTemperature < mark - reach)) continue;
             int count = row.Load(block, ref patch, buffer), start = block * ScoreRow.BlockSize;
             for (int i = 0; i < count; i += GumbelNoise.Width)
             {
@@ -38,16 +37,27 @@ internal static unsafe class GumbelMax
                 Vector256<float> s3 = (Vector256.Load(buffer + i + 24) - Vector256.Create(origin)) * inverseTemperature;
                 Vector256<float> top = Vector256.Max(Vector256.Max(s0, s1), Vector256.Max(s2, s3));
                 if (!Vector256.GreaterThanOrEqualAny(top, bars)) continue;
-                if (!isGreedy) GumbelNoise.Fill(key, stream, position, start + i, noise);
                 Vector256<float> before = best;
                 Vector256<int> token = Vector256.Create(start + i) + lanes;
-                Take(s0 + Vector256.Load(noise), token, ref best, ref winner);
-                Take(s1 + Vector256.Load(noise + 8), token + Vector256.Create(8), ref best, ref winner);
-                Take(s2 + Vector256.Load(noise + 16), token + Vector256.Create(16), ref best, ref winner);
-                Take(s3 + Vector256.Load(noise + 24), token + Vector256.Create(24), ref best, ref winner);
+                if (isGreedy)
+                {
+                    Take(s0, token, ref best, ref winner);
+                    Take(s1, token + Vector256.Create(8), ref best, ref winner);
+                    Take(s2, token + Vector256.Create(16), ref best, ref winner);
+                    Take(s3, token + Vector256.Create(24), ref best, ref winner);
+                }
+                else
+                {
+                    GumbelNoise.Words(key, stream, position, start + i, words);
+                    TakeNoisy(s0, words, token, marks, ref best, ref winner);
+                    TakeNoisy(s1, words + 8, token + Vector256.Create(8), marks, ref best, ref winner);
+                    TakeNoisy(s2, words + 16, token + Vector256.Create(16), marks, ref best, ref winner);
+                    TakeNoisy(s3, words + 24, token + Vector256.Create(24), marks, ref best, ref winner);
+                }
                 if (Vector256.EqualsAll(before, best)) continue;
-                bar = MathF.Max(bar, ScoreRow.Largest(best) - reach);
-                bars = Vector256.Create(bar);
+                mark = MathF.Max(mark, ScoreRow.Largest(best));
+                marks = Vector256.Create(mark);
+                bars = Vector256.Create(mark - reach);
             }
         }
         float score = best[0];
@@ -67,6 +77,17 @@ internal static unsafe class GumbelMax
         for (int token = 0; token < count; token++)
             if (scores[token] > float.NegativeInfinity) return token;
         return 0;
+    }
+
+    /// <summary>Takes the logarithms of eight words only if one of them may reach the mark: rarely, once the mark is good.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void TakeNoisy(
+        Vector256<float> score, uint* words, Vector256<int> token, Vector256<float> marks,
+        ref Vector256<float> best, ref Vector256<int> winner)
+    {
+        Vector256<uint> word = Vector256.Load(words);
+        if (Vector256.GreaterThanOrEqualAny(score + GumbelNoise.Bound(word), marks))
+            Take(score + GumbelNoise.FromWord(word), token, ref best, ref winner);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -10,7 +10,8 @@ internal sealed class LogSoftmaxCase : OpCase
 
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
-        new("decode step", 8, 32000), new("odd", 3, 257), new("seventeen", 17, 17), new("one", 1, 1), new("long row", 1, 151936), new("empty", 0, 8),
+        new("decode step", 8, 32000), new("odd", 3, 257), new("seventeen", 17, 17), new("one", 1, 1), new("long row", 1, 151936),
+        new("empty", 0, 8),
     ];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) => [new("logits", (s[0], s[1])) { Draw = Masked }];

@@ -6,7 +6,10 @@ namespace QSharp.Kernels;
 
 public abstract partial class Ops
 {
-    /// <summary>y = x/T − ln Σ exp(x/T) over each row. A logit of −∞ (or NaN) gives −∞; a row of nothing else gives −∞ throughout.</summary>
+    /// <summary>
+    /// y = x/T − ln Σ exp(x/T) over each row. A logit of −∞ (or NaN) gives −∞; a row of nothing else gives −∞
+    /// throughout.
+    /// </summary>
     /// <param name="logits">[B, V].</param>
     /// <param name="temperature">Positive.</param>
     /// <param name="y">[B, V]; may be logits.</param>
@@ -27,7 +30,9 @@ public sealed unsafe partial class CpuOps
     private protected override void LogSoftmaxCore(Tensor logits, float temperature, Tensor y)
     {
         int vocabulary = logits.Shape.Last;
-        _workers.For(logits.Shape.Rows, Grain(8L * vocabulary), new LogSoftmaxWork(logits.Floats(), y.Floats(), vocabulary, 1 / temperature));
+        _workers.For(
+            logits.Shape.Rows, Grain(8L * vocabulary),
+            new LogSoftmaxWork(logits.Floats(), y.Floats(), vocabulary, 1 / temperature));
     }
 
     private readonly struct LogSoftmaxWork(float* logits, float* y, int vocabulary, float scale) : IWork

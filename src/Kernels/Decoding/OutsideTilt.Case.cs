@@ -8,7 +8,10 @@ internal sealed class OutsideTiltCase(string suffix, GuidanceRule rule) : OpCase
 
     // B, V, K.
     public override IReadOnlyList<CaseShape> Shapes { get; } =
-        [new("decode step", 8, 32000, 20), new("odd", 17, 257, 3), new("all but one", 3, 17, 16), new("all tokens", 3, 17, 17), new("one", 1, 1, 1), new("empty", 0, 8, 2)];
+    [
+        new("decode step", 8, 32000, 20), new("odd", 17, 257, 3), new("all but one", 3, 17, 16), new("all tokens", 3, 17, 17),
+        new("one", 1, 1, 1), new("empty", 0, 8, 2),
+    ];
 
     // ln q need not be normalised to be a good test, but W(x) must be near its mean: g and the prefix lie in [0.4, 0.6]·λ.
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
@@ -16,7 +19,8 @@ internal sealed class OutsideTiltCase(string suffix, GuidanceRule rule) : OpCase
         new("logReference", (s[0], s[1])) { Draw = (ref PhiloxStream random, int index) => Math.Log((0.5 + random.NextUniform()) / s[1]) },
         new("candidates", (s[0], s[2]), DType.I32) { Draw = Draws.Fixed(index => (3 * (index / s[2]) + (index % s[2]) * 7919L) % s[1]) },
         new("g", (s[0], s[2])) { Draw = Draws.Uniform(0.4 * rule.Lambda, 0.6 * rule.Lambda) },
-        new("prefixTilt", s[0]) { Draw = (ref PhiloxStream random, int row) => row % 3 == 2 ? double.NaN : rule.Lambda * (0.4 + 0.2 * random.NextUniform()) },
+        new("prefixTilt", s[0]) { Draw = (ref PhiloxStream random, int row) => row % 3 == 2 ? double.NaN
+            : rule.Lambda * (0.4 + 0.2 * random.NextUniform()) },
     ];
 
     public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("gOutside", s[0]), new("residual", s[0])];

@@ -10,7 +10,8 @@ internal sealed class SampleRowCase : OpCase
 
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
-        new("decode step", 32, 32000), new("odd", 17, 257), new("small", 257, 3), new("one", 1, 1), new("large vocabulary", 2, 151936), new("empty", 0, 8),
+        new("decode step", 32, 32000), new("odd", 17, 257), new("small", 257, 3), new("one", 1, 1),
+        new("large vocabulary", 2, 151936), new("empty", 0, 8),
     ];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>

@@ -8,7 +8,10 @@ internal sealed class ScatterCase : OpCase
 
     // B, V, K.
     public override IReadOnlyList<CaseShape> Shapes { get; } =
-        [new("decode step", 8, 32000, 20), new("odd", 17, 257, 3), new("all tokens", 3, 17, 17), new("one", 1, 1, 1), new("empty", 0, 8, 2)];
+    [
+        new("decode step", 8, 32000, 20), new("odd", 17, 257, 3), new("all tokens", 3, 17, 17), new("one", 1, 1, 1),
+        new("empty", 0, 8, 2),
+    ];
 
     // The last slot of every third row is empty; every fifth row leaves out all others.
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
@@ -16,7 +19,8 @@ internal sealed class ScatterCase : OpCase
         new("x", (s[0], s[1])) { Draw = LogSoftmaxCase.Masked },
         new("candidates", (s[0], s[2]), DType.I32)
         {
-            Draw = Draws.Fixed(index => index % s[2] == s[2] - 1 && index / s[2] % 3 == 1 ? -1 : (3 * (index / s[2]) + (index % s[2]) * 7919L) % s[1]),
+            Draw = Draws.Fixed(index => index % s[2] == s[2] - 1 && index / s[2] % 3 == 1 ? -1
+                : (3 * (index / s[2]) + (index % s[2]) * 7919L) % s[1]),
         },
         new("values", (s[0], s[2])),
         new("others", s[0]) { Draw = (ref PhiloxStream random, int row) => row % 5 == 4 ? double.NegativeInfinity : random.NextNormal() },

@@ -38,10 +38,12 @@ public sealed unsafe partial class CpuOps
         int vocabulary = x.Shape.Last;
         _workers.For(
             x.Shape.Rows, Grain(vocabulary),
-            new ScatterWork(x.Floats(), candidates.Ints(), values.Floats(), others.Floats(), y.Floats(), vocabulary, candidates.Shape.Last));
+            new ScatterWork(x.Floats(), candidates.Ints(), values.Floats(), others.Floats(), y.Floats(), vocabulary,
+                candidates.Shape.Last));
     }
 
-    private readonly struct ScatterWork(float* x, int* candidates, float* values, float* others, float* y, int vocabulary, int slots) : IWork
+    private readonly struct ScatterWork(
+        float* x, int* candidates, float* values, float* others, float* y, int vocabulary, int slots) : IWork
     {
         public void Run(int begin, int end, int worker)
         {

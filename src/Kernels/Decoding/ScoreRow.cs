@@ -55,7 +55,8 @@ internal unsafe struct ScoreRow
     {
         Vector256<float> capped = Vector256.ConditionalSelect(
             Vector256.Equals(x, Vector256.Create(float.PositiveInfinity)), Vector256.Create(float.MaxValue), x);
-        return Vector256.ConditionalSelect(Vector256.Equals(x, x), capped, Vector256.Create(float.NegativeInfinity)) + Vector256<float>.Zero;
+        Vector256<float> none = Vector256.Create(float.NegativeInfinity);
+        return Vector256.ConditionalSelect(Vector256.Equals(x, x), capped, none) + Vector256<float>.Zero;
     }
 
     public static float Clean(float x) => float.IsNaN(x) ? float.NegativeInfinity : MathF.Min(x, float.MaxValue) + 0f;
@@ -63,7 +64,10 @@ internal unsafe struct ScoreRow
     /// <summary>Whether a block may hold a token of the support.</summary>
     public readonly bool MayHold(int block) => Tops is null || Tops[block] >= Support.Threshold;
 
-    /// <summary>Reads a block into <paramref name="buffer"/> and returns its padded length. Blocks are asked for in ascending order.</summary>
+    /// <summary>
+    /// Reads a block into <paramref name="buffer"/> and returns its padded length. Blocks are asked for in ascending
+    /// order.
+    /// </summary>
     /// <param name="patch">Cursor into the side table; 0 before the first block.</param>
     public readonly int Load(int block, ref int patch, float* buffer)
     {

@@ -9,7 +9,10 @@ internal sealed class StepStatisticsCase(string suffix, GuidanceRule rule) : OpC
 
     // B, V, K.
     public override IReadOnlyList<CaseShape> Shapes { get; } =
-        [new("decode step", 8, 32000, 20), new("odd", 17, 257, 17), new("all tokens", 3, 17, 17), new("one", 1, 1, 1), new("empty", 0, 8, 2)];
+    [
+        new("decode step", 8, 32000, 20), new("odd", 17, 257, 17), new("all tokens", 3, 17, 17), new("one", 1, 1, 1),
+        new("empty", 0, 8, 2),
+    ];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
     [
@@ -29,7 +32,8 @@ internal sealed class StepStatisticsCase(string suffix, GuidanceRule rule) : OpC
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>
         ops.StepStatistics(
-            inputs[0], inputs[1], inputs[2], inputs[3], rule, inputs[4], inputs[5], inputs[6], inputs[7], inputs[8], outputs[0], outputs[1]);
+            inputs[0], inputs[1], inputs[2], inputs[3], rule, inputs[4], inputs[5], inputs[6], inputs[7], inputs[8],
+            outputs[0], outputs[1]);
 
     public override double[][] Oracle(CaseShape s, double[][] inputs)
     {
@@ -43,12 +47,14 @@ internal sealed class StepStatisticsCase(string suffix, GuidanceRule rule) : OpC
             double support = restricts ? Math.Log(q.Where((_, i) => !double.IsNegativeInfinity(p[i])).Sum(Math.Exp)) : 0;
             double kl = p.Zip(q, (a, c) => double.IsNegativeInfinity(a) ? 0 : Math.Exp(a) * (a - c)).Sum() + support;
             double tilt = !rule.IsGuided ? 0 : slot >= 0 ? inputs[6][b * s[2] + slot] : inputs[7][b];
+            int first = (b * s[2] + Math.Max(slot, 0)) * rule.Family.Atoms;
             (double mean, double variance) = rule.IsGuided && slot >= 0
-                ? SamplingOracle.Moments(inputs[5][((b * s[2] + slot) * rule.Family.Atoms)..((b * s[2] + slot + 1) * rule.Family.Atoms)], rule.Family, rule.Lambda)
+                ? SamplingOracle.Moments(inputs[5][first..(first + rule.Family.Atoms)], rule.Family, rule.Lambda)
                 : (0, 0);
             chosen.Add(slot);
             statistics.AddRange([
-                p[next], q[next] - support, Math.Max(kl, 0), -support - inputs[2][b], q[next] - support - p[next] + tilt / (restricts ? rule.Temperature : 1),
+                p[next], q[next] - support, Math.Max(kl, 0), -support - inputs[2][b],
+                q[next] - support - p[next] + tilt / (restricts ? rule.Temperature : 1),
                 rule.IsGuided ? inputs[8][b] : 0, tilt, mean, variance,
             ]);
         }

@@ -55,7 +55,8 @@ public abstract partial class Ops
         }
         if (!chosen.IsNone) Require(chosen, rows, DType.I32);
         if (!statistics.IsNone) Require(statistics, rows, SampleStatistics.Count);
-        StepStatisticsCore(logPolicy, logReference, logMass, next, rule, candidates, valueLogits, g, gOutside, residual, chosen, statistics);
+        StepStatisticsCore(logPolicy, logReference, logMass, next, rule, candidates, valueLogits, g, gOutside, residual, chosen,
+            statistics);
     }
 
     private protected abstract void StepStatisticsCore(

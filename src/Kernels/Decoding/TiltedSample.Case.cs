@@ -21,7 +21,8 @@ internal sealed class TiltedSampleCase(string suffix, GuidanceRule rule) : OpCas
         new("refLogits", (s[0], s[1])) { Draw = (ref PhiloxStream random, int index) => Reference(ref random, index, s) },
         new("candidates", (s[0], s[2]), DType.I32) { Draw = Draws.Fixed(index => Candidate(index / s[2], index % s[2], s)) },
         new("valueLogits", (s[0], s[2], rule.Family.Atoms)) { Draw = Draws.Normal(2) },
-        new("prefixTilt", s[0]) { Draw = (ref PhiloxStream random, int index) => index % 4 == 3 ? double.NaN : rule.Lambda * random.NextUniform() },
+        new("prefixTilt", s[0]) { Draw = (ref PhiloxStream random, int index) => index % 4 == 3 ? double.NaN
+            : rule.Lambda * random.NextUniform() },
         new("streams", s[0], DType.I32) { Draw = Draws.Fixed(row => row) },
         new("positions", s[0], DType.I32) { Draw = Draws.Integer(0, 4000) },
     ];
@@ -38,7 +39,11 @@ internal sealed class TiltedSampleCase(string suffix, GuidanceRule rule) : OpCas
             rule, logits, [.. inputs[1][(b * s[2])..((b + 1) * s[2])].Select(id => (int)id)],
             [.. inputs[2][(b * s[2] * rule.Family.Atoms)..((b + 1) * s[2] * rule.Family.Atoms)].Chunk(rule.Family.Atoms)],
             inputs[3][b], Key, (int)inputs[4][b], (int)inputs[5][b]))];
-        return [[.. steps.Select(step => (double)step.Next)], [.. steps.Select(step => (double)step.Chosen)], [.. steps.SelectMany(step => step.Statistics)]];
+        return
+        [
+            [.. steps.Select(step => (double)step.Next)], [.. steps.Select(step => (double)step.Chosen)],
+            [.. steps.SelectMany(step => step.Statistics)],
+        ];
     }
 
     // One read of the logits; exp, noise and two logarithms a token.

@@ -95,7 +95,8 @@ internal static unsafe class Tilts
     /// <param name="logTail">ln of q's mass outside of the candidates.</param>
     /// <param name="prefixTilt">The tilt of the prefix: ln W(x), or λ E[Z] for <see cref="Tilt.Mean"/>; NaN if not known.</param>
     public static (double Tilt, double Residual) OfOutside(
-        Outside outside, ReturnFamily family, Tilt tilt, float lambda, float* g, double* logShare, int count, double logTail, float prefixTilt)
+        Outside outside, ReturnFamily family, Tilt tilt, float lambda,
+        float* g, double* logShare, int count, double logTail, float prefixTilt)
     {
         if (count == 0) return (0, 0);   // nothing is known of this row, so nothing is tilted
         double least = double.PositiveInfinity, total = 0, mean = 0, part = 0;

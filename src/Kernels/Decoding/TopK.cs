@@ -28,7 +28,9 @@ public sealed unsafe partial class CpuOps
     private protected override void TopKCore(Tensor logits, Tensor ids, Tensor values)
     {
         int vocabulary = logits.Shape.Last;
-        _workers.For(logits.Shape.Rows, Grain(vocabulary), new TopKWork(logits.Floats(), ids.Ints(), values.Floats(), vocabulary, ids.Shape.Last));
+        _workers.For(
+            logits.Shape.Rows, Grain(vocabulary),
+            new TopKWork(logits.Floats(), ids.Ints(), values.Floats(), vocabulary, ids.Shape.Last));
     }
 
     /// <summary>

@@ -58,7 +58,8 @@ public sealed unsafe partial class CpuOps
             all.Tops = tops;
             Support support = Nucleus.Find(all, sum, scale, topP);
             if (logMass is not null)
-                logMass[row] = support.IsAll ? 0 : (float)((all with { Support = support }).Sum(scale).Log(sum.Max, scale) - Math.Log(sum.Sum));
+                logMass[row] = support.IsAll ? 0
+                    : (float)((all with { Support = support }).Sum(scale).Log(sum.Max, scale) - Math.Log(sum.Sum));
             Vector256<float> threshold = Vector256.Create(support.Threshold), none = Vector256.Create(float.NegativeInfinity);
             Vector256<int> last = Vector256.Create(support.LastTie), token = Vector256.Create(0, 1, 2, 3, 4, 5, 6, 7);
             int i = 0;

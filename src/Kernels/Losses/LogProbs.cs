@@ -4,33 +4,38 @@ namespace QSharp.Kernels;
 
 public abstract partial class Ops
 {
-    /// <summary>logProbs[n] = ln softmax(logits[n])[token]; 0 where the token is −1.</summary>
+    /// <summary>
+    /// logProbs[n] = ln softmax(logits)[token], what the policy methods (REINFORCE, PPO, DPO) build their losses from.
+    /// A logit of −∞ is a token that cannot occur, and taking it has log-probability −∞.
+    /// </summary>
     /// <param name="logits">[N, V].</param>
-    /// <param name="tokens">[N] I32 in [−1, V).</param>
-    /// <param name="logProbs">[N], written.</param>
-    /// <param name="logSumExp">[N], written; kept for backward.</param>
+    /// <param name="tokens">[N] I32 in [0, V); −1 gives 0 and the row is not read.</param>
+    /// <param name="logProbs">[N].</param>
+    /// <param name="logSumExp">[N], kept for backward; 0 where the token is −1.</param>
     public void LogProbs(Tensor logits, Tensor tokens, Tensor logProbs, Tensor logSumExp)
     {
-        int rows = logits.Shape.Rows, vocabulary = logits.Shape.Last;
-        Require(logits, rows, vocabulary);
+        int rows = (int)tokens.Count;
         Require(tokens, rows, DType.I32);
+        Require(logits, rows, Vocabulary(logits));
         Require(logProbs, rows);
         Require(logSumExp, rows);
         LogProbsCore(logits, tokens, logProbs, logSumExp);
     }
 
-    /// <summary>dLogits = dLogProb · (onehot − softmax), written; 0 where the token is −1.</summary>
+    /// <summary>dLogits = dLogProbs · (onehot(token) − softmax(logits)), written; 0 where the token is −1 or dLogProbs is 0.</summary>
     /// <param name="dLogProbs">[N].</param>
-    /// <param name="logSumExp">[N], from <see cref="LogProbs"/>.</param>
+    /// <param name="logits">[N, V], the input of <see cref="LogProbs"/>.</param>
+    /// <param name="tokens">[N] I32, as there.</param>
+    /// <param name="logSumExp">[N], which it wrote.</param>
     /// <param name="dLogits">[N, V]; may be logits.</param>
     public void LogProbsBackward(Tensor dLogProbs, Tensor logits, Tensor tokens, Tensor logSumExp, Tensor dLogits)
     {
-        int rows = logits.Shape.Rows, vocabulary = logits.Shape.Last;
+        int rows = (int)tokens.Count;
         Require(dLogProbs, rows);
-        Require(logits, rows, vocabulary);
+        Require(logits, rows, Vocabulary(logits));
         Require(tokens, rows, DType.I32);
         Require(logSumExp, rows);
-        Require(dLogits, rows, vocabulary);
+        Require(dLogits, rows, Vocabulary(logits));
         LogProbsBackwardCore(dLogProbs, logits, tokens, logSumExp, dLogits);
     }
 
@@ -43,45 +48,57 @@ public sealed unsafe partial class CpuOps
 {
     private protected override void LogProbsCore(Tensor logits, Tensor tokens, Tensor logProbs, Tensor logSumExp)
     {
-        int vocabulary = logits.Shape.Last;
-        foreach (int token in tokens.Span<int>())
-            if (token < -1 || token >= vocabulary)
-                throw new ArgumentException($"LogProbs: token {token} is outside of the vocabulary of {vocabulary}.");
-        _workers.For(logits.Shape.Rows, Grain(vocabulary),
-            new LogProbsWork(logits.Floats(), tokens.Ints(), logProbs.Floats(), logSumExp.Floats(), vocabulary));
+        int vocab = logits.Shape.Last;
+        RequireTokens(tokens, vocab, nameof(LogProbs));
+        _workers.For((int)tokens.Count, Grain((long)vocab * SoftmaxCost), new LogProbsWork(
+            logits.Floats(), tokens.Ints(), logProbs.Floats(), logSumExp.Floats(), vocab));
     }
 
-    private protected override void LogProbsBackwardCore(Tensor dLogProbs, Tensor logits, Tensor tokens, Tensor logSumExp, Tensor dLogits) =>
-        _workers.For(logits.Shape.Rows, Grain(logits.Shape.Last),
-            new LogProbsBackwardWork(dLogProbs.Floats(), logits.Floats(), tokens.Ints(), logSumExp.Floats(), dLogits.Floats(), logits.Shape.Last));
+    private protected override void LogProbsBackwardCore(Tensor dLogProbs, Tensor logits, Tensor tokens, Tensor logSumExp, Tensor dLogits)
+    {
+        int vocab = logits.Shape.Last;
+        RequireTokens(tokens, vocab, nameof(LogProbsBackward));
+        _workers.For((int)tokens.Count, Grain((long)vocab * SoftmaxCost), new LogProbsBackwardWork(
+            dLogProbs.Floats(), logits.Floats(), tokens.Ints(), logSumExp.Floats(), dLogits.Floats(), vocab));
+    }
 
-    private readonly struct LogProbsWork(float* logits, int* tokens, float* logProbs, float* logSumExp, int vocabulary) : IWork
+    private readonly struct LogProbsWork(float* logits, int* tokens, float* logProbs, float* logSumExp, int vocab) : IWork
     {
         public void Run(int begin, int end, int worker)
         {
             for (int n = begin; n < end; n++)
             {
-                float* row = logits + (long)n * vocabulary;
-                logSumExp[n] = RowMath.LogSumExp(row, vocabulary);
-                logProbs[n] = tokens[n] < 0 ? 0 : row[tokens[n]] - logSumExp[n];
+                float* x = logits + (long)n * vocab;
+                int token = tokens[n];
+                if (token < 0)
+                {
+                    logProbs[n] = 0;
+                    logSumExp[n] = 0;
+                    continue;
+                }
+                float max = RowMath.Max(x, vocab);
+                double logSum = Math.Log(RowMath.SumExp(x, vocab, max));
+                logProbs[n] = (float)(x[token] - max - logSum);
+                logSumExp[n] = (float)(max + logSum);
             }
         }
     }
 
-    private readonly struct LogProbsBackwardWork(float* dLogProbs, float* logits, int* tokens, float* logSumExp, float* dLogits, int vocabulary) : IWork
+    private readonly struct LogProbsBackwardWork(
+        float* dLogProbs, float* logits, int* tokens, float* logSumExp, float* dLogits, int vocab) : IWork
     {
         public void Run(int begin, int end, int worker)
         {
             for (int n = begin; n < end; n++)
             {
-                float* row = logits + (long)n * vocabulary, gradient = dLogits + (long)n * vocabulary;
-                if (tokens[n] < 0)
+                float* x = logits + (long)n * vocab, dx = dLogits + (long)n * vocab;
+                if (tokens[n] < 0 || dLogProbs[n] == 0)
                 {
-                    new Span<float>(gradient, vocabulary).Clear();
+                    new Span<float>(dx, vocab).Clear();
                     continue;
                 }
-                RowMath.ScaledExp(row, gradient, vocabulary, logSumExp[n], -dLogProbs[n]);
-                gradient[tokens[n]] += dLogProbs[n];
+                RowMath.ScaledExp(x, vocab, logSumExp[n], -dLogProbs[n], dx);
+                dx[tokens[n]] += dLogProbs[n];
             }
         }
     }

@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+
 using QSharp.Engine;
 
 namespace QSharp.Kernels;
@@ -5,81 +7,133 @@ namespace QSharp.Kernels;
 public abstract partial class Ops
 {
     /// <summary>
-    /// The Q♯ loss (method notes §2.2): w·cross-entropy between a sampled return and the head's distribution of it, and its
-    /// gradient. Bernoulli: softplus(ℓ) − r·ℓ with r the return scaled to [0, 1]. Categorical: −Σ qᵢ ln softmax(ℓ)ᵢ with q
-    /// the return's projection on the atoms. A return outside of the family's range counts as the nearer end.
+    /// The loss of Q♯'s value head (Zhou et al. 2025): the cross-entropy of a return with the distribution that the head
+    /// gives, and its gradient. With r = (return − Min) / (Max − Min), clamped to [0, 1]:
+    /// Bernoulli: losses[n] = w · (softplus(ℓ) − r·ℓ), dℓ = w · (σ(ℓ) − r);
+    /// categorical: losses[n] = −w · Σᵢ qᵢ ln softmax(ℓ)ᵢ, dℓᵢ = w · (softmax(ℓ)ᵢ − qᵢ), where q is the projection of the
+    /// return on the atoms: two-hot keeps the mean (Bellemare et al. 2017), nearest takes atom round(r·(A−1)), halves to
+    /// even, as the official code does. A logit of −∞ is an atom (or a success) that cannot occur. Weight 0 gives 0
+    /// whatever the logits are; a return that is NaN gives NaN.
     /// </summary>
-    /// <param name="valueLogits">[N, A].</param>
-    /// <param name="returns">[N].</param>
+    /// <param name="valueLogits">[N, A], A = family.Atoms.</param>
+    /// <param name="returns">[N], on the scale of Min and Max.</param>
     /// <param name="weights">[N].</param>
-    /// <param name="losses">[N], written.</param>
-    /// <param name="dLogits">[N, A], written; may be valueLogits; None for the loss alone.</param>
+    /// <param name="losses">[N].</param>
+    /// <param name="dValueLogits">[N, A]; may be valueLogits; None for the loss alone.</param>
     public void ReturnCrossEntropy(
-        Tensor valueLogits, Tensor returns, Tensor weights, ReturnFamily family, Projection projection, Tensor losses, Tensor dLogits)
+        Tensor valueLogits, Tensor returns, Tensor weights, ReturnFamily family, Projection projection, Tensor losses, Tensor dValueLogits)
     {
-        int rows = valueLogits.Shape.Rows, atoms = family.Atoms;
-        Require(family.Kind == FamilyKind.Bernoulli ? atoms == 1 : atoms >= 2, $"a {family.Kind} family cannot have {atoms} atoms.");
-        Require(family.Max > family.Min, $"the family's range {family.Min} to {family.Max} is empty.");
-        Require(valueLogits, rows, atoms);
+        int rows = (int)returns.Count;
+        Require(family.Kind == FamilyKind.Bernoulli ? family.Atoms == 1 : family.Atoms >= 2,
+            $"{family.Kind} cannot have {family.Atoms} atoms: Bernoulli has 1, categorical 2 or more");
+        Require(family.Max > family.Min && float.IsFinite(family.Max - family.Min),
+            $"returns must range from a smaller to a larger number, not from {family.Min} to {family.Max}");
+        Require(projection is Projection.TwoHot or Projection.Nearest, $"there is no projection {projection}");
+        Require(valueLogits, rows, family.Atoms);
         Require(returns, rows);
         Require(weights, rows);
         Require(losses, rows);
-        if (!dLogits.IsNone) Require(dLogits, rows, atoms);
-        ReturnCrossEntropyCore(valueLogits, returns, weights, family, projection, losses, dLogits);
+        if (!dValueLogits.IsNone) Require(dValueLogits, rows, family.Atoms);
+        ReturnCrossEntropyCore(valueLogits, returns, weights, family, projection, losses, dValueLogits);
     }
 
     private protected abstract void ReturnCrossEntropyCore(
-        Tensor valueLogits, Tensor returns, Tensor weights, ReturnFamily family, Projection projection, Tensor losses, Tensor dLogits);
+        Tensor valueLogits, Tensor returns, Tensor weights, ReturnFamily family, Projection projection, Tensor losses, Tensor dValueLogits);
 }
 
 public sealed unsafe partial class CpuOps
 {
     private protected override void ReturnCrossEntropyCore(
-        Tensor valueLogits, Tensor returns, Tensor weights, ReturnFamily family, Projection projection, Tensor losses, Tensor dLogits) =>
-        _workers.For(valueLogits.Shape.Rows, Grain(40 + 4L * family.Atoms),
-            new ReturnCrossEntropyWork(valueLogits.Floats(), returns.Floats(), weights.Floats(), family, projection, losses.Floats(), dLogits.Floats()));
+        Tensor valueLogits, Tensor returns, Tensor weights, ReturnFamily family, Projection projection, Tensor losses, Tensor dValueLogits)
+    {
+        if (family.Kind == FamilyKind.Bernoulli)
+        {
+            _workers.For(Items(returns.Count), 8, new BernoulliWork(
+                valueLogits.Floats(), returns.Floats(), weights.Floats(), family, losses.Floats(), dValueLogits.Floats(), returns.Count));
+            return;
+        }
+        _workers.For((int)returns.Count, Grain((long)family.Atoms * SoftmaxCost), new CategoricalWork(
+            valueLogits.Floats(), returns.Floats(), weights.Floats(), family, projection, losses.Floats(), dValueLogits.Floats()));
+    }
 
-    private readonly struct ReturnCrossEntropyWork(
+    private readonly struct BernoulliWork(
+        float* logits, float* returns, float* weights, ReturnFamily family, float* losses, float* dLogits, long count) : IWork
+    {
+        public void Run(int begin, int end, int worker)
+        {
+            Vector256<float> one = Vector256<float>.One, zero = Vector256<float>.Zero;
+            float min = family.Min, range = family.Max - family.Min;
+            long stop = Math.Min((long)end * ElementsPerItem, count);
+            for (long i = (long)begin * ElementsPerItem; i < stop; i += 8)
+            {
+                int left = (int)(stop - i);
+                Vector256<float> logit = RowMath.Load(logits + i, left, 0), weight = RowMath.Load(weights + i, left, 0);
+                Vector256<float> r = (RowMath.Load(returns + i, left, 0) - Vector256.Create(min)) / Vector256.Create(range);
+                r = Vector256.Min(Vector256.Max(r, zero), one);
+
+                // All from |ℓ| and the target of the less likely outcome, so that a confident and right head keeps its
+                // digits: loss = c·|ℓ| + log1p(e^(−|ℓ|)), ±gradient = c − e/(1+e), with c = 1 − r for ℓ > 0, else r.
+                Vector256<float> positive = Vector256.GreaterThan(logit, zero), size = Vector256.Abs(logit);
+                Vector256<float> c = Vector256.ConditionalSelect(positive, one - r, r);
+                Vector256<float> e = VectorMath.Exp(-size);
+                Vector256<float> linear = Vector256.ConditionalSelect(Vector256.Equals(c, zero), zero, c * size);   // 0 · ∞ is 0 here
+
+                Vector256<float> counts = ~Vector256.Equals(weight, zero);
+                RowMath.Store(counts & (weight * (linear + Log1p(e))), losses + i, left);
+                if (dLogits == null) continue;
+                Vector256<float> gradient = c - e / (one + e);
+                gradient = Vector256.ConditionalSelect(positive, gradient, -gradient);
+                RowMath.Store(counts & (weight * gradient), dLogits + i, left);
+            }
+        }
+
+        /// <summary>ln(1 + x) for x in [0, 1], with Kahan's correction of the rounded sum; NaN stays.</summary>
+        private static Vector256<float> Log1p(Vector256<float> x)
+        {
+            Vector256<float> sum = Vector256<float>.One + x, rounded = sum - Vector256<float>.One;
+            Vector256<float> corrected = VectorMath.Log(sum) * (x / rounded);
+            return Vector256.ConditionalSelect(Vector256.Equals(rounded, Vector256<float>.Zero), x, corrected);
+        }
+    }
+
+    private readonly struct CategoricalWork(
         float* logits, float* returns, float* weights, ReturnFamily family, Projection projection, float* losses, float* dLogits) : IWork
     {
         public void Run(int begin, int end, int worker)
         {
+            int atoms = family.Atoms;
             for (int n = begin; n < end; n++)
             {
-                float value = Math.Clamp(returns[n], family.Min, family.Max);
-                if (family.Kind == FamilyKind.Bernoulli) Bernoulli(n, (value - family.Min) / (family.Max - family.Min));
-                else Categorical(n, value);
+                float* x = logits + (long)n * atoms;
+                float* dx = dLogits == null ? null : dLogits + (long)n * atoms;
+                float weight = weights[n];
+                if (weight == 0)
+                {
+                    losses[n] = 0;
+                    if (dx != null) new Span<float>(dx, atoms).Clear();
+                    continue;
+                }
+                (int atom, float share) = Project(returns[n]);
+                float max = RowMath.Max(x, atoms), sum = RowMath.SumExp(x, atoms, max);
+                float expected = (1 - share) * (x[atom] - max);
+                if (share != 0) expected += share * (x[atom + 1] - max);   // an atom without a share may be at −∞
+                losses[n] = weight * ((float)Math.Log(sum) - expected);
+                if (dx == null) continue;
+                RowMath.ScaledExp(x, atoms, max, weight / sum, dx);
+                dx[atom] -= weight * (1 - share);
+                if (share != 0) dx[atom + 1] -= weight * share;
             }
         }
 
-        private void Bernoulli(int n, float target)
+        /// <summary>The target of a return: 1 − Share on an atom and Share on the next; a Share is below 1.</summary>
+        private (int Atom, float Share) Project(float value)
         {
-            float logit = logits[n];
-            losses[n] = weights[n] * (VectorMath.Softplus(logit) - target * logit);
-            if (dLogits != null) dLogits[n] = weights[n] * (1 / (1 + MathF.Exp(-logit)) - target);
-        }
-
-        private void Categorical(int n, float value)
-        {
-            int atoms = family.Atoms;
-            float* row = logits + (long)n * atoms, gradient = dLogits + (long)n * atoms;
-            (int low, float highShare) = Project(value);
-            int high = Math.Min(low + 1, atoms - 1);
-            float logSumExp = RowMath.LogSumExp(row, atoms);
-            losses[n] = weights[n] * (logSumExp - (1 - highShare) * row[low] - highShare * row[high]);
-            if (dLogits == null) return;
-            RowMath.ScaledExp(row, gradient, atoms, logSumExp, weights[n]);
-            gradient[low] -= weights[n] * (1 - highShare);
-            gradient[high] -= weights[n] * highShare;
-        }
-
-        /// <summary>The atom below a return, and the share of the atom above it.</summary>
-        private (int Low, float HighShare) Project(float value)
-        {
-            float place = (value - family.Min) / family.Step;
-            if (projection == Projection.Nearest) return (Math.Clamp((int)MathF.Round(place), 0, family.Atoms - 1), 0);
-            int low = Math.Clamp((int)place, 0, family.Atoms - 2);
-            return (low, Math.Clamp(place - low, 0, 1));
+            float r = Math.Clamp((value - family.Min) / (family.Max - family.Min), 0f, 1f);
+            if (float.IsNaN(r)) return (0, float.NaN);
+            float position = r * (family.Atoms - 1);
+            if (projection == Projection.Nearest) return ((int)MathF.Round(position, MidpointRounding.ToEven), 0);
+            int lower = (int)position;
+            return (lower, position - lower);
         }
     }
 }

@@ -5,58 +5,77 @@ namespace QSharp.Kernels;
 public abstract partial class Ops
 {
     /// <summary>
-    /// losses[n] = −w[n] · ln softmax(logits[n])[target], and the gradient w·(softmax − onehot) of their sum. Rows without
-    /// a target (−1) have neither.
+    /// losses[n] = −w · ln softmax(logits)[target], and its gradient dLogits = w · (softmax(logits) − onehot(target)),
+    /// both written in one visit of the row. A logit of −∞ is a token that cannot occur. Rows without a target or with
+    /// weight 0 give 0 whatever their logits are. The means of a batch are the caller's weights.
     /// </summary>
     /// <param name="logits">[N, V].</param>
-    /// <param name="targets">[N] I32 in [−1, V).</param>
+    /// <param name="targets">[N] I32 in [0, V), or −1 for no loss.</param>
     /// <param name="weights">[N].</param>
-    /// <param name="losses">[N], written.</param>
-    /// <param name="dLogits">[N, V], written; may be logits; None for the loss alone.</param>
+    /// <param name="losses">[N].</param>
+    /// <param name="dLogits">[N, V]; may be logits; None for the loss alone.</param>
     public void TokenCrossEntropy(Tensor logits, Tensor targets, Tensor weights, Tensor losses, Tensor dLogits)
     {
-        int rows = logits.Shape.Rows, vocabulary = logits.Shape.Last;
-        Require(logits, rows, vocabulary);
+        int rows = (int)targets.Count;
         Require(targets, rows, DType.I32);
+        Require(logits, rows, Vocabulary(logits));
         Require(weights, rows);
         Require(losses, rows);
-        if (!dLogits.IsNone) Require(dLogits, rows, vocabulary);
+        if (!dLogits.IsNone) Require(dLogits, rows, Vocabulary(logits));
         TokenCrossEntropyCore(logits, targets, weights, losses, dLogits);
     }
+
+    /// <summary>V of logits, before they are checked.</summary>
+    private static int Vocabulary(Tensor logits) => logits.IsNone ? 0 : logits.Shape.Last;
 
     private protected abstract void TokenCrossEntropyCore(Tensor logits, Tensor targets, Tensor weights, Tensor losses, Tensor dLogits);
 }
 
 public sealed unsafe partial class CpuOps
 {
+    private const int SoftmaxCost = 8;   // elementary operations an element of a row softmax is worth
+
     private protected override void TokenCrossEntropyCore(Tensor logits, Tensor targets, Tensor weights, Tensor losses, Tensor dLogits)
     {
-        int vocabulary = logits.Shape.Last;
-        foreach (int target in targets.Span<int>())
-            if (target < -1 || target >= vocabulary)
-                throw new ArgumentException($"TokenCrossEntropy: target {target} is outside of the vocabulary of {vocabulary}.");
-        _workers.For(logits.Shape.Rows, Grain(2L * vocabulary),
-            new TokenCrossEntropyWork(logits.Floats(), targets.Ints(), weights.Floats(), losses.Floats(), dLogits.Floats(), vocabulary));
+        int rows = (int)targets.Count, vocab = logits.Shape.Last;
+        RequireTokens(targets, vocab, nameof(TokenCrossEntropy));
+        _workers.For(rows, Grain((long)vocab * SoftmaxCost), new TokenCrossEntropyWork(
+            logits.Floats(), targets.Ints(), weights.Floats(), losses.Floats(), dLogits.Floats(), vocab));
     }
 
-    private readonly struct TokenCrossEntropyWork(float* logits, int* targets, float* weights, float* losses, float* dLogits, int vocabulary) : IWork
+    /// <summary>Token ids index the row that they are taken from, so they are checked before any thread does.</summary>
+    private static void RequireTokens(Tensor tokens, int vocab, string op)
+    {
+        int* ids = tokens.Ints();
+        for (long i = 0; i < tokens.Count; i++)
+        {
+            if (ids[i] < -1 || ids[i] >= vocab)
+                throw new ArgumentException($"{op}: token {ids[i]} at {i} is neither −1 nor an id of the {vocab} tokens that the logits speak of.");
+        }
+    }
+
+    private readonly struct TokenCrossEntropyWork(
+        float* logits, int* targets, float* weights, float* losses, float* dLogits, int vocab) : IWork
     {
         public void Run(int begin, int end, int worker)
         {
             for (int n = begin; n < end; n++)
             {
-                float* row = logits + (long)n * vocabulary, gradient = dLogits + (long)n * vocabulary;
-                if (targets[n] < 0)
+                float* x = logits + (long)n * vocab;
+                float* dx = dLogits == null ? null : dLogits + (long)n * vocab;
+                int target = targets[n];
+                float weight = weights[n];
+                if (target < 0 || weight == 0)
                 {
                     losses[n] = 0;
-                    if (dLogits != null) new Span<float>(gradient, vocabulary).Clear();
+                    if (dx != null) new Span<float>(dx, vocab).Clear();
                     continue;
                 }
-                float logSumExp = RowMath.LogSumExp(row, vocabulary);
-                losses[n] = weights[n] * (logSumExp - row[targets[n]]);
-                if (dLogits == null) continue;
-                RowMath.ScaledExp(row, gradient, vocabulary, logSumExp, weights[n]);
-                gradient[targets[n]] -= weights[n];
+                float max = RowMath.Max(x, vocab), sum = RowMath.SumExp(x, vocab, max);
+                losses[n] = weight * ((float)Math.Log(sum) - (x[target] - max));
+                if (dx == null) continue;
+                RowMath.ScaledExp(x, vocab, max, weight / sum, dx);
+                dx[target] -= weight;
             }
         }
     }
