@@ -43,6 +43,11 @@ catch (OperationCanceledException) when (stop.IsCancellationRequested)
 {
     return ExitCodes.Interrupted;
 }
+catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+{
+    Console.Error.WriteLine($"A file cannot be read or written: {error.Message.TrimEnd('.')}; check the path, its rights and the free space.");
+    return ExitCodes.UserError;
+}
 catch (Exception error)
 {
     bool trace = Environment.GetEnvironmentVariable("QSHARP_TRACE") == "1";
