@@ -37,10 +37,11 @@ public sealed class RolloutFile : IDisposable
     /// <exception cref="UserException">The file is damaged before its tail, or cannot be written.</exception>
     public static RolloutFile Append(string path)
     {
+        FileStream? stream = null;
         try
         {
-            FileStream stream = new(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
-            if (stream.Length < Magic.Length)
+            stream = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
+            if (IsTornHeader(stream))
             {
                 stream.SetLength(0);
                 stream.Write(System.Text.Encoding.ASCII.GetBytes(Magic));
@@ -52,9 +53,11 @@ public sealed class RolloutFile : IDisposable
             stream.Position = end;
             return new RolloutFile(stream, records, dropped);
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        catch (Exception error)
         {
-            throw new UserException($"{path}: the data set cannot be written ({error.Message}); check the disk and the permissions, or choose another --out.", error);
+            stream?.Dispose();
+            if (error is not (IOException or UnauthorizedAccessException)) throw;
+            throw new UserException($"{path}: the data set cannot be written ({error.Message.TrimEnd('.')}); check the disk and the permissions, or choose another --out.", error);
         }
     }
 
@@ -70,7 +73,7 @@ public sealed class RolloutFile : IDisposable
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new UserException($"{path}: the data set cannot be read ({error.Message}).", error);
+            throw new UserException($"{path}: the data set cannot be read ({error.Message.TrimEnd('.')}).", error);
         }
     }
 
@@ -100,6 +103,15 @@ public sealed class RolloutFile : IDisposable
 
     public void Dispose() => _stream.Dispose();
 
+    /// <summary>Whether the file ends within its first line: it is new, or its process died at once.</summary>
+    private static bool IsTornHeader(FileStream stream)
+    {
+        if (stream.Length >= Magic.Length) return false;
+        byte[] start = new byte[stream.Length];
+        stream.ReadExactly(start);
+        return System.Text.Encoding.ASCII.GetBytes(Magic).AsSpan(0, start.Length).SequenceEqual(start);
+    }
+
     /// <summary>Reads records up to the end or a torn tail; returns where the last whole record ends.</summary>
     private static long Scan(FileStream stream, string path, Action<Rollout> record)
     {
@@ -114,12 +126,14 @@ public sealed class RolloutFile : IDisposable
         {
             if (stream.ReadAtLeast(head, 8, throwOnEndOfStream: false) < 8) return end;
             uint length = BinaryPrimitives.ReadUInt32LittleEndian(head);
-            bool whole = length <= stream.Length - stream.Position;
-            if (!whole) return end;
             if (length is < FixedBytes or > LargestRecord) throw Damaged(path, number, end);
-            if (payload.Length < length) payload = new byte[2 * length];
-            stream.ReadExactly(payload, 0, (int)length);
-            Span<byte> body = payload.AsSpan(0, (int)length);
+            int present = (int)Math.Min(length, stream.Length - stream.Position);
+            if (payload.Length < present) payload = new byte[2 * present];
+            stream.ReadExactly(payload, 0, present);
+            Span<byte> body = payload.AsSpan(0, present);
+            // A torn record still agrees with itself about its length. One that does not is damaged, and whole records follow it.
+            if (present >= FixedBytes && 4L * BinaryPrimitives.ReadInt32LittleEndian(body[36..]) != length - FixedBytes) throw Damaged(path, number, end);
+            if (present < length) return end;
             if (Checksum(body) != BinaryPrimitives.ReadUInt32LittleEndian(head.AsSpan(4)))
             {
                 if (stream.Position == stream.Length) return end;

@@ -36,6 +36,9 @@ public sealed class StarGraphTask : ITask
     // Hash buckets of the splits: a tenth of all graphs is held out, the rest is halved.
     private const uint Buckets = 20, TestBuckets = 2, PostTrainBuckets = 9;
 
+    /// <summary>Draws after which a split is taken to be empty, which only a handful of graphs can bring about.</summary>
+    private const int LargestSearch = 10_000;
+
     private readonly StarGraphSettings _settings;
 
     public StarGraphTask(StarGraphSettings settings)
@@ -65,16 +68,18 @@ public sealed class StarGraphTask : ITask
     /// <summary>
     /// Problem <paramref name="index"/> of a split: a pure function of (key, index), so that any batch can be made again.
     /// </summary>
+    /// <exception cref="UserException">There are so few graphs that none of them falls in the split.</exception>
     public Problem Problem(Split split, ulong key, long index)
     {
         // Each problem owns 2²⁰ words of the stream, enough for thousands of rejected draws.
         PhiloxStream random = new(key, (ulong)index << 20);
-        while (true)
+        for (int draw = 0; draw < LargestSearch; draw++)
         {
             (int[] labels, (int From, int To)[] edges) = Draw(ref random);
             if (SplitOf(edges) != split) continue;
             return Write(labels, edges, split == Split.Test, ref random);
         }
+        throw new UserException($"--labels {_settings.Labels}: G({_settings.Arms},{_settings.PathLength}) has too few different graphs to fill the split {split}; raise --labels.");
     }
 
     /// <summary>The first <paramref name="count"/> test problems whose graphs are all different.</summary>
@@ -83,12 +88,15 @@ public sealed class StarGraphTask : ITask
     {
         HashSet<string> seen = [];
         List<Problem> problems = [];
+        long found = 0;   // index of the last one that was new
         for (long index = 0; problems.Count < count; index++)
         {
-            if (index > 200L * count + 10_000)
+            if (index - found > 10_000 + 10L * problems.Count)
                 throw new UserException($"--test-graphs {count}: with {_settings.Labels} labels only {problems.Count} different held-out graphs were found; ask for fewer or raise --labels.");
             Problem problem = Problem(Split.Test, key, index);
-            if (seen.Add(GraphKey(problem.Prompt))) problems.Add(problem);
+            if (!seen.Add(GraphKey(problem.Prompt))) continue;
+            problems.Add(problem);
+            found = index;
         }
         return [.. problems];
     }
