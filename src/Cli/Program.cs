@@ -25,7 +25,7 @@ using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSi
 
 try
 {
-    ParseResult result = root.Parse(ConfigFile.Merge(root, args));
+    ParseResult result = root.Parse(ConfigFile.Merge(root, args), new ParserConfiguration { ResponseFileTokenReplacer = null });
     if (result.Errors.Count > 0)
     {
         foreach (string message in result.Errors.Select(error => error.Message).Distinct()) Console.Error.WriteLine(message);

@@ -55,7 +55,7 @@ public sealed record StarGraphRecipe
             ReferenceSteps = pathLength <= 3 ? 300 : isLong ? 1000 : 500,
             ReferenceRate = 3e-3f,
             ReferenceWarmup = 100,
-            GuideSteps = pathLength <= 3 ? 700 : isLong ? 1500 : 2250,
+            GuideSteps = pathLength <= 3 || isLong ? 1500 : 2250,
             GuideRate = 1e-3f,
             GuideWarmup = isLong ? 300 : 100,
         };

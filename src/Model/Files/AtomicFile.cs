@@ -63,8 +63,10 @@ public static class AtomicFolder
             if (Directory.Exists(partial)) Directory.Delete(partial, recursive: true);
             Directory.CreateDirectory(partial);
             body(partial);
-            if (Directory.Exists(path)) Directory.Delete(path, recursive: true);
+            string old = path + ".old.partial";
+            if (Directory.Exists(path)) Directory.Move(path, old);
             Directory.Move(partial, path);
+            if (Directory.Exists(old)) Directory.Delete(old, recursive: true);
         }
         catch (Exception failure)
         {

@@ -62,7 +62,10 @@ public sealed class RunFolder
         {
             throw AtomicFile.Unwritable(folder.Path, failure);
         }
-        if (existing == ExistingFolder.Resume && System.IO.File.Exists(folder.ConfigPath)) folder.Compare(config);
+        bool isThere = existing == ExistingFolder.Resume && System.IO.File.Exists(folder.ConfigPath);
+        if (isThere && !folder.IsRun())
+            throw new UserException($"--resume: {folder.Path} is not the folder of a run (its config.json names no verb); give the folder that the run was started with.");
+        if (isThere) folder.Compare(config);
         else AtomicFile.WriteText(folder.ConfigPath, config.ToJsonString(Indented) + "\n");
         return folder;
     }
@@ -84,12 +87,24 @@ public sealed class RunFolder
         }
     }
 
-    /// <summary>Only a folder that a run has made is emptied.</summary>
+    /// <summary>Only a folder that a run has made is emptied: its config names the verb, which a model's does not.</summary>
     private void Clear()
     {
-        if (!System.IO.File.Exists(ConfigPath))
-            throw new UserException($"--overwrite: {Path} does not look like the folder of a run (there is no config.json); remove it yourself, or give another one.");
+        if (!IsRun())
+            throw new UserException($"--overwrite: {Path} does not look like the folder of a run (its config.json names no verb); remove it yourself, or give another one.");
         Directory.Delete(Path, recursive: true);
+    }
+
+    private bool IsRun()
+    {
+        try
+        {
+            return System.IO.File.Exists(ConfigPath) && JsonNode.Parse(System.IO.File.ReadAllText(ConfigPath))?["verb"] is not null;
+        }
+        catch (Exception failure) when (failure is JsonException or InvalidOperationException)
+        {
+            return false;
+        }
     }
 
     private void Compare(JsonObject config)

@@ -40,7 +40,7 @@ public sealed class RolloutFile : IDisposable
         FileStream? stream = null;
         try
         {
-            stream = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
+            stream = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
             if (IsTornHeader(stream))
             {
                 stream.SetLength(0);
