@@ -50,6 +50,13 @@ public abstract partial class Ops(Device device)
         if (!condition) throw new ArgumentException($"{op}: {message}");
     }
 
+    /// <inheritdoc cref="Require(bool, string, string)"/>
+    private protected static void Require(
+        bool condition, [InterpolatedStringHandlerArgument(nameof(condition))] ref CheckMessage message, [CallerMemberName] string op = "")
+    {
+        if (!condition) throw new ArgumentException($"{op}: {message.ToString()}");
+    }
+
     private static void Reject(Tensor tensor, string expected, string name, string op) =>
         throw new ArgumentException($"{op}: {name} is {tensor}{(tensor.Buffer is null ? "" : $" on {tensor.Buffer.Device.Name}")}, but must be {expected}.");
 }
