@@ -123,7 +123,14 @@ public sealed class Sampler : IDisposable
     private void KeepChosen()
     {
         CachedModel guide = _guideCache!;
-        int columns = SampleStatistics.Count;
+        int columns = SampleStatistics.Count, outside = 0;
+        for (int row = 0; row < _hostChosen.Length; row++)
+        {
+            outside += _hostOutside[row] = _hostChosen[row] < 0 ? 1 : 0;
+            // The tilt of a token from outside of the candidates is a rule's, not the guide's: no ln W of the next prefix.
+            if (_hostOutside[row] > 0) _hostStatistics[row * columns + SampleStatistics.ChosenTilt] = float.NaN;
+        }
+        if (outside > 0) _ops.Device.Upload<float>(_hostStatistics, _statistics);
         _ops.Gather(_statistics.As(((int)_statistics.Count, 1)), _tiltRows, _prefixTilt.As((_prefixTilt.Shape.D0, 1)));
         if (!_guide!.Head.ReadsAtToken)
         {
@@ -131,18 +138,12 @@ public sealed class Sampler : IDisposable
             return;
         }
         _guide.Trunk.KeepSibling(guide.Cache, _chosen);
-        // A token from outside of the candidates has no column yet: one more pass for those rows alone.
-        int outside = 0;
-        for (int row = 0; row < _hostChosen.Length; row++) outside += _hostOutside[row] = _hostChosen[row] < 0 ? 1 : 0;
         if (outside > 0)
         {
+            // Such a token has no column yet: one more pass for those rows alone.
             _ops.Device.Upload<int>(_hostOutside, _outside);
             _ops.Copy(_next, guide.Single.Tokens);
             _guide.Trunk.Extend(_outside, guide.Cache, CacheLayout.Sequence, guide.Single);
-            for (int row = 0; row < _hostChosen.Length; row++)
-                if (_hostOutside[row] > 0) _hostStatistics[row * columns + SampleStatistics.ChosenTilt] = float.NaN;
-            _ops.Device.Upload<float>(_hostStatistics, _statistics);
-            _ops.Gather(_statistics.As(((int)_statistics.Count, 1)), _tiltRows, _prefixTilt.As((_prefixTilt.Shape.D0, 1)));
         }
         _ops.Advance(guide.Cache.Lengths, Tensor.None, 1);
     }
