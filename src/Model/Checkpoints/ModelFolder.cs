@@ -114,7 +114,7 @@ public static class ModelFolder
         if (!File.Exists(path)) throw new UserException($"{folder}: there is no config.json here, so this is not a model folder.");
         try
         {
-            return JsonNode.Parse(File.ReadAllText(path)) as JsonObject ?? throw new JsonException("it is not an object");
+            return JsonNode.Parse(File.ReadAllText(path), documentOptions: new JsonDocumentOptions { AllowDuplicateProperties = false }) as JsonObject ?? throw new JsonException("it is not an object");
         }
         catch (Exception error) when (error is JsonException or IOException or UnauthorizedAccessException)
         {
