@@ -89,7 +89,7 @@ public sealed class CacheTests : IDisposable
         for (int step = 0; step < NewTokens; step++)
         {
             for (int row = 0; row < Rows; row++) next.Span<int>()[row] = Token(row, Prompts[row] + step);
-            cached.Append(next);
+            cached.Append(next, Tensor.None);
             for (int row = 0; row < Rows; row++) AssertHidden(whole, row, Prompts[row] + step, cached.Single.Hidden, row);
         }
         Assert.Equal(Prompts.Select(prompt => prompt + NewTokens), cached.Cache.Lengths.Span<int>().ToArray());
