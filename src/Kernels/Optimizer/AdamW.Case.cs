@@ -25,7 +25,10 @@ internal sealed class AdamWCase : OpCase
         },
         new("m", s[0]) { Draw = Draws.Normal(0.5) },
         new("v", s[0]) { Draw = Draws.Uniform(0.01, 1) },
-        new("schedule", 3) { Draw = Draws.Fixed(index => index switch { 0 => Rate, 1 => 1 - Math.Pow(0.9f, s[1]), _ => 1 - Math.Pow(0.95f, s[1]) }) },
+        new("schedule", 3)
+        {
+            Draw = Draws.Fixed(index => index switch { 0 => Rate, 1 => 1 - Math.Pow(0.9f, s[1]), _ => 1 - Math.Pow(0.95f, s[1]) }),
+        },
         new("clip", 2) { Draw = Draws.Fixed(index => index == 0 ? 7 : s[2] / 1000.0) },
     ];
 
