@@ -44,7 +44,6 @@ internal sealed class CommonOptions
     {
         bool resume = parsed.GetValue(_resume), overwrite = parsed.GetValue(_overwrite);
         if (resume && overwrite) throw new UserException("--resume and --overwrite exclude each other; say one of them.");
-        settings["verb"] = verb;
         settings["seed"] = Seed(parsed);
         return RunFolder.Open(
             parsed.GetValue(_out), verb, resume ? ExistingFolder.Resume : overwrite ? ExistingFolder.Overwrite : ExistingFolder.Refuse, settings);

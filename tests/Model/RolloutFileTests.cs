@@ -33,7 +33,9 @@ public class RolloutFileTests(ITestOutputHelper output)
         {
             Assert.Equal(0, file.Records);
             file.Write(_samples.AsSpan(0, 2));
-            AssertSame(_samples[..2], RolloutFile.Read(path));   // a batch is with the operating system as soon as it is written
+            // A batch is with the operating system as soon as it is written, and nobody else writes meanwhile.
+            Assert.Equal(HeaderBytes + _samples[..2].Sum(sample => FixedBytes + 4L * sample.Tokens.Length), new FileInfo(path).Length);
+            Sentence.Assert(Assert.Throws<UserException>(() => RolloutFile.Append(path)).Message, path);
             file.Write([]);
             file.Write(_samples.AsSpan(2, 1));
             Assert.Equal(3, file.Records);

@@ -48,6 +48,7 @@ public sealed class RunFolder
     {
         if (@out is null && existing == ExistingFolder.Resume)
             throw new UserException("--resume: say which run with --out DIR.");
+        config["verb"] = verb;
         RunFolder folder = new(@out ?? FirstFree(verb));
         try
         {
@@ -64,8 +65,6 @@ public sealed class RunFolder
             throw AtomicFile.Unwritable(folder.Path, failure);
         }
         bool isThere = existing == ExistingFolder.Resume && System.IO.File.Exists(folder.ConfigPath);
-        if (isThere && !folder.IsRun())
-            throw new UserException($"--resume: {folder.Path} is not the folder of a run (its config.json names no verb); give the folder that the run was started with.");
         if (isThere) folder.Compare(config);
         else AtomicFile.WriteText(folder.ConfigPath, config.ToJsonString(Indented) + "\n");
         return folder;
@@ -111,6 +110,8 @@ public sealed class RunFolder
     private void Compare(JsonObject config)
     {
         JsonObject old = ReadJson("config.json") ?? [];
+        if (old["verb"] is null)
+            throw new UserException($"--resume: {Path} is not the folder of a run (its config.json names no verb); give the folder that the run was started with.");
         foreach ((string key, JsonNode? value) in config)
             if (!JsonNode.DeepEquals(old[key], value))
                 throw new UserException($"--resume: {Path} was made with {key} = {old[key]?.ToJsonString() ?? "nothing"}, and this call says {value?.ToJsonString()}; resume with the same settings, or start anew in another folder.");
