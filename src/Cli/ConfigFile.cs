@@ -25,12 +25,16 @@ internal static class ConfigFile
         foreach ((string key, JsonElement value) in Read(path))
         {
             if (key == "$schema") continue;
-            if (!options.ContainsKey(key))
+            if (!options.TryGetValue(key, out Option? known))
                 throw new UserException($"{path}: '{key}' is no option of '{verb.Name}'{Nearest.Hint(key, options.Keys)}.");
             string option = "--" + key;
             if (args.Any(arg => arg == option || arg.StartsWith(option + "=", StringComparison.Ordinal))) continue;
-            if (value.ValueKind is JsonValueKind.True) merged.Add(option);
-            else if (value.ValueKind is not (JsonValueKind.False or JsonValueKind.Null)) merged.AddRange([option, Text(path, key, value)]);
+            if (value.ValueKind is JsonValueKind.Null) continue;
+            bool isFlag = known.ValueType == typeof(bool);
+            if (isFlag != (value.ValueKind is JsonValueKind.True or JsonValueKind.False))
+                throw new UserException($"{path}: '{key}' must be {(isFlag ? "true or false" : "a text, a number, or a list of these")}, not {value.GetRawText()}.");
+            if (!isFlag) merged.AddRange([option, Text(path, key, value)]);
+            else if (value.GetBoolean()) merged.Add(option);
         }
         return [.. merged];
     }
@@ -60,7 +64,7 @@ internal static class ConfigFile
         {
             throw new UserException($"{path}: not valid JSON at line {(error.LineNumber ?? 0) + 1} ({error.Message.Split(" Path:")[0].Split(" LineNumber:")[0].TrimEnd('.')}).", error);
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
         {
             throw new UserException($"{OptionName} {path}: the file cannot be read ({error.Message.TrimEnd('.')}).", error);
         }
@@ -71,6 +75,6 @@ internal static class ConfigFile
         JsonValueKind.String => value.GetString()!,
         JsonValueKind.Number => value.GetRawText(),
         JsonValueKind.Array => string.Join(',', value.EnumerateArray().Select(item => Text(path, key, item))),
-        _ => throw new UserException($"{path}: '{key}' must be a text, a number, true, false, or a list of these."),
+        _ => throw new UserException($"{path}: '{key}' must be a text, a number, true or false, or a list of texts and numbers."),
     };
 }

@@ -24,9 +24,18 @@ internal static class OptionFactory
             ? (number, null)
             : (0f, $"{name} {text}: give a number from 0 to 1."));
 
-    public static Option<string> Text(string name, string description, string value) => Make(name, description, value, text => (text, null));
+    public static Option<string> Text(string name, string description, string value) => Make(name, description, value, text => (text, EmptyError(name, text)));
 
-    public static Option<string?> OptionalText(string name, string description) => Make<string?>(name, description, null, text => (text, null));
+    public static Option<string?> OptionalText(string name, string description) => Make<string?>(name, description, null, text => (text, EmptyError(name, text)));
+
+    /// <summary>A text that must be given.</summary>
+    public static Option<string?> RequiredText(string name, string description) => new(name)
+    {
+        Description = description,
+        HelpName = name[2..].ToUpperInvariant(),
+        Required = true,   // not so where there is a default, even a null
+        CustomParser = result => Parse<string?>(result, text => (text, EmptyError(name, text))),
+    };
 
     public static Option<bool> Flag(string name, string description) => new(name) { Description = description };
 
@@ -69,6 +78,8 @@ internal static class OptionFactory
             if (arms is < 2 or > 100) return (default, $"--graph {text}: a star graph has 2 to 100 arms; say D,L, for example --graph 2,3.");
             return length is < 2 or > 100 ? (default, $"--graph {text}: a path has 2 to 100 nodes; say D,L, for example --graph 2,3.") : ((arms, length), null);
         }, $"{value.Arms},{value.PathLength}");
+
+    private static string? EmptyError(string name, string text) => text.Length == 0 ? $"{name}: the text after it is empty; give a name or leave the option out." : null;
 
     private static Option<T> Make<T>(string name, string description, T value, Func<string, (T Value, string? Error)> parse, string? shown = null)
     {

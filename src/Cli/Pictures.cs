@@ -14,15 +14,25 @@ internal static class Pictures
     /// <summary>Draws both pictures into a run's folder and returns their paths; none, with a note, where no font is found.</summary>
     public static string[] Draw(RunFolder folder, StarGraphRecipe recipe, List<Evaluation> results, IProgressSink progress)
     {
-        if (!SKFontManager.Default.FontFamilies.Any())
-        {
-            progress.Note("No font is installed, so no pictures were drawn; install one (Debian: fonts-dejavu-core).");
-            return [];
-        }
+        if (!HasFont(progress)) return [];
         List<string> paths = [];
         Save(LearningCurves(folder, recipe), folder, "learning-curves", paths);
         if (results.Count > 1) Save(AccuracyAgainstKl(recipe, results), folder, "accuracy-kl", paths);
         return [.. paths];
+    }
+
+    private static bool HasFont(IProgressSink progress)
+    {
+        try
+        {
+            if (SKFontManager.Default.FontFamilies.Any()) return true;
+            progress.Note("No font is installed, so no pictures were drawn; install one (Debian: fonts-dejavu-core).");
+        }
+        catch (Exception error) when (error is TypeInitializationException or DllNotFoundException)
+        {
+            progress.Note("The drawing library cannot be loaded, so no pictures were drawn; install what it needs (Debian: libfontconfig1).");
+        }
+        return false;
     }
 
     private static Plot LearningCurves(RunFolder folder, StarGraphRecipe recipe)

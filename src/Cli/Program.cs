@@ -28,7 +28,7 @@ try
     ParseResult result = root.Parse(ConfigFile.Merge(root, args), new ParserConfiguration { ResponseFileTokenReplacer = null });
     if (result.Errors.Count > 0)
     {
-        foreach (string message in result.Errors.Select(error => error.Message).Distinct()) Console.Error.WriteLine(message);
+        Console.Error.WriteLine(ParseErrors.First(root, result));
         Console.Error.WriteLine($"'qsharp {(result.CommandResult.Command == root ? "" : result.CommandResult.Command.Name + " ")}--help' lists what there is.");
         return ExitCodes.UserError;
     }
@@ -45,7 +45,8 @@ catch (OperationCanceledException) when (stop.IsCancellationRequested)
 }
 catch (Exception error) when (error is IOException or UnauthorizedAccessException)
 {
-    Console.Error.WriteLine($"A file cannot be read or written: {error.Message.TrimEnd('.')}; check the path, its rights and the free space.");
+    // Such as a disk that is still full when a log is closed.
+    Console.Error.WriteLine($"A file cannot be read or written ({error.Message.TrimEnd('.')}); check the disk's free space and the permissions.");
     return ExitCodes.UserError;
 }
 catch (Exception error)

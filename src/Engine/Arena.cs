@@ -29,7 +29,8 @@ public sealed class Arena
         long offset = _used;
         _used = checked(_used + (shape.Count * type.Size() + Alignment - 1) / Alignment * Alignment);
         if (_memory is not null && _used > _limit)
-            throw new InvalidOperationException("The layout took more in its second pass than in its first; it must depend on its arguments alone.");
+            throw new InvalidOperationException(
+                "The layout took more in its second pass than in its first; it must depend on its arguments alone.");
         return new Tensor(_memory, offset, type, shape);
     }
 

@@ -70,7 +70,8 @@ public class ArenaTests
     {
         using CpuDevice device = new(1);
         int pass = 0;
-        InvalidOperationException error = Assert.Throws<InvalidOperationException>(() => Arena.Build(device, arena => arena.Take(100 * ++pass)));
+        InvalidOperationException error = Assert.Throws<InvalidOperationException>(
+            () => Arena.Build(device, arena => arena.Take(100 * ++pass)));
         Assert.Contains("second pass", error.Message, StringComparison.Ordinal);
         Assert.Equal(0, device.AllocatedBytes);
     }

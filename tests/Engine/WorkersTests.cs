@@ -8,7 +8,7 @@ namespace QSharp.Tests.Engine;
 
 public sealed unsafe class WorkersTests
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(120);
+    private static readonly TimeSpan _patience = TimeSpan.FromSeconds(120);
 
     public static TheoryData<int, int, int> Sizes()
     {
@@ -90,7 +90,7 @@ public sealed unsafe class WorkersTests
         int* sum = stackalloc int[1];
         *sum = 0;
         int rounds = 0;
-        bool isDone = RunWithin(s_patience, () =>
+        bool isDone = RunWithin(_patience, () =>
         {
             long end = Stopwatch.GetTimestamp() + Stopwatch.Frequency;
             PhiloxStream random = new(17);
@@ -119,7 +119,7 @@ public sealed unsafe class WorkersTests
             for (int i = 0; i < 4; i++) ids.Add(threads[i]);
         }
         Assert.Equal(4, ids.Count);
-        Assert.True(RunWithin(s_patience, workers.Dispose), "Dispose did not end");
+        Assert.True(RunWithin(_patience, workers.Dispose), "Dispose did not end");
         workers.Dispose();
         Assert.Throws<ObjectDisposedException>(() => workers.For(5, 1, new Fail(-1)));
     }
@@ -129,7 +129,7 @@ public sealed unsafe class WorkersTests
     {
         Workers workers = new(3);
         Thread.Sleep(50);
-        Assert.True(RunWithin(s_patience, workers.Dispose), "Dispose did not end");
+        Assert.True(RunWithin(_patience, workers.Dispose), "Dispose did not end");
     }
 
     [Fact]

@@ -7,7 +7,7 @@ namespace QSharp.Tests.Kernels;
 public class RopeFrequenciesTests
 {
     /// <summary>rope_scaling of Llama 3.2 1B's config.json; Llama 3.1 differs in its factor of 8.</summary>
-    private static readonly RopeScaling s_llama = new(32, 1, 4, 8192);
+    private static readonly RopeScaling _llama = new(32, 1, 4, 8192);
 
     [Fact]
     public void Frequencies_fall_geometrically_from_1()
@@ -22,7 +22,7 @@ public class RopeFrequenciesTests
     [Fact]
     public void Llama_scaling_leaves_short_waves_stretches_long_ones_and_blends_between()
     {
-        float[] plain = RopeFrequencies.Compute(64, 500_000, null), scaled = RopeFrequencies.Compute(64, 500_000, s_llama);
+        float[] plain = RopeFrequencies.Compute(64, 500_000, null), scaled = RopeFrequencies.Compute(64, 500_000, _llama);
         int kept = 0, stretched = 0, blended = 0;
         for (int i = 0; i < plain.Length; i++)
         {
@@ -56,7 +56,7 @@ public class RopeFrequenciesTests
         Assert.Throws<ArgumentException>(() => RopeFrequencies.Compute(0, 10000, null));
         Assert.Throws<ArgumentException>(() => RopeFrequencies.Compute(8, float.NaN, null));
         Assert.Throws<ArgumentException>(() => RopeFrequencies.Compute(8, 0, null));
-        Assert.Throws<ArgumentException>(() => RopeFrequencies.Compute(8, 10000, s_llama with { HighFrequencyFactor = 1 }));
-        Assert.Throws<ArgumentException>(() => RopeFrequencies.Compute(8, 10000, s_llama with { Factor = 0 }));
+        Assert.Throws<ArgumentException>(() => RopeFrequencies.Compute(8, 10000, _llama with { HighFrequencyFactor = 1 }));
+        Assert.Throws<ArgumentException>(() => RopeFrequencies.Compute(8, 10000, _llama with { Factor = 0 }));
     }
 }

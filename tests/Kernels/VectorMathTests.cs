@@ -62,7 +62,8 @@ public class VectorMathTests
     public void Tanh_is_within_1e_7()
     {
         ForAll(VectorMath.Tanh, (x, actual) => Assert.True(
-            Math.Abs(Math.Tanh(x) - actual) <= 1.2e-7 && Math.Abs(actual) <= 1 && float.IsNegative(actual) == float.IsNegative(x), $"tanh {x:g9} is {actual:g9}"));
+            Math.Abs(Math.Tanh(x) - actual) <= 1.2e-7 && Math.Abs(actual) <= 1 && float.IsNegative(actual) == float.IsNegative(x),
+            $"tanh {x:g9} is {actual:g9}"));
         Assert.Equal(1, One(VectorMath.Tanh, float.PositiveInfinity));
         Assert.Equal(-1, One(VectorMath.Tanh, float.NegativeInfinity));
         Assert.True(float.IsNaN(One(VectorMath.Tanh, float.NaN)));
@@ -139,6 +140,7 @@ public class VectorMathTests
     {
         float size = MathF.Abs((float)expected);
         double ulp = (double)MathF.BitIncrement(size) - size;
-        if (!(Math.Abs(actual - expected) <= ulps * ulp)) Assert.Fail($"f({x:g9}) is {actual:g9}, not {expected:g9}: {Math.Abs(actual - expected) / ulp:g3} ulp");
+        if (!(Math.Abs(actual - expected) <= ulps * ulp))
+            Assert.Fail($"f({x:g9}) is {actual:g9}, not {expected:g9}: {Math.Abs(actual - expected) / ulp:g3} ulp");
     }
 }

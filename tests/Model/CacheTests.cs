@@ -22,7 +22,8 @@ public sealed class CacheTests : IDisposable
     private readonly List<IDisposable> _owned = [];
 
     [Theory, InlineData("gpt2"), InlineData("llama"), InlineData("qwen2")]
-    public void Ragged_prompts_and_then_single_tokens_equal_whole_rows(string family) => ReadTokenByToken(NewModel(family), isBidirectional: false);
+    public void Ragged_prompts_and_then_single_tokens_equal_whole_rows(string family) =>
+        ReadTokenByToken(NewModel(family), isBidirectional: false);
 
     [Theory, InlineData("gpt2"), InlineData("llama"), InlineData("qwen2")]
     public void A_prompt_read_in_both_directions_and_the_text_after_it_equal_whole_rows(string family) =>
@@ -88,7 +89,7 @@ public sealed class CacheTests : IDisposable
         for (int step = 0; step < NewTokens; step++)
         {
             for (int row = 0; row < Rows; row++) next.Span<int>()[row] = Token(row, Prompts[row] + step);
-            cached.Append(next);
+            cached.Append(next, Tensor.None);
             for (int row = 0; row < Rows; row++) AssertHidden(whole, row, Prompts[row] + step, cached.Single.Hidden, row);
         }
         Assert.Equal(Prompts.Select(prompt => prompt + NewTokens), cached.Cache.Lengths.Span<int>().ToArray());

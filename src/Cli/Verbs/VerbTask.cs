@@ -15,8 +15,7 @@ internal static class VerbTask
     /// <summary>A required option that names a folder.</summary>
     public static Option<string?> RequiredFolder(Command verb, string name, string description)
     {
-        Option<string?> option = OptionFactory.OptionalText(name, description);
-        option.Required = true;
+        Option<string?> option = OptionFactory.RequiredText(name, description);
         verb.Options.Add(option);
         return option;
     }

@@ -11,7 +11,8 @@ internal sealed class AddCase : OpCase
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) => [new("a", (s[0], s[1])), new("b", (s[0], s[1]))];
 
-    public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("y", (s[0], s[1])), new("in place", (s[0], s[1])) { StartsAs = "b" }];
+    public override IReadOnlyList<Operand> Outputs(CaseShape s) =>
+        [new("y", (s[0], s[1])), new("in place", (s[0], s[1])) { StartsAs = "b" }];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs)
     {

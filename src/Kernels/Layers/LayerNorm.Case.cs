@@ -10,7 +10,8 @@ internal sealed class LayerNormCase : OpCase
 
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
-        new("training step", 2048, 128), new("odd", 3, 17), new("one", 1, 1), new("long row", 1, 257), new("odd rows", 257, 40), new("empty", 0, 8),
+        new("training step", 2048, 128), new("odd", 3, 17), new("one", 1, 1), new("long row", 1, 257),
+        new("odd rows", 257, 40), new("empty", 0, 8),
     ];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
@@ -21,7 +22,8 @@ internal sealed class LayerNormCase : OpCase
         new("bias", s[1]) { Gradient = Gradient.Added },
     ];
 
-    public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("y", (s[0], s[1])) { IsDifferentiable = true }, new("stats", (s[0], 2))];
+    public override IReadOnlyList<Operand> Outputs(CaseShape s) =>
+        [new("y", (s[0], s[1])) { IsDifferentiable = true }, new("stats", (s[0], 2))];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>
         ops.LayerNorm(inputs[0], inputs[1], inputs[2], Epsilon, outputs[0], outputs[1]);
@@ -29,7 +31,8 @@ internal sealed class LayerNormCase : OpCase
     public override void RunBackward(
         Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs,
         ReadOnlySpan<Tensor> outputGradients, ReadOnlySpan<Tensor> inputGradients) =>
-        ops.LayerNormBackward(outputGradients[0], inputs[0], inputs[1], outputs[1], inputGradients[0], inputGradients[1], inputGradients[2]);
+        ops.LayerNormBackward(outputGradients[0], inputs[0], inputs[1], outputs[1],
+            inputGradients[0], inputGradients[1], inputGradients[2]);
 
     public override double[][] Oracle(CaseShape s, double[][] inputs)
     {

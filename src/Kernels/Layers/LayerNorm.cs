@@ -154,7 +154,10 @@ public sealed unsafe partial class CpuOps
             Vector256<float> center = Vector256.Create(mean), factor = Vector256.Create(scale);
             int c = 0;
             for (; c + 8 <= columns; c += 8)
-                Vector256.MultiplyAddEstimate((Vector256.Load(from + c) - center) * factor, Vector256.Load(weight + c), Vector256.Load(bias + c)).Store(to + c);
+            {
+                Vector256<float> normal = (Vector256.Load(from + c) - center) * factor;
+                Vector256.MultiplyAddEstimate(normal, Vector256.Load(weight + c), Vector256.Load(bias + c)).Store(to + c);
+            }
             for (; c < columns; c++) to[c] = (from[c] - mean) * scale * weight[c] + bias[c];
         }
     }

@@ -107,7 +107,10 @@ public sealed unsafe partial class CpuOps
             Vector256<float> products = default;
             int c = 0;
             for (; c + 8 <= columns; c += 8)
-                products = Vector256.MultiplyAddEstimate(Vector256.Load(dyRow + c) * Vector256.Load(weight + c), Vector256.Load(xRow + c), products);
+            {
+                Vector256<float> g = Vector256.Load(dyRow + c) * Vector256.Load(weight + c);
+                products = Vector256.MultiplyAddEstimate(g, Vector256.Load(xRow + c), products);
+            }
             float product = Vector256.Sum(products);
             for (; c < columns; c++) product += dyRow[c] * weight[c] * xRow[c];
             float scale = stats[row], slope = scale * scale * scale * product / columns;

@@ -20,7 +20,8 @@ internal sealed class RopeCase : OpCase
         new("frequencies", s[3] / 2) { Draw = Draws.Fixed(index => RopeFrequencies.Compute(s[3], 10000, null)[index]) },
     ];
 
-    public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("turned", (s[0], s[1])) { StartsAs = "qkv", IsDifferentiable = true }];
+    public override IReadOnlyList<Operand> Outputs(CaseShape s) =>
+        [new("turned", (s[0], s[1])) { StartsAs = "qkv", IsDifferentiable = true }];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>
         ops.Rope(outputs[0], s[2], s[3], inputs[1], inputs[2], inverse: false);

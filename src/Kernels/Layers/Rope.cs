@@ -37,7 +37,8 @@ public sealed unsafe partial class CpuOps
         _workers.For((int)positions.Count, Grain(headDim * (8L + heads)), new RopeWork(
             qkv.Floats(), qkv.Shape.Last, heads, headDim, positions.Ints(), frequencies.Floats(), inverse ? -1 : 1));
 
-    private readonly struct RopeWork(float* qkv, int columns, int heads, int headDim, int* positions, float* frequencies, double direction) : IWork
+    private readonly struct RopeWork(
+        float* qkv, int columns, int heads, int headDim, int* positions, float* frequencies, double direction) : IWork
     {
         public void Run(int begin, int end, int worker)
         {

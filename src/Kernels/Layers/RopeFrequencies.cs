@@ -20,8 +20,10 @@ public static class RopeFrequencies
     /// <param name="scaling">Null: none.</param>
     public static float[] Compute(int headDim, float theta, RopeScaling? scaling)
     {
-        if (headDim <= 0 || headDim % 2 != 0) throw new ArgumentException($"The head size is {headDim}, but rotation needs a positive even one.");
-        if (!(theta > 0 && float.IsFinite(theta))) throw new ArgumentException($"Theta is {theta}, but must be positive and finite.");
+        if (headDim <= 0 || headDim % 2 != 0)
+            throw new ArgumentException($"The head size is {headDim}, but rotation needs a positive even one.");
+        if (!(theta > 0 && float.IsFinite(theta)))
+            throw new ArgumentException($"Theta is {theta}, but must be positive and finite.");
         if (scaling is not null && !(scaling.Factor > 0 && scaling.LowFrequencyFactor > 0
             && scaling.HighFrequencyFactor > scaling.LowFrequencyFactor && scaling.OriginalContext > 0))
             throw new ArgumentException($"{scaling}: all must be positive and the high factor above the low one.");

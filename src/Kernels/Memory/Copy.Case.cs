@@ -13,7 +13,8 @@ internal sealed class CopyCase : OpCase
         [new("floats", (s[0], s[1])), new("ints", (s[0], s[1]), DType.I32) { Draw = Draws.Integer(-100, 100) }];
 
     // The destination may have another shape.
-    public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("float copy", s[0] * s[1]), new("int copy", (s[1], s[0]), DType.I32)];
+    public override IReadOnlyList<Operand> Outputs(CaseShape s) =>
+        [new("float copy", s[0] * s[1]), new("int copy", (s[1], s[0]), DType.I32)];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs)
     {

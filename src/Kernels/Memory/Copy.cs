@@ -21,8 +21,11 @@ public sealed unsafe partial class CpuOps
 {
     private const int BytesPerCopy = 1 << 14;
 
-    private protected override void CopyCore(Tensor source, Tensor destination) =>
-        _workers.For((int)((source.Bytes + BytesPerCopy - 1) / BytesPerCopy), 4, new CopyWork((byte*)source.Address, (byte*)destination.Address, source.Bytes));
+    private protected override void CopyCore(Tensor source, Tensor destination)
+    {
+        long items = (source.Bytes + BytesPerCopy - 1) / BytesPerCopy;
+        _workers.For((int)items, 4, new CopyWork((byte*)source.Address, (byte*)destination.Address, source.Bytes));
+    }
 
     private readonly struct CopyWork(byte* source, byte* destination, long bytes) : IWork
     {

@@ -74,7 +74,9 @@ public sealed unsafe partial class CpuOps
         int width = 16 * Math.Clamp(columns / 256, 1, 16);
         int count = (int)rows.Count;
         if (count == 0) return;
-        _workers.For((columns + width - 1) / width, Grain((long)count * (4 + width / 4)), new AddRowsWork(dy.Floats(), rows.Ints(), count, table.Floats(), columns, width));
+        int grain = Grain((long)count * (4 + width / 4));
+        _workers.For((columns + width - 1) / width, grain, new AddRowsWork(
+            dy.Floats(), rows.Ints(), count, table.Floats(), columns, width));
     }
 
     private readonly struct GatherWork(int* source, int* rows, int* y, int columns) : IWork

@@ -6,7 +6,7 @@ namespace QSharp.Kernels;
 internal sealed class AdamWCase : OpCase
 {
     private const float Rate = 0.01f;
-    private static readonly AdamWSettings s_settings = new(0.9f, 0.95f, 1e-8f, 0.1f);
+    private static readonly AdamWSettings _settings = new(0.9f, 0.95f, 1e-8f, 0.1f);
 
     public override string Name => "adam_w";
 
@@ -25,7 +25,10 @@ internal sealed class AdamWCase : OpCase
         },
         new("m", s[0]) { Draw = Draws.Normal(0.5) },
         new("v", s[0]) { Draw = Draws.Uniform(0.01, 1) },
-        new("schedule", 3) { Draw = Draws.Fixed(index => index switch { 0 => Rate, 1 => 1 - Math.Pow(0.9f, s[1]), _ => 1 - Math.Pow(0.95f, s[1]) }) },
+        new("schedule", 3)
+        {
+            Draw = Draws.Fixed(index => index switch { 0 => Rate, 1 => 1 - Math.Pow(0.9f, s[1]), _ => 1 - Math.Pow(0.95f, s[1]) }),
+        },
         new("clip", 2) { Draw = Draws.Fixed(index => index == 0 ? 7 : s[2] / 1000.0) },
     ];
 
@@ -35,7 +38,7 @@ internal sealed class AdamWCase : OpCase
     ];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>
-        ops.AdamW(outputs[0], inputs[1], outputs[1], outputs[2], s_settings, inputs[4], s[2] < 0 ? Tensor.None : inputs[5]);
+        ops.AdamW(outputs[0], inputs[1], outputs[1], outputs[2], _settings, inputs[4], s[2] < 0 ? Tensor.None : inputs[5]);
 
     public override double[][] Oracle(CaseShape s, double[][] inputs)
     {
@@ -43,10 +46,10 @@ internal sealed class AdamWCase : OpCase
         for (int i = 0; i < w.Length; i++)
         {
             double g = s[2] < 0 ? inputs[1][i] : s[2] == 0 ? 0 : inputs[1][i] * inputs[5][1];
-            m[i] = s_settings.Beta1 * m[i] + (1 - (double)s_settings.Beta1) * g;
-            v[i] = s_settings.Beta2 * v[i] + (1 - (double)s_settings.Beta2) * g * g;
+            m[i] = _settings.Beta1 * m[i] + (1 - (double)_settings.Beta1) * g;
+            v[i] = _settings.Beta2 * v[i] + (1 - (double)_settings.Beta2) * g * g;
             double mean = m[i] / inputs[4][1], square = v[i] / inputs[4][2];
-            w[i] -= inputs[4][0] * (mean / (Math.Sqrt(square) + s_settings.Epsilon) + s_settings.WeightDecay * w[i]);
+            w[i] -= inputs[4][0] * (mean / (Math.Sqrt(square) + _settings.Epsilon) + _settings.WeightDecay * w[i]);
         }
         return [w, m, v];
     }

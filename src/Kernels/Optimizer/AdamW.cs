@@ -35,7 +35,8 @@ public abstract partial class Ops
         Require(gradients, count);
         Require(m, count);
         Require(v, count);
-        if (settings.Beta1 is not (>= 0 and < 1) || settings.Beta2 is not (>= 0 and < 1)) Require(false, $"{settings}: the betas must lie in [0, 1).");
+        if (settings.Beta1 is not (>= 0 and < 1) || settings.Beta2 is not (>= 0 and < 1))
+            Require(false, $"{settings}: the betas must lie in [0, 1).");
         if (!(settings.Epsilon > 0)) Require(false, $"{settings}: epsilon must be positive.");
         Require(schedule, 3);
         if (!clip.IsNone) Require(clip, 2);
@@ -80,8 +81,10 @@ public sealed unsafe partial class CpuOps
         {
             float rate = schedule[0], factor = clip is null ? 1 : clip[1];
             Vector256<float> g = factor == 0 ? Vector256<float>.Zero : gradient * factor;
-            Vector256<float> newMean = Vector256.MultiplyAddEstimate(g, Vector256.Create(1 - settings.Beta1), settings.Beta1 * Vector256.Load(mean));
-            Vector256<float> newSquare = Vector256.MultiplyAddEstimate(g * g, Vector256.Create(1 - settings.Beta2), settings.Beta2 * Vector256.Load(square));
+            Vector256<float> newMean = Vector256.MultiplyAddEstimate(
+                g, Vector256.Create(1 - settings.Beta1), settings.Beta1 * Vector256.Load(mean));
+            Vector256<float> newSquare = Vector256.MultiplyAddEstimate(
+                g * g, Vector256.Create(1 - settings.Beta2), settings.Beta2 * Vector256.Load(square));
             newMean.Store(mean);
             newSquare.Store(square);
             Vector256<float> root = Vector256.MultiplyAddEstimate(

@@ -17,7 +17,8 @@ internal sealed class GlobalNormCase : OpCase
     [
         new("x", s[0])
         {
-            Draw = (ref PhiloxStream random, int index) => s[2] switch { 0 => random.NextNormal(), 1 => 0, _ => index == 70 ? double.NaN : 1 },
+            Draw = (ref PhiloxStream random, int index) =>
+                s[2] switch { 0 => random.NextNormal(), 1 => 0, _ => index == 70 ? double.NaN : 1 },
         },
     ];
 

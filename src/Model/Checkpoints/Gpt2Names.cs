@@ -7,6 +7,7 @@ namespace QSharp.Model;
 /// <summary>GPT-2 in the transformers library's words: config keys, tensor names, and products stored [in, out].</summary>
 internal static class Gpt2Names
 {
+    private const string Trunk = "transformer.";
     private const string LmHead = "lm_head.weight", ValueHead = "value_head.weight", ValueHeadBias = "value_head.bias";
 
     public static JsonObject Config(TransformerConfig c, string architecture)
@@ -36,14 +37,18 @@ internal static class Gpt2Names
     {
         string type = Text(json, "model_type", path);
         if (type != "gpt2") throw new UserException($"{path}: model_type is '{type}'; this version loads 'gpt2' only.");
-        if (json["activation_function"] is { } activation && (string?)activation != "gelu_new")
+        if (json["activation_function"] is { } activation && !IsText(activation, "gelu_new"))
             throw new UserException($"{path}: activation_function is '{activation}'; only gelu_new is supported.");
+        if (!Flag(json, "scale_attn_weights", absent: true, path))
+            throw new UserException($"{path}: scale_attn_weights is false; only attention scaled by the head size is supported.");
+        if (Flag(json, "scale_attn_by_inverse_layer_idx", absent: false, path))
+            throw new UserException($"{path}: scale_attn_by_inverse_layer_idx is true; only the same scale in every layer is supported.");
         int width = Number(json, "n_embd", path), heads = Number(json, "n_head", path);
         if (heads < 1 || width % heads != 0) throw new UserException($"{path}: n_embd is {width} and n_head is {heads}; the first must be a multiple of the second.");
         TransformerConfig config = TransformerConfig.Gpt2(
             Number(json, "n_layer", path), width, heads, Number(json, "vocab_size", path), Number(json, "n_positions", path),
-            (bool?)json["tie_word_embeddings"] ?? true);
-        config = config with { NormEpsilon = (float?)json["layer_norm_epsilon"] ?? 1e-5f };
+            Flag(json, "tie_word_embeddings", absent: true, path));
+        if (json["layer_norm_epsilon"] is not null) config = config with { NormEpsilon = Real(json, "layer_norm_epsilon", path) };
         if (json["n_inner"] is not null) config = config with { Hidden = Number(json, "n_inner", path) };
         return config.Validated(path);
     }
@@ -65,13 +70,19 @@ internal static class Gpt2Names
         }
     }
 
+    /// <summary>
+    /// Fills a model. The first GPT-2 files name the trunk's tensors without a prefix; they hold the causal masks too, and
+    /// other files repeat a tied head: neither is a parameter.
+    /// </summary>
     /// <exception cref="UserException">A tensor is missing, unknown or has another shape.</exception>
     public static void Import(SafeTensorsFolder tensors, HeadedModel model)
     {
+        bool hasPrefix = !tensors.TryFind("wte.weight", out _);
         HashSet<string> used = [];
         foreach ((string name, Tensor value, _) in model.Weights.Named)
         {
             (string external, bool transposed) = External(name, model is ValueModel);
+            if (!hasPrefix && external.StartsWith(Trunk, StringComparison.Ordinal)) external = external[Trunk.Length..];
             used.Add(external);
             SafeTensorsEntry entry = tensors.Find(external);
             long[] shape = NativeTensors.Shape(value);
@@ -84,9 +95,13 @@ internal static class Gpt2Names
             model.Ops.Device.Upload<float>(values, value);
         }
         foreach (SafeTensorsEntry entry in tensors.Entries)
-            if (!used.Contains(entry.Name))
+            if (!used.Contains(entry.Name) && !IsMask(entry.Name) && !(model.HeadShape.Tied && entry.Name == LmHead))
                 throw new UserException($"{tensors.Path}: the tensor '{entry.Name}' belongs to no part of a {model.Config.Layers}-layer GPT-2 model.");
     }
+
+    /// <summary>Not to be taken for the bias of the product, <c>attn.c_attn.bias</c>.</summary>
+    private static bool IsMask(string name) =>
+        name.EndsWith(".attn.bias", StringComparison.Ordinal) || name.EndsWith(".attn.masked_bias", StringComparison.Ordinal);
 
     private static (string Name, bool Transposed) External(string name, bool isGuide)
     {
@@ -131,9 +146,22 @@ internal static class Gpt2Names
         return result;
     }
 
+    private static bool IsText(JsonNode node, string text) => node is JsonValue value && value.TryGetValue(out string? found) && found == text;
+
     private static string Text(JsonObject json, string key, string path) =>
         json[key] is JsonValue value && value.TryGetValue(out string? text) ? text : throw new UserException($"{path}: {key} is missing or not a text.");
 
     private static int Number(JsonObject json, string key, string path) =>
         json[key] is JsonValue value && value.TryGetValue(out int number) ? number : throw new UserException($"{path}: {key} is missing or not a whole number.");
+
+    private static float Real(JsonObject json, string key, string path) =>
+        json[key] is JsonValue value && value.TryGetValue(out float number) ? number
+            : throw new UserException($"{path}: {key} is missing or not a number.");
+
+    private static bool Flag(JsonObject json, string key, bool absent, string path) => json[key] switch
+    {
+        null => absent,
+        JsonValue value when value.TryGetValue(out bool flag) => flag,
+        _ => throw new UserException($"{path}: {key} is neither true nor false."),
+    };
 }

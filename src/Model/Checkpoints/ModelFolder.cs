@@ -78,10 +78,7 @@ public static class ModelFolder
         RequireTask(folder, own, config, task);
         if (Text(own, "reference", folder) != reference)
             throw new UserException($"{folder}: this guide was trained for another reference; give --model the one it was trained for.");
-        bool bernoulli = Text(own, "family", folder) == "bernoulli";
-        ReturnFamily family = new(
-            bernoulli ? FamilyKind.Bernoulli : FamilyKind.Categorical, Number(own, "min", folder), Number(own, "max", folder), (int)Number(own, "atoms", folder));
-        ValueSettings settings = new(Text(own, "head", folder) == "v" ? HeadKind.V : HeadKind.Q, family, (bool?)own["bidirectional_prompt"] ?? false);
+        ValueSettings settings = Settings(own, folder);
         ValueModel model = new(ops, config, settings);
         LoadWeights(model, folder);
         return model;
@@ -117,7 +114,7 @@ public static class ModelFolder
         if (!File.Exists(path)) throw new UserException($"{folder}: there is no config.json here, so this is not a model folder.");
         try
         {
-            return JsonNode.Parse(File.ReadAllText(path)) as JsonObject ?? throw new JsonException("it is not an object");
+            return JsonNode.Parse(File.ReadAllText(path), documentOptions: new JsonDocumentOptions { AllowDuplicateProperties = false }) as JsonObject ?? throw new JsonException("it is not an object");
         }
         catch (Exception error) when (error is JsonException or IOException or UnauthorizedAccessException)
         {
@@ -135,6 +132,33 @@ public static class ModelFolder
     private static float Number(JsonObject json, string key, string folder) =>
         json[key] is JsonValue value && value.TryGetValue(out float number) ? number
             : throw new UserException($"{folder}: config.json: qsharp.{key} is missing or not a number.");
+
+    private static ValueSettings Settings(JsonObject own, string folder)
+    {
+        bool isCategorical = OneOf(own, "family", "categorical", "bernoulli", folder);
+        float min = Number(own, "min", folder), max = Number(own, "max", folder), atoms = Number(own, "atoms", folder);
+        if (!(min < max))
+            throw new UserException($"{folder}: config.json: qsharp.min is {min} and max is {max}; the first must be less.");
+        if (atoms != (int)atoms || (isCategorical ? atoms < 2 : atoms != 1))
+            throw new UserException($"{folder}: config.json: qsharp.atoms is {atoms}; a categorical family has at least 2, Bernoulli 1.");
+        bool isBidirectional = own["bidirectional_prompt"] switch
+        {
+            null => false,
+            JsonValue value when value.TryGetValue(out bool flag) => flag,
+            _ => throw new UserException($"{folder}: config.json: qsharp.bidirectional_prompt is neither true nor false."),
+        };
+        ReturnFamily family = new(isCategorical ? FamilyKind.Categorical : FamilyKind.Bernoulli, min, max, (int)atoms);
+        return new ValueSettings(OneOf(own, "head", "v", "q", folder) ? HeadKind.V : HeadKind.Q, family, isBidirectional);
+    }
+
+    /// <summary>Whether a text is the first of the two that it may be.</summary>
+    private static bool OneOf(JsonObject json, string key, string first, string second, string folder)
+    {
+        string text = Text(json, key, folder);
+        if (text != first && text != second)
+            throw new UserException($"{folder}: config.json: qsharp.{key} is '{text}'; it must be {first} or {second}.");
+        return text == first;
+    }
 
     private static void RequireTask(string folder, JsonObject own, TransformerConfig config, ITask task)
     {

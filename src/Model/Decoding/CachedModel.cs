@@ -58,14 +58,15 @@ internal sealed class CachedModel : IDisposable
         ops.Gather(_prompt.Hidden, _lastRows, LastHidden);
     }
 
-    /// <summary>Appends one token to every row.</summary>
+    /// <summary>Appends one token to every row that goes on. One that has ended must not grow past the model's context.</summary>
     /// <param name="tokens">[R] I32.</param>
-    public void Append(Tensor tokens)
+    /// <param name="counts">[R] I32, 1 where the row goes on and 0 where it has ended; or None: all go on.</param>
+    public void Append(Tensor tokens, Tensor counts)
     {
         Ops ops = Model.Ops;
         ops.Copy(tokens, Single.Tokens);
-        Model.Trunk.Extend(Tensor.None, Cache, CacheLayout.Sequence, Single);
-        ops.Advance(Cache.Lengths, Tensor.None, 1);
+        Model.Trunk.Extend(counts, Cache, CacheLayout.Sequence, Single);
+        ops.Advance(Cache.Lengths, counts, 1);
     }
 
     public void Dispose() => _memory.Dispose();

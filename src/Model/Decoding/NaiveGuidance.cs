@@ -64,6 +64,12 @@ public sealed class NaiveGuidance(Ops ops) : Guidance
         int rows = inputs.RefLogits.Shape.D0, vocabulary = inputs.RefLogits.Shape.D1;
         int candidates = inputs.Candidates.IsNone ? 1 : inputs.Candidates.Shape.D1;
         if (_buffers is { } old && old.Masked.Shape == (rows, vocabulary) && old.Tilts.Shape == (rows, candidates)) return old;
+        return Renew(rows, vocabulary, candidates);
+    }
+
+    /// <summary>Apart from <see cref="Prepare"/>, whose every call would otherwise make this one's closure.</summary>
+    private Buffers Renew(int rows, int vocabulary, int candidates)
+    {
         _memory?.Dispose();
         (_buffers, _memory) = Arena.Build(ops.Device, arena => new Buffers(rows, vocabulary, candidates, arena));
         return _buffers;

@@ -17,15 +17,17 @@ public sealed class Sampler : IDisposable
     private readonly CachedModel _referenceCache;
     private readonly CachedModel? _guideCache;
     private readonly DeviceBuffer _memory;
-    private readonly Tensor _logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _next, _chosen, _statistics, _tiltRows, _outside;
-    private readonly int[] _hostNext, _hostChosen, _hostPositions, _hostOutside;
+    private readonly Tensor _logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _next, _chosen, _statistics, _tiltRows, _outside, _running;
+    private readonly int[] _hostNext, _hostChosen, _hostPositions, _hostOutside, _hostRunning;
     private readonly float[] _hostStatistics;
     private readonly HashSet<int> _stops;
 
     /// <param name="candidates">K: tokens that the guide scores at each step; not read without a guide.</param>
     /// <param name="stops">Tokens that end a response.</param>
+    /// <param name="rowTokens">Most tokens of a row's prompt and response together, where that is less than the sum of both; else 0.</param>
     public Sampler(
-        LanguageModel reference, ValueModel? guide, Guidance guidance, int rows, int promptTokens, int newTokens, int candidates, IEnumerable<int> stops)
+        LanguageModel reference, ValueModel? guide, Guidance guidance, int rows, int promptTokens, int newTokens, int candidates, IEnumerable<int> stops,
+        int rowTokens = 0)
     {
         _reference = reference;
         _guide = guide;
@@ -35,19 +37,20 @@ public sealed class Sampler : IDisposable
         int vocabulary = reference.Config.Vocab;
         int k = guide is null ? 1 : Math.Min(candidates, Math.Min(vocabulary, guide.Config.Vocab));
         int atoms = guide?.Head.Outputs ?? 1;
-        Require(reference, promptTokens + newTokens, "the reference");
+        Require(reference, rowTokens > 0 ? rowTokens : promptTokens + newTokens, "the reference");
         if (guide is not null) Require(guide, promptTokens + newTokens, "the guide");
         _referenceCache = new CachedModel(reference, rows, promptTokens, newTokens, step: 1);
         if (guide is not null) _guideCache = new CachedModel(guide, rows, promptTokens, newTokens, guide.Head.ReadsAtToken ? k : 1);
-        ((_logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _next, _chosen, _statistics, _tiltRows, _outside), _memory) = Arena.Build(
+        ((_logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _next, _chosen, _statistics, _tiltRows, _outside, _running), _memory) = Arena.Build(
             _ops.Device, arena => (
                 arena.Take((rows, vocabulary)), arena.Take((rows, k), DType.I32), arena.Take((rows, k, atoms)), arena.Take(rows),
                 arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32),
-                arena.Take((rows, SampleStatistics.Count)), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32)));
+                arena.Take((rows, SampleStatistics.Count)), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32)));
         _hostNext = new int[rows];
         _hostChosen = new int[rows];
         _hostPositions = new int[rows];
         _hostOutside = new int[rows];
+        _hostRunning = new int[rows];
         _hostStatistics = new float[rows * SampleStatistics.Count];
         for (int row = 0; row < rows; row++) _hostPositions[row] = row * SampleStatistics.Count + SampleStatistics.ChosenTilt;
         _ops.Device.Upload<int>(_hostPositions, _tiltRows);
@@ -95,7 +98,8 @@ public sealed class Sampler : IDisposable
         _guidance.Sample(inputs, rule, key, new GuidanceOutputs(_next, _chosen, _statistics));
         bool running = Record(batch, position);
         if (isLast || !running) return false;
-        _referenceCache.Append(_next);
+        _ops.Device.Upload<int>(_hostRunning, _running);
+        _referenceCache.Append(_next, _running);
         _reference.Head.Forward(_referenceCache.Single.Hidden, Tensor.None, _logits);
         if (guided) KeepChosen();
         return true;
@@ -123,26 +127,27 @@ public sealed class Sampler : IDisposable
     private void KeepChosen()
     {
         CachedModel guide = _guideCache!;
-        int columns = SampleStatistics.Count;
+        int columns = SampleStatistics.Count, outside = 0;
+        for (int row = 0; row < _hostChosen.Length; row++)
+        {
+            outside += _hostOutside[row] = _hostChosen[row] < 0 ? 1 : 0;
+            // The tilt of a token from outside of the candidates is a rule's, not the guide's: no ln W of the next prefix.
+            if (_hostOutside[row] > 0) _hostStatistics[row * columns + SampleStatistics.ChosenTilt] = float.NaN;
+        }
+        if (outside > 0) _ops.Device.Upload<float>(_hostStatistics, _statistics);
         _ops.Gather(_statistics.As(((int)_statistics.Count, 1)), _tiltRows, _prefixTilt.As((_prefixTilt.Shape.D0, 1)));
         if (!_guide!.Head.ReadsAtToken)
         {
-            guide.Append(_next);
+            guide.Append(_next, Tensor.None);
             return;
         }
         _guide.Trunk.KeepSibling(guide.Cache, _chosen);
-        // A token from outside of the candidates has no column yet: one more pass for those rows alone.
-        int outside = 0;
-        for (int row = 0; row < _hostChosen.Length; row++) outside += _hostOutside[row] = _hostChosen[row] < 0 ? 1 : 0;
         if (outside > 0)
         {
+            // Such a token has no column yet: one more pass for those rows alone.
             _ops.Device.Upload<int>(_hostOutside, _outside);
             _ops.Copy(_next, guide.Single.Tokens);
             _guide.Trunk.Extend(_outside, guide.Cache, CacheLayout.Sequence, guide.Single);
-            for (int row = 0; row < _hostChosen.Length; row++)
-                if (_hostOutside[row] > 0) _hostStatistics[row * columns + SampleStatistics.ChosenTilt] = float.NaN;
-            _ops.Device.Upload<float>(_hostStatistics, _statistics);
-            _ops.Gather(_statistics.As(((int)_statistics.Count, 1)), _tiltRows, _prefixTilt.As((_prefixTilt.Shape.D0, 1)));
         }
         _ops.Advance(guide.Cache.Lengths, Tensor.None, 1);
     }
@@ -153,6 +158,7 @@ public sealed class Sampler : IDisposable
         _ops.Device.Download<int>(_chosen, _hostChosen);
         _ops.Device.Download<float>(_statistics, _hostStatistics);
         bool running = false;
+        Array.Clear(_hostRunning);
         for (int row = 0; row < batch.Count; row++)
         {
             if (batch.ResponseLengths[row] != position || position >= batch.Limits[row]) continue;   // ended before
@@ -161,7 +167,9 @@ public sealed class Sampler : IDisposable
             batch.Responses[at] = _hostNext[row];
             _hostStatistics.AsSpan(row * SampleStatistics.Count, SampleStatistics.Count).CopyTo(batch.Statistics.AsSpan(at * SampleStatistics.Count));
             batch.ResponseLengths[row]++;
-            running |= position + 1 < batch.Limits[row] && !_stops.Contains(_hostNext[row]);
+            bool goesOn = position + 1 < batch.Limits[row] && !_stops.Contains(_hostNext[row]);
+            _hostRunning[row] = goesOn ? 1 : 0;
+            running |= goesOn;
         }
         return running;
     }

@@ -20,6 +20,7 @@ public enum ExistingFolder
 public sealed class RunFolder
 {
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+    private static readonly JsonDocumentOptions Strict = new() { AllowDuplicateProperties = false };
 
     private RunFolder(string path)
     {
@@ -79,7 +80,7 @@ public sealed class RunFolder
         if (!System.IO.File.Exists(File(name))) return null;
         try
         {
-            return JsonNode.Parse(System.IO.File.ReadAllText(File(name))) as JsonObject;
+            return JsonNode.Parse(System.IO.File.ReadAllText(File(name)), documentOptions: Strict) as JsonObject;
         }
         catch (Exception failure) when (failure is JsonException or IOException or UnauthorizedAccessException)
         {

@@ -49,7 +49,7 @@ public sealed class RolloutCollector : IDisposable
         _rollIn = new Sampler(reference, settings.Rule.IsGuided ? guide : null, guidance, rows, prompt, response, settings.Candidates, []);
         _rollOut = settings.RollIn == RollIn.None
             ? _rollIn
-            : new Sampler(reference, null, guidance, rows, prompt + response, response, settings.Candidates, []);
+            : new Sampler(reference, null, guidance, rows, prompt + response, response, settings.Candidates, [], rowTokens: prompt + response);
         _first = new SampleBatch(rows, prompt, response);
         _second = new SampleBatch(rows, prompt + response, response);
         _problems = new Problem[rows];
@@ -112,7 +112,10 @@ public sealed class RolloutCollector : IDisposable
         {
             int length = _first.ResponseLengths[row];
             kept[row] = 1 + new PhiloxStream(cutKey, (ulong)(at + row) * 4).NextInt(length);
-            _second.Add(rollouts[row].Tokens.AsSpan(0, rollouts[row].PromptLength + kept[row]), length == kept[row] ? 0 : _task.ResponseLimit - kept[row], checked((int)(at + row)));
+            bool isWhole = length == kept[row];
+            // A whole response gets no more tokens; without its last one the row leaves a place in the context, as every row does.
+            int tokens = rollouts[row].PromptLength + kept[row] - (isWhole ? 1 : 0);
+            _second.Add(rollouts[row].Tokens.AsSpan(0, tokens), isWhole ? 0 : _task.ResponseLimit - kept[row], checked((int)(at + row)));
         }
         _rollOut.Run(_second, GuidanceRule.Reference(_settings.Rule.Temperature, _settings.Rule.TopP), Philox.Key(_settings.Seed, RollOutStream + round), stop);
         for (int row = 0; row < rollouts.Length; row++)

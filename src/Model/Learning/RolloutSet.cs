@@ -46,7 +46,7 @@ public sealed record RolloutSet(string Task, int Vocabulary, string Reference, J
             throw new UserException($"{folder}: there is no data set here (dataset.json is missing); make one with 'qsharp collect --out {folder}'.");
         try
         {
-            JsonObject json = JsonNode.Parse(File.ReadAllText(path)) as JsonObject ?? throw new JsonException("it is not an object");
+            JsonObject json = JsonNode.Parse(File.ReadAllText(path), documentOptions: new JsonDocumentOptions { AllowDuplicateProperties = false }) as JsonObject ?? throw new JsonException("it is not an object");
             if ((string?)json["format"] != Format) throw new JsonException($"its format is not {Format}");
             return new RolloutSet(
                 (string?)json["task"] ?? throw new JsonException("task is missing"),
@@ -66,6 +66,9 @@ public sealed record RolloutSet(string Task, int Vocabulary, string Reference, J
         if (Vocabulary != task.Vocabulary || Task != task.Fingerprint)
             throw new UserException($"{folder}: the data set was made for {Task} with a vocabulary of {Vocabulary}, but this run is {task.Fingerprint} with {task.Vocabulary}; give the data set of this task, or this run the settings of the data set.");
         if (Reference != reference)
-            throw new UserException($"{folder}: the data set holds roll-outs of another reference ({Reference[..12]}…, not {reference[..12]}…); give --model the reference that made it, or collect again.");
+            throw new UserException($"{folder}: the data set holds roll-outs of another reference ({Start(Reference)}…, not {Start(reference)}…); give --model the reference that made it, or collect again.");
     }
+
+    /// <summary>The first characters of a fingerprint, which a file may hold cut short.</summary>
+    private static string Start(string fingerprint) => fingerprint[..Math.Min(12, fingerprint.Length)];
 }

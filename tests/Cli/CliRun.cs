@@ -1,0 +1,77 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+
+namespace QSharp.Tests.Cli;
+
+/// <summary>What one run of the command line came back with.</summary>
+internal sealed record CliResult(int ExitCode, string Out, string Error);
+
+/// <summary>Starts the command line as a user does: another process, its output piped.</summary>
+internal sealed partial class CliRun : IDisposable
+{
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(5);
+
+    private readonly Process _process;
+    private readonly Task<string> _out, _error;
+
+    private CliRun(Process process)
+    {
+        _process = process;
+        _out = process.StandardOutput.ReadToEndAsync();
+        _error = process.StandardError.ReadToEndAsync();
+    }
+
+    public bool HasEnded => _process.HasExited;
+
+    /// <summary>Starts it; the terminal's variables say that colours are welcome, so that only the pipe keeps them out.</summary>
+    public static CliRun Start(string workingDirectory, params IEnumerable<string> args) =>
+        Start(workingDirectory, "dotnet", [Path.Combine(AppContext.BaseDirectory, "qsharp.dll"), .. args]);
+
+    private static CliRun Start(string workingDirectory, string program, IEnumerable<string> args)
+    {
+        ProcessStartInfo start = new(program, args)
+        {
+            WorkingDirectory = workingDirectory,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        start.Environment["TERM"] = "xterm-256color";
+        start.Environment.Remove("NO_COLOR");
+        start.Environment.Remove("QSHARP_TRACE");
+        return new CliRun(Process.Start(start)!);
+    }
+
+    /// <summary>Runs it to its end.</summary>
+    public static async Task<CliResult> Run(string workingDirectory, params IEnumerable<string> args)
+    {
+        using CliRun run = Start(workingDirectory, args);
+        return await run.End();
+    }
+
+    /// <summary>Runs another program that starts it.</summary>
+    public static async Task<CliResult> Other(string program, params IEnumerable<string> args)
+    {
+        using CliRun run = Start(Path.GetTempPath(), program, args);
+        return await run.End();
+    }
+
+    /// <summary>What Ctrl-C sends.</summary>
+    public void Interrupt() => Kill(_process.Id, 2);
+
+    public async Task<CliResult> End()
+    {
+        using CancellationTokenSource limit = new(Limit);
+        await _process.WaitForExitAsync(limit.Token);
+        return new CliResult(_process.ExitCode, await _out, await _error);
+    }
+
+    public void Dispose()
+    {
+        if (!_process.HasExited) _process.Kill();
+        _process.Dispose();
+    }
+
+    [LibraryImport("libc", EntryPoint = "kill")]
+    private static partial int Kill(int process, int signal);
+}

@@ -1,0 +1,173 @@
+using System.Runtime.InteropServices;
+using System.Text.Json.Nodes;
+
+using QSharp.Engine;
+using QSharp.Kernels;
+using QSharp.Model;
+
+using Xunit;
+
+namespace QSharp.Tests.Model;
+
+/// <summary>Models on disk: what is saved comes back bit for bit, and what does not fit is one sentence to the user.</summary>
+public sealed class ModelFolderTests : IDisposable
+{
+    private const string Reference = "0123456789abcdef";
+
+    private static readonly StarGraphTask Task = new(new StarGraphSettings(2, 3, 10));
+
+    private readonly CpuDevice _device = new(1);
+    private readonly Ops _ops;
+    private readonly string _root = Directory.CreateTempSubdirectory("qsharp-models-").FullName;
+    private readonly string _folder;
+
+    public ModelFolderTests()
+    {
+        _ops = Ops.For(_device);
+        _folder = Path.Combine(_root, "model");
+    }
+
+    [Theory, InlineData("gpt2"), InlineData("gpt2-untied")]
+    public void A_reference_comes_back_bit_for_bit(string family)
+    {
+        using LanguageModel model = TestModels.Language(_ops, TestModels.Config(family, Task.Vocabulary), 1);
+        ModelFolder.Save(model, _folder, Task.Fingerprint);
+        Assert.True(ModelFolder.Exists(_folder));
+        using LanguageModel loaded = ModelFolder.LoadLanguageModel(_ops, _folder, Task);
+        Assert.Equal(model.Config, loaded.Config);
+        AssertSameBits(model, loaded);
+        Assert.Equal(ModelFolder.Fingerprint(model), ModelFolder.Fingerprint(loaded));
+    }
+
+    [Theory, InlineData(HeadKind.V, FamilyKind.Bernoulli, true), InlineData(HeadKind.Q, FamilyKind.Categorical, false)]
+    public void A_guide_comes_back_bit_for_bit(HeadKind kind, FamilyKind family, bool isBidirectional)
+    {
+        using ValueModel model = NewGuide(kind, family, isBidirectional);
+        ModelFolder.Save(model, _folder, Task.Fingerprint, Reference);
+        using ValueModel loaded = ModelFolder.LoadValueModel(_ops, _folder, Task, Reference);
+        Assert.Equal(model.Config, loaded.Config);
+        Assert.Equal(model.Settings, loaded.Settings);
+        AssertSameBits(model, loaded);
+    }
+
+    [Fact]
+    public void The_fingerprint_changes_with_any_weight_and_with_the_config()
+    {
+        TransformerConfig config = TestModels.Config("gpt2", Task.Vocabulary);
+        using LanguageModel model = TestModels.Language(_ops, config, 1);
+        using LanguageModel other = TestModels.Language(_ops, config with { NormEpsilon = 1e-6f }, 1);
+        string first = ModelFolder.Fingerprint(model);
+        Assert.Matches("^[0-9a-f]{64}$", first);
+        Assert.NotEqual(first, ModelFolder.Fingerprint(other));
+        foreach ((_, Tensor value, _) in model.Weights.Named)
+        {
+            ref float last = ref value.Span<float>()[^1];
+            float saved = last;
+            last = MathF.BitIncrement(last);
+            Assert.NotEqual(first, ModelFolder.Fingerprint(model));
+            value.Span<float>()[^1] = saved;
+        }
+        Assert.Equal(first, ModelFolder.Fingerprint(model));
+    }
+
+    [Fact]
+    public void Models_of_another_task_kind_or_reference_are_refused()
+    {
+        using LanguageModel model = NewReference();
+        using ValueModel guide = NewGuide(HeadKind.V, FamilyKind.Bernoulli, false);
+        string guideFolder = Path.Combine(_root, "guide");
+        ModelFolder.Save(model, _folder, Task.Fingerprint);
+        ModelFolder.Save(guide, guideFolder, Task.Fingerprint, Reference);
+        StarGraphTask otherTask = new(new StarGraphSettings(2, 4, 10));
+        AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, otherTask), "star-graph(2,4)");
+        AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, guideFolder, Task), "guide");
+        AssertRefused(() => ModelFolder.LoadValueModel(_ops, _folder, Task, Reference), "value head");
+        AssertRefused(() => ModelFolder.LoadValueModel(_ops, guideFolder, Task, "another"), "another reference");
+        AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, Path.Combine(_root, "nowhere"), Task), "no such folder");
+        AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _root, Task), "config.json");
+    }
+
+    [Fact]
+    public void Missing_extra_and_misshapen_tensors_are_refused_by_name()
+    {
+        using LanguageModel model = NewReference();
+        ModelFolder.Save(model, _folder, Task.Fingerprint);
+        const string Name = "transformer.h.1.attn.c_proj.weight";
+        SafeTensorsSource[] tensors = [.. Gpt2Names.Export(model)];
+        Write(tensors.Where(tensor => tensor.Name != Name));
+        AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), Name);
+        Write(tensors.Append(SafeTensorsSource.FromFloats("transformer.h.7.ln_1.weight", [32], new float[32])));
+        AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), "transformer.h.7.ln_1.weight");
+        Write(tensors.Where(tensor => tensor.Name != Name).Append(SafeTensorsSource.FromFloats(Name, [32, 16], new float[512])));
+        AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), Name);
+        Write(tensors);
+        ModelFolder.LoadLanguageModel(_ops, _folder, Task).Dispose();
+    }
+
+    /// <summary>Values of the wrong kind in config.json, and kinds of GPT-2 that would be computed wrongly.</summary>
+    [Theory]
+    [InlineData("n_layer", "two"), InlineData("n_embd", -1), InlineData("n_head", 5), InlineData("vocab_size", 1.5)]
+    [InlineData("n_inner", "x"), InlineData("model_type", "llama"), InlineData("model_type", 3)]
+    [InlineData("activation_function", "relu"), InlineData("activation_function", 1)]
+    [InlineData("tie_word_embeddings", "yes"), InlineData("layer_norm_epsilon", "small"), InlineData("n_positions", 0)]
+    [InlineData("scale_attn_weights", false), InlineData("scale_attn_by_inverse_layer_idx", true)]
+    public void A_config_that_cannot_be_is_refused_by_its_key(string key, object value)
+    {
+        using LanguageModel model = NewReference();
+        ModelFolder.Save(model, _folder, Task.Fingerprint);
+        Edit(config => config[key] = JsonValue.Create(value));
+        AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), key == "n_positions" ? "context" : key);
+    }
+
+    [Theory]
+    [InlineData("head", "z"), InlineData("head", 1), InlineData("family", "poisson"), InlineData("atoms", 0)]
+    [InlineData("atoms", 1.5)]
+    [InlineData("min", 2), InlineData("max", "one"), InlineData("bidirectional_prompt", "no")]
+    public void A_guide_whose_settings_cannot_be_is_refused_by_their_key(string key, object value)
+    {
+        using ValueModel guide = NewGuide(HeadKind.V, FamilyKind.Categorical, false);
+        ModelFolder.Save(guide, _folder, Task.Fingerprint, Reference);
+        Edit(config => config["qsharp"]![key] = JsonValue.Create(value));
+        AssertRefused(() => ModelFolder.LoadValueModel(_ops, _folder, Task, Reference), key);
+    }
+
+    public void Dispose()
+    {
+        _device.Dispose();
+        Directory.Delete(_root, recursive: true);
+    }
+
+    private LanguageModel NewReference() => TestModels.Language(_ops, TestModels.Config("gpt2", Task.Vocabulary), 1);
+
+    private ValueModel NewGuide(HeadKind kind, FamilyKind family, bool isBidirectional)
+    {
+        ReturnFamily returns = family == FamilyKind.Bernoulli ? ReturnFamily.Bernoulli : ReturnFamily.Categorical(-1, 1, 5);
+        ValueSettings settings = new(kind, returns, isBidirectional);
+        return TestModels.Value(_ops, TestModels.Config("gpt2", Task.Vocabulary), settings, 2);
+    }
+
+    private void Write(IEnumerable<SafeTensorsSource> tensors) =>
+        SafeTensorsWriter.Write(Path.Combine(_folder, SafeTensorsFolder.SingleName), tensors);
+
+    private void Edit(Action<JsonObject> change)
+    {
+        string path = Path.Combine(_folder, "config.json");
+        JsonObject config = JsonNode.Parse(File.ReadAllText(path))!.AsObject();
+        change(config);
+        File.WriteAllText(path, config.ToJsonString());
+    }
+
+    private static void AssertRefused(Func<HeadedModel> load, string part)
+    {
+        UserException refused = Assert.Throws<UserException>(() => load().Dispose());
+        Assert.Contains(part, refused.Message);
+        Assert.Matches("^[^\n]*[.?]$", refused.Message);
+        Assert.DoesNotContain(". ", refused.Message);
+    }
+
+    private static void AssertSameBits(HeadedModel a, HeadedModel b)
+    {
+        Assert.Equal(a.Weights.Named.Select(parameter => parameter.Name), b.Weights.Named.Select(parameter => parameter.Name));
+        Assert.True(MemoryMarshal.AsBytes(a.Weights.All.Span<float>()).SequenceEqual(MemoryMarshal.AsBytes(b.Weights.All.Span<float>())));
+    }
+}
