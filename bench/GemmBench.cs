@@ -15,7 +15,7 @@ internal static unsafe class GemmBench
 {
     private const double SampleSeconds = 0.001;
 
-    private static readonly (string Label, int N, int I, int O)[] s_shapes =
+    private static readonly (string Label, int N, int I, int O)[] _shapes =
     [
         ("cube", 512, 512, 512),
         ("star-graph 64: qkv", 1152, 64, 192), ("star-graph 64: out", 1152, 64, 64),
@@ -24,7 +24,7 @@ internal static unsafe class GemmBench
         ("decode 64 rows: qkv", 64, 64, 192), ("decode 64 rows: up", 64, 64, 256), ("decode 256 rows: up", 256, 64, 256),
         ("train 1024, 128, 128", 1024, 128, 128), ("train 1024, 512, 128", 1024, 128, 512), ("train 512, 384, 384", 512, 384, 384),
         ("train 512, 1536, 384", 512, 384, 1536), ("train 512, 384, 1536", 512, 1536, 384),
-        ("train 256, 2304, 768", 256, 768, 2304), ("train 256, 768, 3072", 256, 3072, 768), ("train 2048³", 2048, 2048, 2048),
+        ("train 256, 2304, 768", 256, 768, 2304), ("train 256, 768, 3072", 256, 3072, 768), ("large", 2048, 2048, 2048),
         ("skinny 32", 32, 2048, 2048), ("skinny 8", 8, 2048, 2048), ("skinny 4", 4, 2048, 2048), ("vector", 1, 2048, 2048),
         ("vector, small", 1, 128, 384),
     ];
@@ -37,26 +37,36 @@ internal static unsafe class GemmBench
         using CpuDevice one = new(1), all = new(most);
         Ops opsOne = Ops.For(one), opsAll = Ops.For(all);
         OpenBlas? blas = OpenBlas.Find();
-        double peakOne = FmaPeak.Measure(one.Workers), peakAll = FmaPeak.Measure(all.Workers);
         Console.WriteLine($"Processor: {Processor()}, {most} threads; .NET {Environment.Version}; kernel: {((CpuOps)opsOne).GemmPath}");
         Console.WriteLine($"Peer: {(blas is null ? "OpenBLAS is absent (libopenblas.so.0 not found)" : blas.Name)}");
-        Console.WriteLine($"fp32 FMA peak: {peakOne:f0} GFLOP/s with 1 thread, {peakAll:f0} with {most}");
-        Console.WriteLine();
-        Console.WriteLine($"| N, I, O | product | 1 thread | % of peak | OpenBLAS 1 | {most} threads | % of peak | OpenBLAS {most} | µs a call, 1 / {most} |");
-        Console.WriteLine("|---|---|---|---|---|---|---|---|---|");
-        foreach ((string label, int n, int i, int o) in s_shapes)
+        double peakOne = 0, peakAll = 0;
+        List<(string Label, string Product, double GFlop, double[] Seconds)> results = [];
+        foreach ((string label, int n, int i, int o) in _shapes)
         {
             if (!label.Contains(text, StringComparison.OrdinalIgnoreCase)) continue;
             for (int product = 0; product < 3; product++)
             {
+                // The peak, too, is the best of what was seen all along.
+                peakOne = Math.Max(peakOne, FmaPeak.Measure(one.Workers));
+                peakAll = Math.Max(peakAll, FmaPeak.Measure(all.Workers));
                 using Contest contest = new([one, all], n, i, o, product);
-                double[] best = contest.Run(opsOne, opsAll, blas, most);
-                double flops = 2.0 * n * i * o / 1e9;
-                string Rate(double seconds) => double.IsFinite(seconds) ? $"{flops / seconds:f1}" : "–";
-                Console.WriteLine(
-                    $"| {label}: {n}, {i}, {o} | {Contest.Names[product]} | **{Rate(best[0])}** | {100 * flops / best[0] / peakOne:f0} | {Rate(best[2])} "
-                    + $"| **{Rate(best[1])}** | {100 * flops / best[1] / peakAll:f0} | {Rate(best[3])} | {best[0] * 1e6:f1} / {best[1] * 1e6:f1} |");
+                double[] seconds = contest.Run(opsOne, opsAll, blas, most);
+                results.Add(($"{label}: {n}, {i}, {o}", Contest.Names[product], 2.0 * n * i * o / 1e9, seconds));
             }
+        }
+        Console.WriteLine($"fp32 FMA peak: {peakOne:f0} GFLOP/s with 1 thread, {peakAll:f0} with {most}");
+        Console.WriteLine();
+        Console.WriteLine(
+            $"| N, I, O | product | 1 thread | % of peak | OpenBLAS 1 "
+            + $"| {most} threads | % of peak | OpenBLAS {most} | µs a call, 1 / {most} |");
+        Console.WriteLine("|---|---|---|---|---|---|---|---|---|");
+        foreach ((string label, string product, double flops, double[] best) in results)
+        {
+            string Rate(double seconds) => double.IsFinite(seconds) ? $"{flops / seconds:f0}" : "–";
+            Console.WriteLine(
+                $"| {label} | {product} | **{Rate(best[0])}** | {100 * flops / best[0] / peakOne:f0} | {Rate(best[2])} "
+                + $"| **{Rate(best[1])}** | {100 * flops / best[1] / peakAll:f0} | {Rate(best[3])} "
+                + $"| {best[0] * 1e6:f1} / {best[1] * 1e6:f1} |");
         }
     }
 
@@ -64,7 +74,8 @@ internal static unsafe class GemmBench
     {
         const string Information = "/proc/cpuinfo";
         if (!File.Exists(Information)) return "unknown";
-        string Field(string name) => File.ReadLines(Information).FirstOrDefault(line => line.StartsWith(name, StringComparison.Ordinal))?.Split(':')[1].Trim() ?? "?";
+        string Field(string name) =>
+            File.ReadLines(Information).FirstOrDefault(line => line.StartsWith(name, StringComparison.Ordinal))?.Split(':')[1].Trim() ?? "?";
         return $"{Field("model name")} (family {Field("cpu family")}, model {Field("model\t")})";
     }
 

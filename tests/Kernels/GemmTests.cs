@@ -9,7 +9,8 @@ namespace QSharp.Tests.Kernels;
 public class GemmTests
 {
     // Around the kernels' rows (4, 6, 8), widths (16, 32, 48), dotted and unpacked rows (4, 32) and steps of K (256).
-    private static readonly int[] s_sizes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 65, 96, 129, 255, 256, 257, 300];
+    private static readonly int[] _sizes =
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 65, 96, 129, 255, 256, 257, 300];
 
     public static TheoryData<int> Paths()
     {
@@ -26,7 +27,8 @@ public class GemmTests
         PhiloxStream random = new(11);
         for (int trial = 0; trial < 150; trial++)
         {
-            int n = s_sizes[random.NextInt(s_sizes.Length)], i = s_sizes[random.NextInt(s_sizes.Length)], o = s_sizes[random.NextInt(s_sizes.Length)];
+            int n = _sizes[random.NextInt(_sizes.Length)], i = _sizes[random.NextInt(_sizes.Length)];
+            int o = _sizes[random.NextInt(_sizes.Length)];
             if ((long)n * i * o > 2_000_000) continue;
             using CpuDevice device = new(1 + trial % 2);
             CpuOps ops = (CpuOps)Ops.For(device);
@@ -135,7 +137,9 @@ public class GemmTests
     {
         Span<float> values = actual.Span<float>();
         for (int e = 0; e < expected.Length; e++)
-            Assert.True(Math.Abs(values[e] - expected[e]) <= 2e-6 * (1 + Math.Sqrt(terms) * 4), $"{what}[{e}] is {values[e]}, float64 says {expected[e]}.");
+            Assert.True(
+                Math.Abs(values[e] - expected[e]) <= 2e-6 * (1 + Math.Sqrt(terms) * 4),
+                $"{what}[{e}] is {values[e]}, float64 says {expected[e]}.");
     }
 
     private static void Fill(Tensor tensor, ref PhiloxStream random)

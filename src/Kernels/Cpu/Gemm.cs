@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace QSharp.Kernels;
 
@@ -29,6 +30,7 @@ internal readonly unsafe struct GemmProduct
 
     private const int FewestRows = 128;   // packing costs as much as about four rows of arithmetic
     private const int UnpackedRows = 32;  // fewer rows read a plain B where it lies
+    private const int CachedFloats = 1 << 18;   // of C: 1 MiB, a level-2 cache
     private const int WantedItems = 8;    // so that two to four threads end at about the same time
 
     public GemmProduct(int m, int n, int k)
@@ -135,8 +137,10 @@ internal readonly unsafe struct GemmProduct
     private void Whole<TKernel>(
         int row, int end, int column, int vectors, int k, int steps, float* b, nint bStep) where TKernel : struct, IGemmKernel
     {
+        bool prefetches = (Adds || k > 0) && (long)M * N > CachedFloats && Sse.IsSupported;
         for (; row < end; row += TKernel.Rows)
         {
+            if (prefetches) Prefetch(row, Math.Min(row + TKernel.Rows, end), column, vectors * TKernel.Lanes);
             GemmTile tile = new()
             {
                 K = steps,
@@ -151,6 +155,16 @@ internal readonly unsafe struct GemmProduct
                 Adds = Adds || k > 0,
             };
             TKernel.Tile(Math.Min(TKernel.Rows, end - row), vectors, tile);
+        }
+    }
+
+    /// <summary>A tile adds to C at its very end; a large C is on its way from memory meanwhile.</summary>
+    private void Prefetch(int row, int end, int column, int width)
+    {
+        for (; row < end; row++)
+        {
+            float* c = C + (nint)row * N + column;
+            for (int j = 0; j < width; j += 16) Sse.Prefetch0(c + j);
         }
     }
 

@@ -128,7 +128,8 @@ internal readonly unsafe struct GemmKernel512 : IGemmKernel
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Finish<TVectors>(in GemmTile tile, int row, Vector512<float> s0, Vector512<float> s1, Vector512<float> s2) where TVectors : IConst
+    private static void Finish<TVectors>(
+        in GemmTile tile, int row, Vector512<float> s0, Vector512<float> s1, Vector512<float> s2) where TVectors : IConst
     {
         float* c = tile.C + row * tile.CRow;
         float* plus = tile.Adds ? c : tile.Bias;

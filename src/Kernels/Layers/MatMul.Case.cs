@@ -38,7 +38,8 @@ internal sealed class MatMulWithoutBiasCase : OpCase
 
     public override IReadOnlyList<CaseShape> Shapes { get; } = MatMulShapes.All;
 
-    public override IReadOnlyList<Operand> Inputs(CaseShape s) => [new("x", (s[0], s[1])), new("w", (s[2], s[1])) { Gradient = Gradient.Added }];
+    public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
+        [new("x", (s[0], s[1])), new("w", (s[2], s[1])) { Gradient = Gradient.Added }];
 
     public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("y", (s[0], s[2])) { IsDifferentiable = true }];
 
