@@ -21,7 +21,9 @@ public class RunFolderTests
         foreach (string path in new[] { folder["a", "b"], folder.Path + "/c/" })
         {
             RunFolder run = RunFolder.Open(path, "train", ExistingFolder.Refuse, Config());
-            Assert.True(JsonNode.DeepEquals(Config(), run.ReadJson("config.json")));
+            JsonObject expected = Config();
+            expected["verb"] = "train";
+            Assert.True(JsonNode.DeepEquals(expected, run.ReadJson("config.json")));
             Assert.Equal(["config.json"], Directory.GetFileSystemEntries(path).Select(Path.GetFileName));
         }
         Directory.CreateDirectory(folder["empty"]);

@@ -40,7 +40,7 @@ public sealed class RunFolder
 
     /// <summary>Opens or makes the folder of a run and writes its config, or on resuming compares it.</summary>
     /// <param name="out">Null takes <c>runs/VERB-N</c> with the first free N.</param>
-    /// <param name="config">Everything that shapes the run.</param>
+    /// <param name="config">Everything that shapes the run; the verb is added, by which a run's folder is told from a model's.</param>
     /// <exception cref="UserException">
     /// The folder holds something and may not be touched, cannot be written, or holds a run with another config.
     /// </exception>
