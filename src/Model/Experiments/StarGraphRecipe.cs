@@ -38,8 +38,8 @@ public sealed record StarGraphRecipe
 
     /// <summary>The rule, in one sentence.</summary>
     public const string Rule =
-        "labels: the fewest that make 15,000 different graphs; layers: l, at least 3 and at most 4; width 64, 4 heads; "
-        + "steps grow with l; from l = 5 the guide's prompt is bidirectional";
+        "labels: the fewest that make 15,000 different graphs and leave two unused; layers: l, at least 3 and at most 4; width 64, 4 heads; "
+        + "steps grow with l; from l = 4 the guide's prompt is bidirectional";
 
     /// <param name="labels">0 for the rule's choice.</param>
     public static StarGraphRecipe For(int arms, int pathLength, int labels = 0)
@@ -51,7 +51,7 @@ public sealed record StarGraphRecipe
         {
             Graph = graph,
             Model = TransformerConfig.Gpt2(Math.Clamp(pathLength, 3, 4), 64, 4, task.Vocabulary, task.PromptLimit + task.ResponseLimit, tiedHead: false),
-            Guide = new ValueSettings(HeadKind.V, Kernels.ReturnFamily.Bernoulli, BidirectionalPrompt: isLong),
+            Guide = new ValueSettings(HeadKind.V, Kernels.ReturnFamily.Bernoulli, BidirectionalPrompt: pathLength >= 4),
             ReferenceSteps = pathLength <= 3 ? 300 : isLong ? 1000 : 500,
             ReferenceRate = 3e-3f,
             ReferenceWarmup = 100,
@@ -65,7 +65,7 @@ public sealed record StarGraphRecipe
     {
         if (arms < 2 || pathLength < 2) return 1;   // refused by Validated
         int nodes = checked(1 + arms * (pathLength - 1));
-        for (int labels = nodes; ; labels++)
+        for (int labels = nodes + 2; ; labels++)
         {
             // Labelings in order, over the orders of the arms, which make the same graph.
             double graphs = 1;
