@@ -8,8 +8,9 @@ namespace QSharp.Bench;
 
 /// <summary>
 /// <c>dotnet run -c Release --project bench -- gemm [text]</c>: the three products of a linear layer against the machine's
-/// peak and against OpenBLAS, in one run. Contestants take turns and the best of many short samples of each counts, since
-/// other programs on the machine can only slow a sample down. <c>text</c> picks the shapes whose label contains it.
+/// peak and against OpenBLAS, in one run. Contestants take turns (but for OpenBLAS on all threads, which comes last) and the
+/// best of many short samples of each counts, since other programs on the machine can only slow a sample down.
+/// <c>text</c> picks the shapes whose label contains it.
 /// </summary>
 internal static unsafe class GemmBench
 {
@@ -41,19 +42,25 @@ internal static unsafe class GemmBench
         Console.WriteLine($"Peer: {(blas is null ? "OpenBLAS is absent (libopenblas.so.0 not found)" : blas.Name)}");
         double peakOne = 0, peakAll = 0;
         List<(string Label, string Product, double GFlop, double[] Seconds)> results = [];
-        foreach ((string label, int n, int i, int o) in _shapes)
-        {
-            if (!label.Contains(text, StringComparison.OrdinalIgnoreCase)) continue;
-            for (int product = 0; product < 3; product++)
+        (string Label, int N, int I, int O)[] shapes =
+            [.. _shapes.Where(shape => shape.Label.Contains(text, StringComparison.OrdinalIgnoreCase))];
+        // OpenBLAS's threads go on spinning after a product, for longer than a sample takes, and would hold the processors of
+        // ours: so it gets all threads only in a second pass, when all of ours are done.
+        foreach (bool peerOnAll in blas is null ? new[] { false } : [false, true])
+            for (int number = 0; number < 3 * shapes.Length; number++)
             {
-                // The peak, too, is the best of what was seen all along.
-                peakOne = Math.Max(peakOne, FmaPeak.Measure(one.Workers));
-                peakAll = Math.Max(peakAll, FmaPeak.Measure(all.Workers));
+                ((string label, int n, int i, int o), int product) = (shapes[number / 3], number % 3);
+                if (!peerOnAll)
+                {
+                    double[] none = [.. Enumerable.Repeat(double.PositiveInfinity, 4)];
+                    results.Add(($"{label}: {n}, {i}, {o}", Contest.Names[product], 2.0 * n * i * o / 1e9, none));
+                    // The peak, too, is the best of what was seen all along.
+                    peakOne = Math.Max(peakOne, FmaPeak.Measure(one.Workers));
+                    peakAll = Math.Max(peakAll, FmaPeak.Measure(all.Workers));
+                }
                 using Contest contest = new([one, all], n, i, o, product);
-                double[] seconds = contest.Run(opsOne, opsAll, blas, most);
-                results.Add(($"{label}: {n}, {i}, {o}", Contest.Names[product], 2.0 * n * i * o / 1e9, seconds));
+                contest.Run(results[number].Seconds, peerOnAll, opsOne, opsAll, blas, most);
             }
-        }
         Console.WriteLine($"fp32 FMA peak: {peakOne:f0} GFLOP/s with 1 thread, {peakAll:f0} with {most}");
         Console.WriteLine();
         Console.WriteLine(
@@ -75,7 +82,8 @@ internal static unsafe class GemmBench
         const string Information = "/proc/cpuinfo";
         if (!File.Exists(Information)) return "unknown";
         string Field(string name) =>
-            File.ReadLines(Information).FirstOrDefault(line => line.StartsWith(name, StringComparison.Ordinal))?.Split(':')[1].Trim() ?? "?";
+            File.ReadLines(Information).FirstOrDefault(line => line.StartsWith(name, StringComparison.Ordinal))
+                ?.Split(':')[1].Trim() ?? "?";
         return $"{Field("model name")} (family {Field("cpu family")}, model {Field("model\t")})";
     }
 
@@ -104,19 +112,19 @@ internal static unsafe class GemmBench
             }
         }
 
-        /// <summary>Best seconds of: ours on one thread, ours on all, the peer on one, the peer on all.</summary>
-        public double[] Run(Ops one, Ops all, OpenBlas? blas, int threads)
+        /// <summary>Best seconds of: ours on one thread, ours on all, the peer on one, the peer on all (in a pass of its own).</summary>
+        public void Run(double[] best, bool peerOnAll, Ops one, Ops all, OpenBlas? blas, int threads)
         {
-            double[] best = [.. Enumerable.Repeat(double.PositiveInfinity, 4)];
             int[] calls = [0, 0, 0, 0];
-            long flops = 2L * _n * _i * _o;
-            int rounds = flops > 1_000_000_000 ? 8 : 40;
-            for (int round = 0; round < rounds + 2; round++)
-                for (int c = 0; c < (blas is null ? 2 : 4); c++)
+            int first = peerOnAll ? 3 : 0, end = peerOnAll ? 4 : blas is null ? 2 : 3;
+            int rounds = 2L * _n * _i * _o > 1_000_000_000 ? 10 : 40;
+            if (first < 3) blas?.SetThreads(1);
+            else blas!.SetThreads(threads);
+            for (int round = 0; round < rounds; round++)
+                for (int c = first; c < end; c++)
                 {
-                    if (c >= 2) blas!.SetThreads(c == 2 ? 1 : threads);
                     Call(c, one, all, blas);   // comes back to the caches and wakes the threads
-                    if (calls[c] == 0 || round == 1)
+                    if (calls[c] == 0)
                     {
                         long start = Stopwatch.GetTimestamp();
                         Call(c, one, all, blas);
@@ -126,7 +134,6 @@ internal static unsafe class GemmBench
                     for (int call = 0; call < calls[c]; call++) Call(c, one, all, blas);
                     best[c] = Math.Min(best[c], Stopwatch.GetElapsedTime(begin).TotalSeconds / calls[c]);
                 }
-            return best;
         }
 
         public void Dispose()
