@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Text.Json.Nodes;
 
 using QSharp.Engine;
-using QSharp.Kernels;
 using QSharp.Model;
 
 namespace QSharp.Cli.Verbs;
@@ -27,21 +26,16 @@ internal static class CollectVerb
         verb.SetAction((parsed, stop) =>
         {
             StarGraphRecipe recipe = graph.Recipe(parsed);
-            IProgressSink progress = common.Progress(parsed);
-            (Device device, Ops ops) = common.Open(parsed);
-            using Device owned = device;
-            StarGraphExperiment experiment = new(ops, recipe, common.Seed(parsed), progress, stop);
-            using LanguageModel reference = ModelFolder.LoadLanguageModel(ops, parsed.GetValue(model)!, experiment.Task);
             int number = parsed.GetValue(round);
             string? guideFolder = parsed.GetValue(guide);
+            using Session session = new(parsed, common, recipe, parsed.GetValue(model)!, guideFolder, stop);
+            StarGraphExperiment experiment = session.Experiment;
             if (number > 1 && guideFolder is null) throw new UserException($"--round {number}: the roll-in of a later round is guided; give the last round's --guide.");
-            using ValueModel? value = guideFolder is null ? null
-                : ModelFolder.LoadValueModel(ops, guideFolder, experiment.Task, ModelFolder.Fingerprint(reference));
             CollectSettings settings = experiment.CollectSettings(number, collect.RollIn(parsed), collect.Samples(parsed), parsed.GetValue(eta)![0]);
             long total = number * collect.Rollouts(parsed, recipe);
             RunFolder folder = common.OpenFolder(parsed, "collect", new JsonObject { ["task"] = experiment.Task.Fingerprint, ["samples"] = settings.SamplesPerProblem });
             PhaseClock clock = new();
-            experiment.Collect(folder.Path, reference, value, settings, total, clock);
+            experiment.Collect(folder.Path, session.Reference, session.Guide, settings, total, clock);
             VerbTask.Report(common.Json(parsed), "data", folder.Path, clock, new JsonObject { ["rollouts"] = total });
             return Task.FromResult(ExitCodes.Done);
         });

@@ -1,8 +1,7 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 
-using QSharp.Engine;
-using QSharp.Kernels;
+
 using QSharp.Model;
 
 namespace QSharp.Cli.Verbs;
@@ -23,21 +22,16 @@ internal static class EvaluateVerb
         verb.SetAction((parsed, stop) =>
         {
             StarGraphRecipe recipe = graph.Recipe(parsed);
-            IProgressSink progress = common.Progress(parsed);
-            (Device device, Ops ops) = common.Open(parsed);
-            using Device owned = device;
-            StarGraphExperiment experiment = new(ops, recipe, common.Seed(parsed), progress, stop);
-            using LanguageModel reference = ModelFolder.LoadLanguageModel(ops, parsed.GetValue(model)!, experiment.Task);
             string? guideFolder = parsed.GetValue(guide);
-            using ValueModel? value = guideFolder is null ? null
-                : ModelFolder.LoadValueModel(ops, guideFolder, experiment.Task, ModelFolder.Fingerprint(reference));
+            using Session session = new(parsed, common, recipe, parsed.GetValue(model)!, guideFolder, stop);
+            StarGraphExperiment experiment = session.Experiment;
             Problem[] problems = experiment.TestProblems(evaluation.TestGraphs(parsed));
             JsonObject settings = [];
             evaluation.AddTo(settings, parsed);
             RunFolder folder = common.OpenFolder(parsed, "evaluate", settings);
             PhaseClock clock = new();
-            using Guidance guidance = evaluation.Guidance(parsed, ops);
-            List<Evaluation> results = experiment.Evaluate(reference, value, evaluation.Tilts(parsed), evaluation.Etas(parsed), problems, guidance, clock);
+            using Guidance guidance = evaluation.Guidance(parsed, session.Ops);
+            List<Evaluation> results = experiment.Evaluate(session.Reference, session.Guide, evaluation.Tilts(parsed), evaluation.Etas(parsed), problems, guidance, clock);
             JsonObject result = new()
             {
                 ["task"] = experiment.Task.Fingerprint,

@@ -80,9 +80,11 @@ internal static class StarGraphVerb
         long perRound = collect.Rollouts(parsed, experiment.Recipe);
         double eta = evaluation.Etas(parsed).Min();
         CollectSettings settings = experiment.CollectSettings(round, collect.RollIn(parsed), collect.Samples(parsed), eta);
-        if (!ModelFolder.Exists(folder.File(name))) experiment.Collect(data, reference, last, settings, round * perRound, clock);
-        last?.Dispose();
+        using ValueModel? rollIn = last;
+        if (experiment.FindGuide(folder.File(name), reference) is { } finished) return finished;
+        experiment.Collect(data, reference, rollIn, settings, round * perRound, clock);
         return experiment.Learn(
-            folder.File(name), folder.File(name + "-run"), name, data, reference, Catalog.FindValueMethod("qsharp")!, collect.KeepNoVariation(parsed), metrics, clock);
+            folder.File(name), folder.File(name + "-run"), name, experiment.LoadRollouts(data, reference, collect.KeepNoVariation(parsed)),
+            reference, Catalog.FindValueMethod("qsharp")!, metrics, clock);
     }
 }

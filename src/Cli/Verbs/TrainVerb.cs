@@ -28,22 +28,16 @@ internal static class TrainVerb
             ValueMethod chosen = Catalog.FindValueMethod(parsed.GetValue(method)!)!;
             if (chosen.Name == "cd" && recipe.Guide.Family.Kind != FamilyKind.Bernoulli)
                 throw new UserException("--method cd learns a mean, not a distribution; leave --family at bernoulli.");
-            IProgressSink progress = common.Progress(parsed);
-            (Device device, Ops ops) = common.Open(parsed);
-            using Device owned = device;
-            StarGraphExperiment experiment = new(ops, recipe, common.Seed(parsed), progress, stop);
-            using LanguageModel reference = ModelFolder.LoadLanguageModel(ops, parsed.GetValue(model)!, experiment.Task);
-            string dataFolder = parsed.GetValue(data)!;
-            RolloutSet set = RolloutSet.Load(dataFolder);
-            set.Require(dataFolder, experiment.Task, ModelFolder.Fingerprint(reference));
+            using Session session = new(parsed, common, recipe, parsed.GetValue(model)!, guide: null, stop);
+            StarGraphExperiment experiment = session.Experiment;
+            List<Rollout> rollouts = experiment.LoadRollouts(parsed.GetValue(data)!, session.Reference, parsed.GetValue(keep));
             JsonObject settings = StarGraphOptions.Settings(recipe);
             settings["method"] = chosen.Name;
             RunFolder folder = common.OpenFolder(parsed, "train", settings);
             using MetricsLog metrics = new(folder);
             PhaseClock clock = new();
-            bool keepAll = parsed.GetValue(keep) || (int?)set.Collection["samples_per_problem"] == 1;
-            using ValueModel guide = experiment.Learn(
-                folder.File("guide"), folder.File("checkpoints"), "guide", dataFolder, reference, chosen, keepAll, metrics, clock);
+            using ValueModel guide = experiment.FindGuide(folder.File("guide"), session.Reference) ?? experiment.Learn(
+                folder.File("guide"), folder.File("checkpoints"), "guide", rollouts, session.Reference, chosen, metrics, clock);
             VerbTask.Report(common.Json(parsed), "guide", folder.File("guide"), clock, new JsonObject { ["parameters"] = guide.Weights.Count });
             return Task.FromResult(ExitCodes.Done);
         });

@@ -35,12 +35,11 @@ public abstract partial class Ops
     /// <summary>Checks that queries, keys and values fit the heads, and returns the head size.</summary>
     private protected int RequireHeads(Tensor qkv, int heads, int kvHeads, [CallerMemberName] string op = "")
     {
-        // A message is built only where it is thrown: building one allocates.
-        if (heads <= 0 || kvHeads <= 0 || heads % kvHeads != 0)
-            throw new ArgumentException($"{op}: {heads} heads do not share {kvHeads} KV heads evenly.");
+        Require(heads > 0 && kvHeads > 0 && heads % kvHeads == 0, $"{heads} heads do not share {kvHeads} KV heads evenly.", op);
         int width = qkv.IsNone ? 0 : qkv.Shape.Last, all = heads + 2 * kvHeads, headDim = width / all;
-        if (width <= 0 || width % all != 0 || headDim > MaxHeadSize)
-            throw new ArgumentException($"{op}: a width of {width} is not {all} heads (q, k, v) of one size up to {MaxHeadSize}.");
+        Require(
+            width > 0 && width % all == 0 && headDim <= MaxHeadSize,
+            $"a width of {width} is not {all} heads (q, k, v) of one size up to {MaxHeadSize}.", op);
         Require(qkv, qkv.Shape.Rows, width, DType.F32, nameof(qkv), op);
         return headDim;
     }
@@ -50,8 +49,7 @@ public abstract partial class Ops
     {
         int batch = (int)(spans.Count / 3);
         Require(spans, batch, 3, DType.I32, nameof(spans), op);
-        if (batch == 0 ? rows != 0 : rows % batch != 0)
-            throw new ArgumentException($"{op}: {rows} rows are not {batch} sequences of one length.");
+        Require(batch == 0 ? rows == 0 : rows % batch == 0, $"{rows} rows are not {batch} sequences of one length.", op);
         return batch;
     }
 }

@@ -95,7 +95,7 @@ public sealed unsafe partial class CpuOps
                 {
                     bool real = i < count;
                     scratch.Sums[i] = real ? sums[t0 + i] : 0;
-                    scratch.Deltas[i] = real ? AttentionHead.Dot(dyTile + i * yStride, yRows + (t0 + i) * yStride, dim) : 0;
+                    scratch.Deltas[i] = real ? VectorMath.Dot(dyTile + i * yStride, yRows + (t0 + i) * yStride, dim) : 0;
                 }
                 int keys = head.Visible(t0 + count - 1);
                 for (int k0 = 0; k0 < keys; k0 += KeyTile)

@@ -147,17 +147,6 @@ internal readonly unsafe struct AttentionHead
         return Vector256.AndNot(p * power, Vector256.LessThan(x, lowest));
     }
 
-    /// <summary>Σ a·b.</summary>
-    public static float Dot(float* a, float* b, int count)
-    {
-        Vector256<float> sum = default;
-        int i = 0;
-        for (; i + 8 <= count; i += 8) sum = Vector256.MultiplyAddEstimate(Vector256.Load(a + i), Vector256.Load(b + i), sum);
-        float total = Vector256.Sum(sum);
-        for (; i < count; i++) total += a[i] * b[i];
-        return total;
-    }
-
     public static void Multiply(float* x, float factor, int count)
     {
         int i = 0;
@@ -175,7 +164,7 @@ internal readonly unsafe struct AttentionHead
         new Span<float>(sums, QueryTile).Fill(1);
         for (int i = 0; i < count; i++)
         {
-            maxima[i] = Scale * Dot(Q + (t0 + i) * QStride, own + i * KvStride, HeadDim);
+            maxima[i] = Scale * VectorMath.Dot(Q + (t0 + i) * QStride, own + i * KvStride, HeadDim);
             new ReadOnlySpan<float>(ownV + i * KvStride, HeadDim).CopyTo(new Span<float>(y + i * yStride, HeadDim));
         }
     }

@@ -17,8 +17,7 @@ public abstract partial class Ops
         int rows = (int)lengths.Count;
         Require(lengths, rows, DType.I32);
         Require(chosen, rows, DType.I32);
-        if (keys.Shape.Rank != 3 || keys.Shape.D0 != rows)
-            throw new ArgumentException($"KvKeep: keys are {keys}, but must be [R = {rows}, P, G·D].");
+        Require(keys.Shape.Rank == 3 && keys.Shape.D0 == rows, $"keys are {keys}, but must be [R = {rows}, P, G·D].");
         Require(keys, rows * keys.Shape.D1, keys.Shape.D2);
         Require(values, rows * keys.Shape.D1, keys.Shape.D2);
         if (rows > 0) KvKeepCore(keys, values, lengths, chosen);

@@ -31,10 +31,8 @@ public abstract partial class Ops
         int headDim = RequireHeads(qkv, heads, kvHeads, op), tokens = qkv.Shape.Rows, rows = (int)lengths.Count;
         Require(lengths, rows, DType.I32, nameof(lengths), op);
         if (!counts.IsNone) Require(counts, rows, DType.I32, nameof(counts), op);
-        if (rows == 0 ? tokens != 0 : tokens % rows != 0)
-            throw new ArgumentException($"{op}: {tokens} tokens are not equally many for {rows} rows.");
-        if (keys.Shape.Rank != 3 || keys.Shape.D0 != rows)
-            throw new ArgumentException($"{op}: keys are {keys}, but must be [R = {rows}, P, G·D].");
+        Require(rows == 0 ? tokens == 0 : tokens % rows == 0, $"{tokens} tokens are not equally many for {rows} rows.", op);
+        Require(keys.Shape.Rank == 3 && keys.Shape.D0 == rows, $"keys are {keys}, but must be [R = {rows}, P, G·D].", op);
         int capacity = keys.Shape.D1;
         Require(keys, rows * capacity, kvHeads * headDim, DType.F32, nameof(keys), op);
         Require(values, rows * capacity, kvHeads * headDim, DType.F32, nameof(values), op);

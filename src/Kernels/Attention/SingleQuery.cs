@@ -31,7 +31,7 @@ internal static unsafe class SingleQuery
         {
             for (int h = 0; h < heads; h++)
             {
-                maxima[h] = scale * AttentionHead.Dot(q + h * dim, head.K + own, dim);
+                maxima[h] = scale * VectorMath.Dot(q + h * dim, head.K + own, dim);
                 sums[h] = 1;
                 new ReadOnlySpan<float>(head.V + own, dim).CopyTo(new Span<float>(y + h * dim, dim));
             }
@@ -87,7 +87,7 @@ internal static unsafe class SingleQuery
             for (; d < dim; d++) sums += Vector128.Create(key[d], k1[d], k2[d], k3[d]) * q[d];
             (sums * scale).Store(scores + s);
         }
-        for (; s < block; s++, key += stride) scores[s] = scale * AttentionHead.Dot(q, key, dim);
+        for (; s < block; s++, key += stride) scores[s] = scale * VectorMath.Dot(q, key, dim);
         for (; (s & 7) != 0; s++) scores[s] = float.NegativeInfinity;
     }
 

@@ -50,13 +50,6 @@ internal static unsafe class RowMath
         return (float)sum;
     }
 
-    /// <summary>ln Σ exp(xᵢ); −∞ where every element is −∞ or there is none.</summary>
-    public static float LogSumExp(float* x, int count)
-    {
-        float max = Max(x, count), shift = max == float.NegativeInfinity ? 0 : max;
-        return (float)(shift + Math.Log(SumExp(x, count, shift)));
-    }
-
     /// <summary>yᵢ = scale · exp(xᵢ − shift); y may be x.</summary>
     public static void ScaledExp(float* x, int count, float shift, float scale, float* y)
     {

@@ -60,7 +60,7 @@ public sealed unsafe partial class CpuOps
 
     private protected override void GatheredMatMulCore(Tensor x, Tensor w, Tensor bias, Tensor tokens, Tensor y, int perRow, int atoms, int width)
     {
-        CheckTokens(tokens, w.Shape.Rows / atoms);
+        RequireRows(tokens, w.Shape.Rows / atoms, nameof(GatheredMatMul), "token");
         _workers.For((int)tokens.Count, Grain((long)atoms * width),
             new GatheredForwardWork(x.Floats(), w.Floats(), bias.Floats(), tokens.Ints(), y.Floats(), perRow, atoms, width));
     }
@@ -68,7 +68,7 @@ public sealed unsafe partial class CpuOps
     private protected override void GatheredMatMulBackwardCore(
         Tensor dy, Tensor x, Tensor w, Tensor tokens, Tensor dx, Tensor dw, Tensor dBias, int perRow, int atoms, int width)
     {
-        CheckTokens(tokens, w.Shape.Rows / atoms);
+        RequireRows(tokens, w.Shape.Rows / atoms, nameof(GatheredMatMulBackward), "token");
         int count = (int)tokens.Count;
         GatheredBackwardWork work = new(dy.Floats(), x.Floats(), w.Floats(), tokens.Ints(), dx.Floats(), dw.Floats(), count, perRow, atoms, width);
         _workers.For((width + GatheredColumns - 1) / GatheredColumns, 1, work);
@@ -77,13 +77,6 @@ public sealed unsafe partial class CpuOps
         int* token = tokens.Ints();
         for (int m = 0; m < count; m++)
             for (int a = 0; a < atoms; a++) biasGradient[(long)token[m] * atoms + a] += gradient[(long)m * atoms + a];
-    }
-
-    private static void CheckTokens(Tensor tokens, int vocabulary)
-    {
-        foreach (int token in tokens.Span<int>())
-            if ((uint)token >= (uint)vocabulary)
-                throw new ArgumentException($"GatheredMatMul: token {token} is outside of the vocabulary of {vocabulary}.");
     }
 
     private readonly struct GatheredForwardWork(float* x, float* w, float* bias, int* tokens, float* y, int perRow, int atoms, int width) : IWork

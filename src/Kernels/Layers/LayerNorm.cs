@@ -19,7 +19,7 @@ public abstract partial class Ops
         Require(x, rows, columns);
         Require(weight, columns);
         Require(bias, columns);
-        if (!(epsilon > 0)) Require(false, $"epsilon is {epsilon}, but must be positive.");
+        Require(epsilon > 0, $"epsilon is {epsilon}, but must be positive.");
         Require(y, rows, columns);
         Require(stats, rows, 2);
         LayerNormCore(x, weight, bias, epsilon, y, stats);

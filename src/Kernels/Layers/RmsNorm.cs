@@ -17,7 +17,7 @@ public abstract partial class Ops
         int rows = x.Shape.Rows, columns = x.Shape.Last;
         Require(x, rows, columns);
         Require(weight, columns);
-        if (!(epsilon > 0)) Require(false, $"epsilon is {epsilon}, but must be positive.");
+        Require(epsilon > 0, $"epsilon is {epsilon}, but must be positive.");
         Require(y, rows, columns);
         Require(stats, rows);
         RmsNormCore(x, weight, epsilon, y, stats);

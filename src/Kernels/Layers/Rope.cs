@@ -21,8 +21,9 @@ public abstract partial class Ops
     {
         int rows = checked((int)positions.Count), columns = qkv.Shape.Last;
         Require(qkv, rows, columns);
-        if (heads < 0 || headDim <= 0 || headDim % 2 != 0 || (long)heads * headDim > columns)
-            Require(false, $"{heads} heads of {headDim} (must be even) do not fit into rows of {columns}.");
+        Require(
+            heads >= 0 && headDim > 0 && headDim % 2 == 0 && (long)heads * headDim <= columns,
+            $"{heads} heads of {headDim} (must be even) do not fit into rows of {columns}.");
         Require(positions, rows, DType.I32);
         Require(frequencies, headDim / 2);
         RopeCore(qkv, heads, headDim, positions, frequencies, inverse);

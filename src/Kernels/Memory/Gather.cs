@@ -13,7 +13,7 @@ public abstract partial class Ops
     public void Gather(Tensor source, Tensor rows, Tensor y)
     {
         int columns = RowLength(source);
-        if (source.DType is not (DType.F32 or DType.I32)) Require(false, $"source is {source}, but must be F32 or I32.");
+        Require(source.DType is DType.F32 or DType.I32, $"source is {source}, but must be F32 or I32.");
         Require(source, checked((int)source.Count), source.DType);
         Require(rows, checked((int)rows.Count), DType.I32);
         Require(y, (int)rows.Count, columns, source.DType);

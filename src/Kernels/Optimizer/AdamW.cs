@@ -35,9 +35,8 @@ public abstract partial class Ops
         Require(gradients, count);
         Require(m, count);
         Require(v, count);
-        if (settings.Beta1 is not (>= 0 and < 1) || settings.Beta2 is not (>= 0 and < 1))
-            Require(false, $"{settings}: the betas must lie in [0, 1).");
-        if (!(settings.Epsilon > 0)) Require(false, $"{settings}: epsilon must be positive.");
+        Require(settings.Beta1 is >= 0 and < 1 && settings.Beta2 is >= 0 and < 1, $"{settings}: the betas must lie in [0, 1).");
+        Require(settings.Epsilon > 0, $"{settings}: epsilon must be positive.");
         Require(schedule, 3);
         if (!clip.IsNone) Require(clip, 2);
         AdamWCore(weights, gradients, m, v, settings, schedule, clip);

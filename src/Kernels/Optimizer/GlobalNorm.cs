@@ -17,7 +17,7 @@ public abstract partial class Ops
     public void GlobalNorm(Tensor x, float maxNorm, Tensor result)
     {
         Require(x, checked((int)x.Count));
-        if (!(maxNorm > 0)) Require(false, $"maxNorm is {maxNorm}, but must be positive.");
+        Require(maxNorm > 0, $"maxNorm is {maxNorm}, but must be positive.");
         Require(result, 2);
         GlobalNormCore(x, maxNorm, result);
     }

@@ -103,8 +103,7 @@ public static class ModelFolder
     {
         SafeTensorsWriter.Write(
             Path.Combine(partial, SafeTensorsFolder.SingleName), Gpt2Names.Export(model), new Dictionary<string, string> { ["format"] = "pt" });
-        string text = config.ToJsonString(new JsonSerializerOptions { WriteIndented = true }) + "\n";
-        AtomicFile.WriteText(Path.Combine(partial, ConfigName), text);
+        JsonFile.Write(Path.Combine(partial, ConfigName), config);
     });
 
     private static JsonObject ReadConfig(string folder)
@@ -114,7 +113,7 @@ public static class ModelFolder
         if (!File.Exists(path)) throw new UserException($"{folder}: there is no config.json here, so this is not a model folder.");
         try
         {
-            return JsonNode.Parse(File.ReadAllText(path), documentOptions: new JsonDocumentOptions { AllowDuplicateProperties = false }) as JsonObject ?? throw new JsonException("it is not an object");
+            return JsonFile.Read(path);
         }
         catch (Exception error) when (error is JsonException or IOException or UnauthorizedAccessException)
         {

@@ -26,8 +26,7 @@ public static class TrainerCheckpoint
             SafeTensorsWriter.Write(
                 Path.Combine(partial, "optimizer.safetensors"),
                 NativeTensors.Sources(trainer.Optimizer.FirstMoment, "m.").Concat(NativeTensors.Sources(trainer.Optimizer.SecondMoment, "v.")));
-            JsonObject json = new() { ["step"] = trainer.Step, ["fingerprint"] = fingerprint };
-            AtomicFile.WriteText(Path.Combine(partial, "trainer.json"), json.ToJsonString() + "\n");
+            JsonFile.Write(Path.Combine(partial, "trainer.json"), new JsonObject { ["step"] = trainer.Step, ["fingerprint"] = fingerprint });
         });
         foreach (string other in Checkpoints(folder))
             if (other != name) Directory.Delete(other, recursive: true);
@@ -41,7 +40,7 @@ public static class TrainerCheckpoint
         JsonObject json;
         try
         {
-            json = JsonNode.Parse(File.ReadAllText(Path.Combine(newest, "trainer.json"))) as JsonObject ?? [];
+            json = JsonFile.Read(Path.Combine(newest, "trainer.json"));
         }
         catch (Exception error) when (error is JsonException or IOException)
         {

@@ -18,7 +18,7 @@ public sealed class Sampler : IDisposable
     private readonly CachedModel? _guideCache;
     private readonly DeviceBuffer _memory;
     private readonly Tensor _logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _next, _chosen, _statistics, _tiltRows, _outside, _running;
-    private readonly int[] _hostNext, _hostChosen, _hostPositions, _hostOutside, _hostRunning;
+    private readonly int[] _hostNext, _hostChosen, _hostOutside, _hostRunning;
     private readonly float[] _hostStatistics;
     private readonly HashSet<int> _stops;
 
@@ -37,8 +37,9 @@ public sealed class Sampler : IDisposable
         int vocabulary = reference.Config.Vocab;
         int k = guide is null ? 1 : Math.Min(candidates, Math.Min(vocabulary, guide.Config.Vocab));
         int atoms = guide?.Head.Outputs ?? 1;
-        Require(reference, rowTokens > 0 ? rowTokens : promptTokens + newTokens, "the reference");
-        if (guide is not null) Require(guide, promptTokens + newTokens, "the guide");
+        int longest = rowTokens > 0 ? rowTokens : promptTokens + newTokens;
+        Require(reference, longest, "the reference");
+        if (guide is not null) Require(guide, longest, "the guide");
         _referenceCache = new CachedModel(reference, rows, promptTokens, newTokens, step: 1);
         if (guide is not null) _guideCache = new CachedModel(guide, rows, promptTokens, newTokens, guide.Head.ReadsAtToken ? k : 1);
         ((_logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _next, _chosen, _statistics, _tiltRows, _outside, _running), _memory) = Arena.Build(
@@ -48,12 +49,11 @@ public sealed class Sampler : IDisposable
                 arena.Take((rows, SampleStatistics.Count)), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32)));
         _hostNext = new int[rows];
         _hostChosen = new int[rows];
-        _hostPositions = new int[rows];
         _hostOutside = new int[rows];
         _hostRunning = new int[rows];
         _hostStatistics = new float[rows * SampleStatistics.Count];
-        for (int row = 0; row < rows; row++) _hostPositions[row] = row * SampleStatistics.Count + SampleStatistics.ChosenTilt;
-        _ops.Device.Upload<int>(_hostPositions, _tiltRows);
+        int[] tiltRows = [.. Enumerable.Range(0, rows).Select(row => row * SampleStatistics.Count + SampleStatistics.ChosenTilt)];
+        _ops.Device.Upload<int>(tiltRows, _tiltRows);
     }
 
     /// <summary>Samples a response for every row of the batch.</summary>
@@ -138,7 +138,7 @@ public sealed class Sampler : IDisposable
         _ops.Gather(_statistics.As(((int)_statistics.Count, 1)), _tiltRows, _prefixTilt.As((_prefixTilt.Shape.D0, 1)));
         if (!_guide!.Head.ReadsAtToken)
         {
-            guide.Append(_next, Tensor.None);
+            guide.Append(_next, _running);
             return;
         }
         _guide.Trunk.KeepSibling(guide.Cache, _chosen);
@@ -149,7 +149,7 @@ public sealed class Sampler : IDisposable
             _ops.Copy(_next, guide.Single.Tokens);
             _guide.Trunk.Extend(_outside, guide.Cache, CacheLayout.Sequence, guide.Single);
         }
-        _ops.Advance(guide.Cache.Lengths, Tensor.None, 1);
+        _ops.Advance(guide.Cache.Lengths, _running, 1);
     }
 
     private bool Record(SampleBatch batch, int position)

@@ -74,17 +74,29 @@ public sealed class StarGraphExperiment(Ops ops, StarGraphRecipe recipe, ulong s
         collector.Run(file.Records, total, batch => file.Write(batch), progress, stop);
     }
 
-    /// <summary>Loads the guide of a folder, or trains it there on a data set, from the reference's weights.</summary>
-    /// <param name="name">Of the phase: each round has its own.</param>
-    public ValueModel Learn(
-        string folder, string scratch, string name, string data, LanguageModel reference, ValueMethod method, bool keepNoVariation, MetricsLog metrics, PhaseClock clock)
+    /// <summary>Loads a data set that was made with a reference for this task.</summary>
+    /// <param name="keepNoVariation">Keeps problems whose samples all have the same reward; always so with one sample a problem.</param>
+    /// <exception cref="UserException">The set is damaged, or of another task, vocabulary or reference.</exception>
+    public List<Rollout> LoadRollouts(string data, LanguageModel reference, bool keepNoVariation)
     {
-        string fingerprint = ModelFolder.Fingerprint(reference);
-        if (ModelFolder.Exists(folder)) return ModelFolder.LoadValueModel(ops, folder, Task, fingerprint);
-        RolloutSet.Load(data).Require(data, Task, fingerprint);
+        RolloutSet set = RolloutSet.Load(data);
+        set.Require(data, Task, ModelFolder.Fingerprint(reference));
         List<Rollout> rollouts = RolloutFile.Read(RolloutSet.DataPath(data));
         RequireTokens(data, rollouts);
-        if (!keepNoVariation) rollouts = WithVariation(rollouts);
+        return keepNoVariation || (int?)set.Collection["samples_per_problem"] == 1 ? rollouts : WithVariation(rollouts);
+    }
+
+    /// <summary>The finished guide of a folder, or null where there is none yet.</summary>
+    public ValueModel? FindGuide(string folder, LanguageModel reference) =>
+        ModelFolder.Exists(folder) ? ModelFolder.LoadValueModel(ops, folder, Task, ModelFolder.Fingerprint(reference)) : null;
+
+    /// <summary>Trains a guide on roll-outs, from the reference's weights.</summary>
+    /// <param name="folder">Where the finished guide goes.</param>
+    /// <param name="scratch">Where checkpoints of an unfinished phase lie.</param>
+    /// <param name="name">Of the phase: each round has its own.</param>
+    public ValueModel Learn(
+        string folder, string scratch, string name, List<Rollout> rollouts, LanguageModel reference, ValueMethod method, MetricsLog metrics, PhaseClock clock)
+    {
         using PhaseClock.Running running = clock.Start("train");
         ValueModel guide = new(ops, recipe.Model, recipe.Guide);
         Initializer.Fresh(guide.Weights, recipe.Model, Philox.Key(seed, InitStream), zeroHead: true);
@@ -93,7 +105,7 @@ public sealed class StarGraphExperiment(Ops ops, StarGraphRecipe recipe, ulong s
         LearningRate rate = new(recipe.GuideRate, recipe.GuideWarmup, recipe.GuideSteps);
         using Trainer trainer = new(guide, method.Create(recipe.Guide.Family), source, AdamW with { Rate = rate }, recipe.Batch);
         new TrainingRun(trainer, name, scratch, Fingerprint($"{name} {method.Name}"), metrics).Run(recipe.GuideSteps, progress, stop);
-        ModelFolder.Save(guide, folder, Task.Fingerprint, fingerprint);
+        ModelFolder.Save(guide, folder, Task.Fingerprint, ModelFolder.Fingerprint(reference));
         TrainerCheckpoint.Delete(scratch);
         clock.AddTokens(trainer.TokensTrained, trainer.SecondsTrained);
         return guide;

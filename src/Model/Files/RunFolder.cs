@@ -19,9 +19,6 @@ public enum ExistingFolder
 /// </summary>
 public sealed class RunFolder
 {
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
-    private static readonly JsonDocumentOptions Strict = new() { AllowDuplicateProperties = false };
-
     private RunFolder(string path)
     {
         Path = path;
@@ -66,12 +63,12 @@ public sealed class RunFolder
         }
         bool isThere = existing == ExistingFolder.Resume && System.IO.File.Exists(folder.ConfigPath);
         if (isThere) folder.Compare(config);
-        else AtomicFile.WriteText(folder.ConfigPath, config.ToJsonString(Indented) + "\n");
+        else JsonFile.Write(folder.ConfigPath, config);
         return folder;
     }
 
     /// <summary>Writes a JSON file of the run.</summary>
-    public void WriteJson(string name, JsonNode json) => AtomicFile.WriteText(File(name), json.ToJsonString(Indented) + "\n");
+    public void WriteJson(string name, JsonNode json) => JsonFile.Write(File(name), json);
 
     /// <summary>Reads a JSON file of the run, or null where it is not there.</summary>
     public JsonObject? ReadJson(string name)
@@ -79,7 +76,7 @@ public sealed class RunFolder
         if (!System.IO.File.Exists(File(name))) return null;
         try
         {
-            return JsonNode.Parse(System.IO.File.ReadAllText(File(name)), documentOptions: Strict) as JsonObject;
+            return JsonFile.Read(File(name));
         }
         catch (Exception failure) when (failure is JsonException or IOException or UnauthorizedAccessException)
         {
@@ -99,9 +96,9 @@ public sealed class RunFolder
     {
         try
         {
-            return System.IO.File.Exists(ConfigPath) && JsonNode.Parse(System.IO.File.ReadAllText(ConfigPath))?["verb"] is not null;
+            return System.IO.File.Exists(ConfigPath) && JsonFile.Read(ConfigPath)["verb"] is not null;
         }
-        catch (Exception failure) when (failure is JsonException or InvalidOperationException)
+        catch (JsonException)
         {
             return false;
         }

@@ -112,16 +112,16 @@ public sealed class RolloutCollector : IDisposable
         {
             int length = _first.ResponseLengths[row];
             kept[row] = 1 + new PhiloxStream(cutKey, (ulong)(at + row) * 4).NextInt(length);
-            bool isWhole = length == kept[row];
-            // A whole response gets no more tokens; without its last one the row leaves a place in the context, as every row does.
-            int tokens = rollouts[row].PromptLength + kept[row] - (isWhole ? 1 : 0);
-            _second.Add(rollouts[row].Tokens.AsSpan(0, tokens), isWhole ? 0 : _task.ResponseLimit - kept[row], checked((int)(at + row)));
+            if (kept[row] == length) continue;
+            ReadOnlySpan<int> start = rollouts[row].Tokens.AsSpan(0, rollouts[row].PromptLength + kept[row]);
+            _second.Add(start, _task.ResponseLimit - kept[row], checked((int)(at + row)));
         }
         _rollOut.Run(_second, GuidanceRule.Reference(_settings.Rule.Temperature, _settings.Rule.TopP), Philox.Key(_settings.Seed, RollOutStream + round), stop);
-        for (int row = 0; row < rollouts.Length; row++)
+        for (int row = 0, continued = 0; row < rollouts.Length; row++)
         {
-            ReadOnlySpan<int> head = _first.Response(row)[..kept[row]];
-            rollouts[row] = MakeRollout(row, at + row, kept[row], [.. head, .. _second.Response(row)]);
+            ReadOnlySpan<int> response = _first.Response(row);
+            ReadOnlySpan<int> rest = kept[row] == response.Length ? [] : _second.Response(continued++);
+            rollouts[row] = MakeRollout(row, at + row, kept[row], [.. response[..kept[row]], .. rest]);
         }
     }
 

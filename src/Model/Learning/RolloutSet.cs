@@ -35,7 +35,7 @@ public sealed record RolloutSet(string Task, int Vocabulary, string Reference, J
             ["reference"] = Reference,
             ["collection"] = Collection.DeepClone(),
         };
-        AtomicFile.WriteText(HeaderPath(folder), json.ToJsonString(new JsonSerializerOptions { WriteIndented = true }) + "\n");
+        JsonFile.Write(HeaderPath(folder), json);
     }
 
     /// <exception cref="UserException">There is no data set, or it is damaged.</exception>
@@ -46,7 +46,7 @@ public sealed record RolloutSet(string Task, int Vocabulary, string Reference, J
             throw new UserException($"{folder}: there is no data set here (dataset.json is missing); make one with 'qsharp collect --out {folder}'.");
         try
         {
-            JsonObject json = JsonNode.Parse(File.ReadAllText(path), documentOptions: new JsonDocumentOptions { AllowDuplicateProperties = false }) as JsonObject ?? throw new JsonException("it is not an object");
+            JsonObject json = JsonFile.Read(path);
             if ((string?)json["format"] != Format) throw new JsonException($"its format is not {Format}");
             return new RolloutSet(
                 (string?)json["task"] ?? throw new JsonException("task is missing"),
