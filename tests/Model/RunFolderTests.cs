@@ -56,6 +56,18 @@ public class RunFolderTests
     }
 
     [Fact]
+    public void A_model_is_neither_overwritten_nor_resumed_though_it_has_a_config()
+    {
+        using TemporaryFolder folder = new();
+        Directory.CreateDirectory(folder["model"]);
+        File.WriteAllText(folder["model", "config.json"], """{ "model_type": "gpt2" }""");
+        File.WriteAllText(folder["model", "model.safetensors"], "weights");
+        Refused(folder["model"], ExistingFolder.Overwrite, Config(), "--overwrite", "verb");
+        Refused(folder["model"], ExistingFolder.Resume, Config(), "--resume", "verb");
+        Assert.Equal("weights", File.ReadAllText(folder["model", "model.safetensors"]));
+    }
+
+    [Fact]
     public void Resuming_compares_the_config_and_names_the_key_that_differs()
     {
         using TemporaryFolder folder = new();

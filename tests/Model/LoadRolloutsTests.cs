@@ -1,0 +1,70 @@
+using System.Text.Json.Nodes;
+
+using QSharp.Engine;
+using QSharp.Kernels;
+using QSharp.Model;
+
+using Xunit;
+
+namespace QSharp.Tests.Model;
+
+/// <summary>Which roll-outs of a data set are learned from.</summary>
+public sealed class LoadRolloutsTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private readonly CpuDevice _device = new(1);
+    private readonly StarGraphExperiment _experiment;
+    private readonly LanguageModel _reference;
+
+    public LoadRolloutsTests()
+    {
+        Ops ops = Ops.For(_device);
+        StarGraphRecipe recipe = StarGraphRecipe.For(2, 2);
+        _experiment = new StarGraphExperiment(ops, recipe, 1, new SilentProgress(), CancellationToken.None);
+        _reference = new LanguageModel(ops, recipe.Model);
+    }
+
+    [Fact]
+    public void Problems_whose_samples_all_have_one_reward_are_dropped_unless_asked_for()
+    {
+        // Problem 0 varies, 1 always succeeds, 2 never does.
+        Write(samplesPerProblem: 2, Sample(0, 0, 1), Sample(0, 1, 0), Sample(1, 2, 1), Sample(1, 3, 1), Sample(2, 4, 0), Sample(2, 5, 0));
+        Assert.Equal([0, 1], Load(keep: false).Select(rollout => rollout.Sample));
+        Assert.Equal(6, Load(keep: true).Count);
+    }
+
+    [Fact]
+    public void With_one_sample_a_problem_all_are_kept()
+    {
+        Write(samplesPerProblem: 1, Sample(0, 0, 1), Sample(1, 1, 0));
+        Assert.Equal(2, Load(keep: false).Count);
+    }
+
+    [Fact]
+    public void A_token_outside_of_the_vocabulary_is_one_sentence()
+    {
+        int vocabulary = _experiment.Task.Vocabulary;
+        Write(samplesPerProblem: 1, Sample(0, 0, 1), Sample(1, 1, 0) with { Tokens = [0, 1, vocabulary] });
+        Sentence.Assert(Assert.Throws<UserException>(() => Load(keep: true)).Message, "sample 1", $"token {vocabulary}");
+    }
+
+    public void Dispose()
+    {
+        _reference.Dispose();
+        _device.Dispose();
+        _folder.Dispose();
+    }
+
+    private static Rollout Sample(long problem, long number, float reward) => new(problem, number, 1, [0, 1, 2], 2, 0, 0, reward);
+
+    private List<Rollout> Load(bool keep) => _experiment.LoadRollouts(_folder.Path, _reference, keep);
+
+    private void Write(int samplesPerProblem, params Rollout[] rollouts)
+    {
+        StarGraphTask task = _experiment.Task;
+        JsonObject collection = new() { ["samples_per_problem"] = samplesPerProblem };
+        new RolloutSet(task.Fingerprint, task.Vocabulary, ModelFolder.Fingerprint(_reference), collection).Save(_folder.Path);
+        using RolloutFile file = RolloutFile.Append(RolloutSet.DataPath(_folder.Path));
+        file.Write(rollouts);
+    }
+}
