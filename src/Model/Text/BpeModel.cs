@@ -38,7 +38,11 @@ internal sealed class BpeModel
 
     public Dictionary<ulong, Merge> Merges { get; }
 
-    public static ulong Pair(int left, int right) => ((ulong)(uint)left << 32) | (uint)right;
+    /// <summary>
+    /// A key for two tokens, another one for each two. The odd factor spreads it: the dictionary takes the halves of a key against each
+    /// other, so that every pair of a token with itself would lie in one place.
+    /// </summary>
+    public static ulong Pair(int left, int right) => (((ulong)(uint)left << 32) | (uint)right) * 0x9E3779B97F4A7C15;
 
     /// <summary>Adds the ids of one piece.</summary>
     /// <param name="joiner">Made for <see cref="Merges"/>; it holds memory that pieces share.</param>

@@ -12,7 +12,7 @@ internal enum SplitBehavior { Removed, Isolated, MergedWithPrevious, MergedWithN
 /// <summary>
 /// Cuts a piece at the matches of a regular expression. Such expressions count a character beyond U+FFFF as one letter, digit or sign,
 /// but .NET's see two surrogates, so the matching runs over a text of the same length in characters where each of those has a stand-in
-/// of its category.
+/// of its category. So has the long s where a pattern ignores case: there it is an s, but not for .NET.
 /// </summary>
 /// <param name="pattern">In the syntax that Oniguruma and .NET share.</param>
 /// <param name="invert">Whether matches and the text between them change places.</param>
@@ -21,9 +21,11 @@ internal sealed class SplitPreTokenizer(string pattern, SplitBehavior behavior, 
     /// <summary>GPT-2's cut: contractions, words, numbers and signs, each with the space in front of it.</summary>
     public const string Gpt2 = @"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
+    private const char LongS = '\u017F';
     private static readonly Lazy<char[]> StandIns = new(FindStandIns);
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
 
+    private readonly bool _ignoresCase = pattern.Contains("(?i", StringComparison.Ordinal);
     private readonly Regex _regex = new(pattern, RegexOptions.CultureInvariant, Limit);
 
     public override string Meaning => $"Split {pattern.Length}:{pattern} {behavior}{(invert ? " inverted" : "")};";
@@ -72,7 +74,8 @@ internal sealed class SplitPreTokenizer(string pattern, SplitBehavior behavior, 
     private List<(int Start, int End, bool IsMatch)> Spans(ReadOnlySpan<char> text)
     {
         int[]? places = null;
-        ReadOnlySpan<char> matched = text.ContainsAnyInRange('\uD800', '\uDFFF') ? StandIn(text, out places) : text;
+        bool needsStandIns = text.ContainsAnyInRange('\uD800', '\uDFFF') || (_ignoresCase && text.Contains(LongS));
+        ReadOnlySpan<char> matched = needsStandIns ? StandIn(text, out places) : text;
         List<(int, int, bool)> spans = [];
         int end = 0;
         try
@@ -98,14 +101,15 @@ internal sealed class SplitPreTokenizer(string pattern, SplitBehavior behavior, 
 
     /// <param name="text">Valid UTF-16.</param>
     /// <param name="places">Where in it each character of the result stands, and its length.</param>
-    private static char[] StandIn(ReadOnlySpan<char> text, out int[] places)
+    private char[] StandIn(ReadOnlySpan<char> text, out int[] places)
     {
         List<char> characters = new(text.Length);
         List<int> starts = new(text.Length);
         int at = 0;
         foreach (Rune rune in text.EnumerateRunes())
         {
-            characters.Add(rune.IsBmp ? (char)rune.Value : StandIns.Value[(int)Rune.GetUnicodeCategory(rune)]);
+            char character = rune.IsBmp ? (char)rune.Value : StandIns.Value[(int)Rune.GetUnicodeCategory(rune)];
+            characters.Add(_ignoresCase && character == LongS ? 's' : character);
             starts.Add(at);
             at += rune.Utf16SequenceLength;
         }
