@@ -8,6 +8,7 @@ internal static class OpCases
         new EmbeddingCase(),
         new LayerNormCase(),
         new RmsNormCase(),
+        new HeadNormCase(),
         new RopeCase(),
         new GeluCase(),
         new SwiGluCase(),

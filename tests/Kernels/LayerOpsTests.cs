@@ -69,6 +69,28 @@ public sealed class LayerOpsTests : IDisposable
     }
 
     [Fact]
+    public void Norms_of_heads_may_write_over_their_input_forwards_and_backwards()
+    {
+        Tensor weight = _t.Weight.Range(0, 16), other = _t.Weight.Range(16, 16), dQuery = _t.DWeight.Range(0, 16), dKey = _t.DBias.Range(0, 16);
+        _ops.HeadNorm(_t.X, weight, other, 2, 1, 1e-6f, _t.Y, _t.HeadStats);
+        float[] stats = _t.HeadStats.Span<float>().ToArray();
+        _ops.Copy(_t.X, _t.Z);
+        _ops.HeadNorm(_t.Z, weight, other, 2, 1, 1e-6f, _t.Z, _t.HeadStats);
+        Assert.Equal(_t.Y.Span<float>(), _t.Z.Span<float>());
+        Assert.Equal(stats, _t.HeadStats.Span<float>());
+
+        _ops.HeadNormBackward(_t.Dy, _t.X, weight, other, _t.HeadStats, 2, 1, _t.Y, dQuery, dKey);
+        float[] gradients = [.. dQuery.Span<float>(), .. dKey.Span<float>()];
+        _ops.Fill(_t.DWeight, 0f);
+        _ops.Fill(_t.DBias, 0f);
+        _ops.Copy(_t.Dy, _t.Z);
+        _ops.HeadNormBackward(_t.Z, _t.X, weight, other, _t.HeadStats, 2, 1, _t.Z, dQuery, dKey);
+        Assert.Equal(_t.Y.Span<float>(), _t.Z.Span<float>());
+        float[] again = [.. dQuery.Span<float>(), .. dKey.Span<float>()];
+        Assert.Equal(gradients, again);
+    }
+
+    [Fact]
     public void Shapes_and_types_that_do_not_fit_are_refused_by_name()
     {
         ArgumentException error = Assert.Throws<ArgumentException>(() => _ops.Add(_t.X, _t.X, _t.Weight));
@@ -79,6 +101,8 @@ public sealed class LayerOpsTests : IDisposable
         Assert.Throws<ArgumentException>(() => _ops.Rope(_t.X, 3, 32, _t.Ids, _t.Frequencies, inverse: false));
         Assert.Throws<ArgumentException>(() => _ops.Rope(_t.X, 1, 31, _t.Ids, _t.Frequencies, inverse: false));
         Assert.Throws<ArgumentException>(() => _ops.LayerNorm(_t.X, _t.Weight, _t.Weight, 0, _t.Y, _t.Stats2));
+        Assert.Throws<ArgumentException>(() => _ops.HeadNorm(_t.X, _t.Weight, _t.Weight, 2, 1, 1e-6f, _t.Y, _t.HeadStats));
+        Assert.Throws<ArgumentException>(() => _ops.HeadNorm(_t.X, _t.Weight, _t.Weight, 3, 2, 1e-6f, _t.Y, _t.HeadStats));
         Assert.Throws<ArgumentException>(() => _ops.GlobalNorm(_t.X, 0, _t.Clip));
         Assert.Throws<ArgumentException>(() => _ops.Embedding(_t.Ids, _t.Table, _t.Ids, Tensor.None, _t.Y));
     }
@@ -101,6 +125,10 @@ public sealed class LayerOpsTests : IDisposable
         _ops.LayerNormBackward(_t.Dy, _t.X, _t.Weight, _t.Stats2, _t.Z, _t.DWeight, _t.DBias);
         _ops.RmsNorm(_t.X, _t.Weight, 1e-5f, _t.Y, _t.Stats);
         _ops.RmsNormBackward(_t.Dy, _t.X, _t.Weight, _t.Stats, _t.Z, _t.DWeight);
+        _ops.HeadNorm(_t.X, _t.Weight.Range(0, 16), _t.Weight.Range(16, 16), 2, 1, 1e-6f, _t.Y, _t.HeadStats);
+        _ops.HeadNormBackward(
+            _t.Dy, _t.X, _t.Weight.Range(0, 16), _t.Weight.Range(16, 16), _t.HeadStats, 2, 1, _t.Z,
+            _t.DWeight.Range(0, 16), _t.DBias.Range(0, 16));
         _ops.Rope(_t.Y, 2, 32, _t.Ids, _t.Frequencies, inverse: true);
         _ops.Add(_t.X, _t.Y, _t.Y);
         _ops.Fill(_t.Z, 1.5f);
@@ -142,6 +170,8 @@ public sealed class LayerOpsTests : IDisposable
         public Tensor GoodIds { get; } = arena.Take(Rows, DType.I32);
 
         public Tensor Stats { get; } = arena.Take(Rows);
+
+        public Tensor HeadStats { get; } = arena.Take((Rows, 3));
 
         public Tensor Stats2 { get; } = arena.Take((Rows, 2));
 

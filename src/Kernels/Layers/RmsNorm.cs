@@ -73,13 +73,8 @@ public sealed unsafe partial class CpuOps
         {
             for (int row = begin; row < end; row++)
             {
-                float* from = x + (long)row * columns, to = y + (long)row * columns;
-                float scale = 1 / MathF.Sqrt(VectorMath.Dot(from, from, columns) / columns + epsilon);
-                stats[row] = scale;
-                Vector256<float> factor = Vector256.Create(scale);
-                int c = 0;
-                for (; c + 8 <= columns; c += 8) (Vector256.Load(from + c) * factor * Vector256.Load(weight + c)).Store(to + c);
-                for (; c < columns; c++) to[c] = from[c] * scale * weight[c];
+                long first = (long)row * columns;
+                stats[row] = RmsRow.Normalize(x + first, weight, epsilon, y + first, columns);
             }
         }
     }
@@ -102,26 +97,8 @@ public sealed unsafe partial class CpuOps
 
         private void Input(int row)
         {
-            int columns = items.Columns;
-            float* dyRow = dy + (long)row * columns, xRow = x + (long)row * columns, dxRow = dx + (long)row * columns;
-            Vector256<float> products = default;
-            int c = 0;
-            for (; c + 8 <= columns; c += 8)
-            {
-                Vector256<float> g = Vector256.Load(dyRow + c) * Vector256.Load(weight + c);
-                products = Vector256.MultiplyAddEstimate(g, Vector256.Load(xRow + c), products);
-            }
-            float product = Vector256.Sum(products);
-            for (; c < columns; c++) product += dyRow[c] * weight[c] * xRow[c];
-            float scale = stats[row], slope = scale * scale * scale * product / columns;
-            Vector256<float> scales = Vector256.Create(scale), slopes = Vector256.Create(-slope);
-            for (c = 0; c + 8 <= columns; c += 8)
-            {
-                Vector256<float> gradient = Vector256.Load(dyRow + c) * Vector256.Load(weight + c) * scales;
-                gradient = Vector256.MultiplyAddEstimate(slopes, Vector256.Load(xRow + c), gradient);
-                (Vector256.Load(dxRow + c) + gradient).Store(dxRow + c);
-            }
-            for (; c < columns; c++) dxRow[c] += scale * dyRow[c] * weight[c] - slope * xRow[c];
+            long first = (long)row * items.Columns;
+            RmsRow.Gradient(dy + first, x + first, weight, stats[row], adds: true, dx + first, items.Columns);
         }
 
         private void Parameters(int column)
