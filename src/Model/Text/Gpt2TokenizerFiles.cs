@@ -47,13 +47,9 @@ internal static class Gpt2TokenizerFiles
     private static IEnumerable<string> SpecialTokens(string folder, JsonObject? config)
     {
         JsonObject? map = Object(Path.Combine(folder, Special));
-        string[] named = [.. SpecialNames.SelectMany(name => (JsonNode?[])[config?[name], map?[name]]).Select(Content).OfType<string>().Distinct()];
+        string[] named = [.. SpecialNames.SelectMany(name => (JsonNode?[])[config?[name], map?[name]]).Select(ChatTemplate.TokenText).OfType<string>().Distinct()];
         return named.Length > 0 ? named : ["<|endoftext|>"];
     }
-
-    /// <summary>A token is a text, or an object with its content.</summary>
-    private static string? Content(JsonNode? token) =>
-        (token is JsonObject json ? json["content"] : token) is JsonValue value && value.TryGetValue(out string? text) ? text : null;
 
     private static JsonObject? Object(string path) => File.Exists(path) ? TextFile.Json(path) as JsonObject : null;
 }
