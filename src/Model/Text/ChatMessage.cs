@@ -15,8 +15,14 @@ public sealed record ChatMessage(string Role, string Content)
     {
         if (!File.Exists(path)) throw new UserException($"{path}: there is no such file; give a JSON array of messages with role and content.");
         if (TextFile.Json(path) is not JsonArray messages) throw new UserException($"{path}: not an array; write a JSON array of messages with role and content.");
-        return [.. messages.Select((message, i) => new ChatMessage(Text(message, "role", i, path), Text(message, "content", i, path)))];
+        return Read(messages, path);
     }
+
+    /// <summary>The messages of an array.</summary>
+    /// <param name="source">Where it stands, for messages.</param>
+    /// <exception cref="UserException">One of them is no message.</exception>
+    public static IReadOnlyList<ChatMessage> Read(JsonArray messages, string source) =>
+        [.. messages.Select((message, i) => new ChatMessage(Text(message, "role", i, source), Text(message, "content", i, source)))];
 
     private static string Text(JsonNode? message, string key, int at, string path)
     {
