@@ -20,6 +20,6 @@ public interface ITensorSource
 
     bool Has(string name);
 
-    /// <summary>Widens (or dequantises) a whole tensor. Thread-safe.</summary>
-    void CopyTo(string name, Span<float> destination);
+    /// <summary>Widens (or dequantises) elements of a tensor from <paramref name="first"/> on, in whole rows. Thread-safe.</summary>
+    void CopyTo(string name, long first, Span<float> destination);
 }

@@ -10,6 +10,9 @@ internal static class ModelTensors
 {
     private const string LmHead = ModelFamily.LmHead;
 
+    // Of one step of loading: little enough that it stays in a core's cache between widening and rounding.
+    private const int PieceElements = 1 << 18;
+
     /// <summary>Fills a model, several tensors at a time.</summary>
     /// <param name="round">
     /// Rounds every value to BF16, as a BF16 checkpoint of the model would hold it; values that the model keeps as F32 too.
@@ -39,10 +42,18 @@ internal static class ModelTensors
         foreach (TensorEntry entry in source.Tensors)
             if (!used.Contains(entry.Name) && !family.IsConstant(entry.Name) && !(model.HeadShape.Tied && entry.Name == LmHead))
                 throw new UserException($"{source.Path}: the tensor '{entry.Name}' belongs to no part of the {model.Config.Layers}-layer model that its config describes.");
-        // Large ones first, so that no thread is left with one at the end.
+        List<Piece> pieces = [];
+        foreach ((TensorEntry entry, TensorPart part, Tensor target) in copies)
+        {
+            int rows = target.Shape.D0, length = (int)(target.Count / rows), step = part.IsTransposed ? rows : Math.Max(1, PieceElements / length);
+            // A vector of a file with blocks is one row, so it is not cut.
+            if (target.Shape.Rank == 1) step = rows;
+            for (int row = 0; row < rows; row += step)
+                pieces.Add(new Piece(entry.Name, (long)row * length, part.IsTransposed, target.Range(row, Math.Min(step, rows - row))));
+        }
         try
         {
-            Parallel.ForEach(copies.OrderByDescending(copy => copy.Target.Count), copy => Copy(source, copy.Entry, copy.Part, copy.Target, round));
+            Parallel.ForEach(pieces, () => Array.Empty<float>(), (piece, _, buffer) => Copy(source, piece, round, buffer), _ => { });
         }
         catch (AggregateException error)
         {
@@ -91,22 +102,30 @@ internal static class ModelTensors
         return entry;
     }
 
-    private static void Copy(ITensorSource source, TensorEntry entry, TensorPart part, Tensor target, bool round)
+    /// <returns>The buffer, for the next piece.</returns>
+    private static float[] Copy(ITensorSource source, Piece piece, bool round, float[] buffer)
     {
-        if (target is { DType: DType.F32, Buffer.Device.IsHost: true } && !part.IsTransposed && !round)
+        Tensor target = piece.Target;
+        int count = checked((int)target.Count);
+        if (target is { DType: DType.F32, Buffer.Device.IsHost: true } && !piece.IsTransposed && !round)
         {
-            source.CopyTo(entry.Name, target.Span<float>());
-            return;
+            source.CopyTo(piece.Name, piece.First, target.Span<float>());
+            return buffer;
         }
-        float[] values = GC.AllocateUninitializedArray<float>(checked((int)target.Count));
-        source.CopyTo(entry.Name, values);
-        if (part.IsTransposed) values = Transpose(values, target.Shape.D1, target.Shape.D0);
+        if (buffer.Length < count) buffer = GC.AllocateUninitializedArray<float>(count);
+        Span<float> values = buffer.AsSpan(0, count);
+        source.CopyTo(piece.Name, piece.First, values);
+        if (piece.IsTransposed) values = Transpose(values, target.Shape.D1, target.Shape.D0);
         if (round && target.DType == DType.F32)
-            for (int i = 0; i < values.Length; i++) values[i] = BFloat16.Widen(BFloat16.Round(values[i]));
+            foreach (ref float value in values) value = BFloat16.Widen(BFloat16.Round(value));
         TensorValues.Write(values, target);
+        return buffer;
     }
 
-    private static float[] Transpose(float[] values, int rows, int columns)
+    /// <summary>Some rows of a parameter and where they lie in the checkpoint's tensor.</summary>
+    private readonly record struct Piece(string Name, long First, bool IsTransposed, Tensor Target);
+
+    private static float[] Transpose(ReadOnlySpan<float> values, int rows, int columns)
     {
         float[] result = new float[values.Length];
         for (int r = 0; r < rows; r++)

@@ -91,7 +91,7 @@ public sealed partial class SafeTensorsFolder : ITensorSource, IDisposable
 
     bool ITensorSource.Has(string name) => _byName.ContainsKey(name);
 
-    void ITensorSource.CopyTo(string name, Span<float> destination) => CopyTo(Find(name), destination);
+    void ITensorSource.CopyTo(string name, long first, Span<float> destination) => CopyTo(Find(name), first, destination);
 
     /// <inheritdoc cref="SafeTensorsFile.Describe()"/>
     public IEnumerable<string> Describe() => SafeTensorsFile.Describe(Entries);

@@ -28,6 +28,11 @@ internal static class TensorValues
             device.Upload(values, tensor);
             return;
         }
+        if (device.IsHost)
+        {
+            BFloat16.Round(values, tensor.Span<ushort>());
+            return;
+        }
         ushort[] halves = new ushort[values.Length];
         BFloat16.Round(values, halves);
         device.Upload<ushort>(halves, tensor);

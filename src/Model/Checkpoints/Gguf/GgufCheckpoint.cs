@@ -58,7 +58,9 @@ public sealed class GgufCheckpoint : ITensorSource, IDisposable
 
     public bool Has(string name) => _maps.ContainsKey(name);
 
-    public void CopyTo(string name, Span<float> destination) => _maps[name].CopyTo(_file, destination);
+    public void CopyTo(string name, Span<float> destination) => CopyTo(name, 0, destination);
+
+    public void CopyTo(string name, long first, Span<float> destination) => _maps[name].CopyTo(_file, first, destination);
 
     public void Dispose() => _file.Dispose();
 }
@@ -115,33 +117,38 @@ internal sealed record GgufTensorMap(string Name, long[] Shape, GgufTensor Sourc
         }
     }
 
-    public void CopyTo(GgufFile file, Span<float> destination)
+    /// <summary>Whole rows of the folder's tensor.</summary>
+    public void CopyTo(GgufFile file, long first, Span<float> destination)
     {
-        if (RotaryHeads > 0) CopyRotary(file, destination);
-        else if (IsTransposed) CopyTransposed(file, destination);
-        else file.CopyTo(Source, destination);
+        if (RotaryHeads > 0) CopyRotary(file, first, destination);
+        else if (IsTransposed) CopyTransposed(file, first, destination);
+        else file.CopyTo(Source, first / RowLength, destination);
     }
 
+    /// <summary>Of the file's tensor; a vector is one row.</summary>
+    private long RowLength => Source.Shape[^1];
+
     /// <summary>Row 2i + h of a head in the file is row h·D/2 + i of a folder.</summary>
-    private void CopyRotary(GgufFile file, Span<float> destination)
+    private void CopyRotary(GgufFile file, long first, Span<float> destination)
     {
-        int columns = Source.Shape.Length == 1 ? 1 : (int)Source.Shape[^1], rows = (int)(Source.Count / columns), half = rows / RotaryHeads / 2;
-        float[] stored = GC.AllocateUninitializedArray<float>(rows * columns);
-        file.CopyTo(Source, stored);
-        for (int row = 0; row < rows; row++)
+        bool isVector = Source.Shape.Length == 1;
+        int columns = isVector ? 1 : (int)RowLength, half = (int)(Source.Count / columns / RotaryHeads / 2);
+        float[] vector = new float[isVector ? Source.Count : 0];
+        if (isVector) file.CopyTo(Source, vector);
+        for (int i = 0; i < destination.Length / columns; i++)
         {
-            int head = row / (2 * half), within = row % (2 * half);
-            int from = head * 2 * half + 2 * (within % half) + within / half;
-            stored.AsSpan(from * columns, columns).CopyTo(destination[(row * columns)..]);
+            long row = first / columns + i, head = row / (2 * half), within = row % (2 * half);
+            long from = head * 2 * half + 2 * (within % half) + within / half;
+            if (isVector) destination[i] = vector[from];
+            else file.CopyTo(Source, from, destination.Slice(i * columns, columns));
         }
     }
 
-    private void CopyTransposed(GgufFile file, Span<float> destination)
+    private void CopyTransposed(GgufFile file, long first, Span<float> destination)
     {
-        int rows = (int)Source.Shape[0], columns = (int)Source.Shape[1];
-        float[] stored = GC.AllocateUninitializedArray<float>(rows * columns);
+        long rows = Source.Shape[0];
+        float[] stored = GC.AllocateUninitializedArray<float>(checked((int)Source.Count));
         file.CopyTo(Source, stored);
-        for (int r = 0; r < rows; r++)
-            for (int c = 0; c < columns; c++) destination[c * rows + r] = stored[r * columns + c];
+        for (int i = 0; i < destination.Length; i++) destination[i] = stored[(first + i) % rows * RowLength + (first + i) / rows];
     }
 }
