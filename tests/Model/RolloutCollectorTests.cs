@@ -120,6 +120,7 @@ public sealed class RolloutCollectorTests : IDisposable
         PhaseClock clock = new();
         CollectSettings first = experiment.CollectSettings(1, RollIn.Policy, 1, 0.1), second = experiment.CollectSettings(2, RollIn.Policy, 1, 0.1);
         Assert.Equal((false, true), (first.Rule.IsGuided, second.Rule.IsGuided));
+        Assert.Equal(RollIn.Policy, experiment.CollectSettings(2, RollIn.None, 1, 0.1).RollIn);   // π_ref's value, not the guided policy's
         string data = folder["set"], path = RolloutSet.DataPath(data);
         experiment.Collect(data, _reference, null, first, 40, clock);
         byte[] round1 = File.ReadAllBytes(path);
@@ -147,7 +148,7 @@ public sealed class RolloutCollectorTests : IDisposable
         experiment.Collect(folder["set"], _reference, null, experiment.CollectSettings(1, RollIn.Policy, 1, 0.1), 10, new PhaseClock());
         byte[] before = File.ReadAllBytes(RolloutSet.DataPath(folder["set"]));
         UserException refusal = Assert.Throws<UserException>(() =>
-            experiment.Collect(folder["set"], _reference, null, experiment.CollectSettings(1, RollIn.None, 1, 0.1), 20, new PhaseClock()));
+            experiment.Collect(folder["set"], _reference, null, experiment.CollectSettings(1, RollIn.Policy, 2, 0.1), 20, new PhaseClock()));
         Sentence.Assert(refusal.Message, folder["set"]);
         using LanguageModel other = new(_ops, _recipe.Reference.Model);
         Initializer.Fresh(other.Weights, _recipe.Reference.Model, 9, zeroHead: false);

@@ -15,7 +15,7 @@ internal sealed class CollectOptions
     private readonly Option<int> _rollouts = OptionFactory.Integer(
         "--rollouts", "Roll-outs a round; 0 takes one for every place in the guide's batches, or 2,048 where the number of steps follows from the roll-outs.", 0, 0);
     private readonly Option<string> _rollIn = OptionFactory.Choice(
-        "--roll-in", "none: π_ref gives whole responses, as the paper does on star graphs; policy: a response is cut at a uniform place and continued by π_ref (Algorithm 1).", "none", "none", "policy");
+        "--roll-in", "In the first round. none: π_ref gives whole responses, as the paper does on star graphs; policy: a response is cut at a uniform place and continued by π_ref (Algorithm 1), as in every later round.", "none", "none", "policy");
     private readonly Option<bool> _keep = OptionFactory.Flag("--keep-no-variation", "Learn from prompts too whose samples all have the same reward; always so with one sample a prompt.");
 
     public CollectOptions(Command verb)

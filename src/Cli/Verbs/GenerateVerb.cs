@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
 
@@ -66,19 +65,22 @@ internal sealed class GenerateVerb
         TextGenerator generator = new(reference, guide, guidance, files.Tokenizer, settings);
 
         bool json = _common.Json(parsed), streams = !json && ids.Count * settings.Samples == 1;
-        Stopwatch clock = Stopwatch.StartNew();
-        int tokens = 0;
         double kl = 0;
         foreach (Generation result in generator.Run(ids, streams ? Console.Out.Write : null, stop))
         {
-            tokens += result.Ids.Length;
             kl += result.Kl;
             if (json) Console.Out.WriteLine(Json(result).ToJsonString());
             else Console.Out.WriteLine(streams ? "" : result.Text + "\n");
         }
-        progress.Note(string.Create(CultureInfo.InvariantCulture,
-            $"{tokens} tokens in {clock.Elapsed.TotalSeconds:0.00} s, {tokens / clock.Elapsed.TotalSeconds:N0} a second{(guide is null ? "" : $"; KL {kl / (ids.Count * settings.Samples):0.000} nats a response")}"));
+        progress.Note(Speed(generator) + (guide is null ? "" : string.Create(CultureInfo.InvariantCulture, $"; KL {kl / (ids.Count * settings.Samples):0.000} nats a response")));
         return ExitCodes.Done;
+    }
+
+    private static string Speed(TextGenerator generator)
+    {
+        double first = generator.FirstToken.TotalSeconds, rest = generator.Elapsed.TotalSeconds - first;
+        string rate = generator.Tokens < 2 ? "" : string.Create(CultureInfo.InvariantCulture, $", then {(generator.Tokens - 1) / rest:N0} a second");
+        return string.Create(CultureInfo.InvariantCulture, $"{generator.Tokens} tokens: the first after {first:0.00} s{rate}");
     }
 
     private List<int[]> Prompts(ParseResult parsed, ModelFiles files)

@@ -52,7 +52,6 @@ public sealed class Experiment(Ops ops, ITask task, GuideRecipe recipe, ulong se
         {
             ["seed"] = seed,
             ["samples_per_problem"] = settings.SamplesPerProblem,
-            ["roll_in"] = settings.RollIn == RollIn.None ? "none" : "policy",
             ["temperature"] = settings.Rule.Temperature,
             ["top_p"] = settings.Rule.TopP,
         });
@@ -134,9 +133,13 @@ public sealed class Experiment(Ops ops, ITask task, GuideRecipe recipe, ulong se
         return results;
     }
 
-    /// <summary>Settings of one round: the first rolls in with π_ref, later ones with the guide of the round before.</summary>
+    /// <summary>
+    /// Settings of one round: the first rolls in with π_ref, later ones with the guide of the round before. Those are always
+    /// cut and continued by π_ref, whose value is learned; a whole guided response would bear the guided policy's.
+    /// </summary>
+    /// <param name="rollIn">Of the first round.</param>
     public CollectSettings CollectSettings(int round, RollIn rollIn, int samplesPerProblem, double eta) => new(
-        samplesPerProblem, rollIn, round == 1 ? recipe.Reference : recipe.Rule(Tilt.LogMeanExp, eta), round, seed, rows, recipe.Candidates);
+        samplesPerProblem, round == 1 ? rollIn : RollIn.Policy, round == 1 ? recipe.Reference : recipe.Rule(Tilt.LogMeanExp, eta), round, seed, rows, recipe.Candidates);
 
     /// <summary>Drops every problem whose samples all have the same reward: they say nothing about a choice (Algorithm 1).</summary>
     private List<Rollout> WithVariation(List<Rollout> rollouts)

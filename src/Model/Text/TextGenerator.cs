@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 
@@ -25,6 +26,17 @@ public sealed record GenerateSettings(
 /// <summary>Text from prompts, guided or not.</summary>
 public sealed class TextGenerator(LanguageModel reference, ValueModel? guide, Guidance guidance, Tokenizer tokenizer, GenerateSettings settings)
 {
+    private readonly Stopwatch _clock = new();
+
+    /// <summary>Tokens drawn so far.</summary>
+    public long Tokens { get; private set; }
+
+    /// <summary>Until the first token was there: prefill, and the compiler's work.</summary>
+    public TimeSpan FirstToken { get; private set; }
+
+    /// <summary>Since the first prompt.</summary>
+    public TimeSpan Elapsed => _clock.Elapsed;
+
     /// <summary>Draws all responses, prompt by prompt. A prompt's k-th response depends on the seed, the prompt and k alone.</summary>
     /// <param name="onText">Sees the text of the response to a single prompt as it grows; null: not wanted.</param>
     /// <exception cref="UserException">A prompt is empty, or does not fit the context.</exception>
@@ -38,12 +50,17 @@ public sealed class TextGenerator(LanguageModel reference, ValueModel? guide, Gu
         using Sampler sampler = new(reference, settings.Rule.IsGuided ? guide : null, guidance, shape, settings.EndIds);
         SampleBatch batch = new(rows, longest, settings.MaxTokens);
         HashSet<int> ends = [.. settings.EndIds];
+        _clock.Start();
         foreach ((int[] Prompt, int Stream)[] part in requests.Chunk(rows))
         {
             batch.Clear();
             foreach ((int[] prompt, int stream) in part) batch.Add(prompt, settings.MaxTokens, stream);
             ResponseText[] texts = [.. part.Select(_ => new ResponseText(tokenizer.Stream(), settings.StopTexts, requests.Count == 1 ? onText : null))];
-            sampler.Run(batch, settings.Rule, Philox.Key(settings.Seed, 0), stop, (row, token) => ends.Contains(token) || texts[row].Append(token));
+            sampler.Run(batch, settings.Rule, Philox.Key(settings.Seed, 0), stop, (row, token) =>
+            {
+                if (Tokens++ == 0) FirstToken = _clock.Elapsed;
+                return ends.Contains(token) || texts[row].Append(token);
+            });
             for (int row = 0; row < part.Length; row++) yield return Result(batch, row, texts[row].Finish());
         }
     }
