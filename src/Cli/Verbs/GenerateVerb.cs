@@ -87,6 +87,7 @@ internal sealed class GenerateVerb
     {
         string? prompt = parsed.GetValue(_prompt), list = parsed.GetValue(_prompts), messages = parsed.GetValue(_messages);
         if (new[] { prompt, list, messages }.Count(text => text is not null) != 1) throw new UserException("Give one of --prompt, --prompts and --messages.");
+        if (messages is not null || parsed.GetValue(_chat)) files.Chat?.Warm();   // while the tokenizer loads
         if (messages is not null) return [TextPrompts.FromMessages(ChatMessage.ReadMessages(messages), files)];
         string[] texts = prompt is not null ? [prompt] : TextInput.ReadList(list!);
         if (texts.Length == 0) throw new UserException($"{list}: there is no prompt here; give a list with at least one.");
