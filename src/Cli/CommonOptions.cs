@@ -20,9 +20,11 @@ internal sealed class CommonOptions
     private readonly Option<bool> _resume = OptionFactory.Flag("--resume", "Go on with the run in --out.");
     private readonly Option<bool> _overwrite = OptionFactory.Flag("--overwrite", "Replace the run in --out.");
 
-    public CommonOptions(Command verb)
+    /// <param name="hasRun">Whether the verb writes a run's folder.</param>
+    public CommonOptions(Command verb, bool hasRun = true)
     {
-        foreach (Option option in (Option[])[_out, _seed, _device, _threads, _config, _resume, _overwrite, _json, _quiet]) verb.Options.Add(option);
+        foreach (Option option in (Option[])[_seed, _device, _threads, _config, _json, _quiet]) verb.Options.Add(option);
+        if (hasRun) foreach (Option option in (Option[])[_out, _resume, _overwrite]) verb.Options.Add(option);
     }
 
     public bool Json(ParseResult parsed) => parsed.GetValue(_json);

@@ -18,6 +18,12 @@ internal static class OptionFactory
             ? (number, null)
             : (0UL, $"--seed {text}: give a whole number from 0 to {ulong.MaxValue}."));
 
+    /// <summary>A finite number of at least 0.</summary>
+    public static Option<float> NotNegative(string name, string description, float value) => Make(name, description, value, text =>
+        float.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out float number) && number >= 0 && float.IsFinite(number)
+            ? (number, null)
+            : (0f, $"{name} {text}: give a number of at least 0."));
+
     /// <summary>A number from 0 to 1.</summary>
     public static Option<float> Share(string name, string description, float value) => Make(name, description, value, text =>
         float.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out float number) && number is >= 0 and <= 1
@@ -56,16 +62,27 @@ internal static class OptionFactory
     /// <summary>One or several η: greater than 0, inf for the reference alone.</summary>
     public static Option<double[]> Etas(double[] value) => Make("--eta", "Strength of the guidance, one or more with commas: small is strong, inf is the reference alone.", value, text =>
     {
-        List<double> etas = [];
-        foreach (string part in text.Split(',', StringSplitOptions.TrimEntries))
-        {
-            double eta = part is "inf" or "∞" ? double.PositiveInfinity
-                : double.TryParse(part, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) ? number : double.NaN;
-            if (!(eta > 0)) return ([], $"--eta {text}: η must be a number greater than 0; small is strong guidance, inf is the reference alone.");
-            etas.Add(eta);
-        }
-        return ([.. etas], null);
+        double[] etas = [.. text.Split(',', StringSplitOptions.TrimEntries).Select(ReadEta)];
+        return etas.All(eta => eta > 0) ? (etas, null) : ([], EtaError(text));
     }, string.Join(',', value.Select(eta => eta.ToString(CultureInfo.InvariantCulture))));
+
+    /// <summary>One η: greater than 0, inf for the reference alone.</summary>
+    public static Option<double> Eta(double value) => Make("--eta", "Strength of the guidance: small is strong, inf is the reference alone.", value, text =>
+        ReadEta(text) is var eta && eta > 0 ? (eta, null) : (0, EtaError(text)));
+
+    /// <summary>A text that may be given several times.</summary>
+    public static Option<string[]> Texts(string name, string description) => new(name)
+    {
+        Description = description,
+        HelpName = name[2..].ToUpperInvariant(),
+        DefaultValueFactory = _ => [],
+        CustomParser = result =>
+        {
+            string[] texts = [.. result.Tokens.Select(token => token.Value)];
+            if (Array.Exists(texts, text => text.Length == 0)) result.AddError(EmptyError(name, "")!);
+            return texts;
+        },
+    };
 
     /// <summary>D,L of a star graph.</summary>
     public static Option<(int Arms, int PathLength)> Graph((int Arms, int PathLength) value) =>
@@ -78,6 +95,12 @@ internal static class OptionFactory
             if (arms is < 2 or > 100) return (default, $"--graph {text}: a star graph has 2 to 100 arms; say D,L, for example --graph 2,3.");
             return length is < 2 or > 100 ? (default, $"--graph {text}: a path has 2 to 100 nodes; say D,L, for example --graph 2,3.") : ((arms, length), null);
         }, $"{value.Arms},{value.PathLength}");
+
+    /// <summary>NaN where the text is no number.</summary>
+    private static double ReadEta(string text) => text is "inf" or "∞" ? double.PositiveInfinity
+        : double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) ? number : double.NaN;
+
+    private static string EtaError(string text) => $"--eta {text}: η must be a number greater than 0; small is strong guidance, inf is the reference alone.";
 
     private static string? EmptyError(string name, string text) => text.Length == 0 ? $"{name}: the text after it is empty; give a name or leave the option out." : null;
 

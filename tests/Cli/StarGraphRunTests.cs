@@ -138,8 +138,8 @@ public class StarGraphRunTests(WholeRun whole) : IClassFixture<WholeRun>
     public async Task The_verbs_one_by_one_give_what_the_whole_gives_and_naive_guidance_the_same()
     {
         using TemporaryFolder folder = new();
-        const string common = "--graph 2,2 --guide-steps 80 --seed 3 --quiet --json";
-        JsonObject pretrain = await Run(folder, $"pretrain {common} --reference-steps 80 --out p");
+        const string graph = "--graph 2,2 --seed 3 --quiet --json", common = graph + " --guide-steps 80";
+        JsonObject pretrain = await Run(folder, $"pretrain {graph} --reference-steps 80 --out p");
         Assert.Equal("p/model", (string)pretrain["model"]!);
         await Run(folder, $"collect {common} --model p/model --out c");
         await Run(folder, $"train {common} --model p/model --data c --out t");

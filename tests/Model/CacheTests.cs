@@ -100,8 +100,11 @@ public sealed class CacheTests : IDisposable
 
     private void Prefill(CachedModel cached, bool isBidirectional)
     {
-        cached.Cache.Keys.Span<float>().Fill(float.NaN);   // a column that nobody wrote must not be read
-        cached.Cache.Values.Span<float>().Fill(float.NaN);
+        for (int layer = 0; layer < cached.Cache.Layers; layer++)
+        {
+            cached.Cache.Keys(layer).Span<float>().Fill(float.NaN);   // a column that nobody wrote must not be read
+            cached.Cache.Values(layer).Span<float>().Fill(float.NaN);
+        }
         SampleBatch batch = new(Rows, PromptTokens, NewTokens);
         for (int row = 0; row < Rows; row++) batch.Add(_rows[row].AsSpan(0, Prompts[row]), NewTokens, row);
         cached.Prefill(batch, isBidirectional ? CacheLayout.Prompt : CacheLayout.Sequence);

@@ -29,6 +29,7 @@ public sealed class GradientTests(ITestOutputHelper output)
         { "gpt2-untied", "language" },
         { "llama", "language" },
         { "qwen2", "language" },
+        { "qwen3", "language" },
         { "gpt2", "V bernoulli" },
         { "llama", "V bernoulli" },
         { "qwen2", "V bernoulli" },
@@ -36,6 +37,7 @@ public sealed class GradientTests(ITestOutputHelper output)
         { "llama", "Q categorical" },
         { "qwen2", "Q categorical" },
         { "qwen2", "V categorical" },
+        { "qwen3", "V categorical" },
         { "llama", "Q bernoulli" },
         { "gpt2", "V mean" },
     };

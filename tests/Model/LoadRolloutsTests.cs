@@ -13,15 +13,15 @@ public sealed class LoadRolloutsTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
     private readonly CpuDevice _device = new(1);
-    private readonly StarGraphExperiment _experiment;
+    private readonly Experiment _experiment;
     private readonly LanguageModel _reference;
 
     public LoadRolloutsTests()
     {
         Ops ops = Ops.For(_device);
         StarGraphRecipe recipe = StarGraphRecipe.For(2, 2);
-        _experiment = new StarGraphExperiment(ops, recipe, 1, new SilentProgress(), CancellationToken.None);
-        _reference = new LanguageModel(ops, recipe.Model);
+        _experiment = new Experiment(ops, new StarGraphTask(recipe.Graph), recipe.Guide, 1, 64, new SilentProgress(), CancellationToken.None);
+        _reference = new LanguageModel(ops, recipe.Reference.Model);
     }
 
     [Fact]
@@ -57,11 +57,11 @@ public sealed class LoadRolloutsTests : IDisposable
 
     private static Rollout Sample(long problem, long number, float reward) => new(problem, number, 1, [0, 1, 2], 2, 0, 0, reward);
 
-    private List<Rollout> Load(bool keep) => _experiment.LoadRollouts(_folder.Path, _reference, keep);
+    private List<Rollout> Load(bool keep) => _experiment.LoadRollouts(_folder.Path, _reference, keep).Rollouts;
 
     private void Write(int samplesPerProblem, params Rollout[] rollouts)
     {
-        StarGraphTask task = _experiment.Task;
+        ITask task = _experiment.Task;
         JsonObject collection = new() { ["samples_per_problem"] = samplesPerProblem };
         new RolloutSet(task.Fingerprint, task.Vocabulary, ModelFolder.Fingerprint(_reference), collection).Save(_folder.Path);
         using RolloutFile file = RolloutFile.Append(RolloutSet.DataPath(_folder.Path));

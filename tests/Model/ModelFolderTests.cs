@@ -16,6 +16,8 @@ public sealed class ModelFolderTests : IDisposable
 
     private static readonly StarGraphTask Task = new(new StarGraphSettings(2, 3, 10));
 
+    private static readonly GuideOrigin Origin = new(Task.Fingerprint, Reference, 0.7f, 0.9f);
+
     private readonly CpuDevice _device = new(1);
     private readonly Ops _ops;
     private readonly string _root = Directory.CreateTempSubdirectory("qsharp-models-").FullName;
@@ -27,7 +29,7 @@ public sealed class ModelFolderTests : IDisposable
         _folder = Path.Combine(_root, "model");
     }
 
-    [Theory, InlineData("gpt2"), InlineData("gpt2-untied")]
+    [Theory, InlineData("gpt2"), InlineData("gpt2-untied"), InlineData("llama"), InlineData("qwen2"), InlineData("qwen3")]
     public void A_reference_comes_back_bit_for_bit(string family)
     {
         using LanguageModel model = TestModels.Language(_ops, TestModels.Config(family, Task.Vocabulary), 1);
@@ -43,8 +45,10 @@ public sealed class ModelFolderTests : IDisposable
     public void A_guide_comes_back_bit_for_bit(HeadKind kind, FamilyKind family, bool isBidirectional)
     {
         using ValueModel model = NewGuide(kind, family, isBidirectional);
-        ModelFolder.Save(model, _folder, Task.Fingerprint, Reference);
-        using ValueModel loaded = ModelFolder.LoadValueModel(_ops, _folder, Task, Reference);
+        ModelFolder.Save(model, _folder, Origin);
+        (ValueModel loaded, GuideOrigin origin) = ModelFolder.LoadValueModel(_ops, _folder, Task.Fingerprint, Task.Vocabulary, Reference);
+        using ValueModel owned = loaded;
+        Assert.Equal(Origin, origin);
         Assert.Equal(model.Config, loaded.Config);
         Assert.Equal(model.Settings, loaded.Settings);
         AssertSameBits(model, loaded);
@@ -63,7 +67,7 @@ public sealed class ModelFolderTests : IDisposable
         {
             ref float last = ref value.Span<float>()[^1];
             float saved = last;
-            last = MathF.BitIncrement(last);
+            last = last == 0 ? 1 : last * 1.01f;   // what BF16 cannot tell apart is the same model
             Assert.NotEqual(first, ModelFolder.Fingerprint(model));
             value.Span<float>()[^1] = saved;
         }
@@ -77,12 +81,12 @@ public sealed class ModelFolderTests : IDisposable
         using ValueModel guide = NewGuide(HeadKind.V, FamilyKind.Bernoulli, false);
         string guideFolder = Path.Combine(_root, "guide");
         ModelFolder.Save(model, _folder, Task.Fingerprint);
-        ModelFolder.Save(guide, guideFolder, Task.Fingerprint, Reference);
+        ModelFolder.Save(guide, guideFolder, Origin);
         StarGraphTask otherTask = new(new StarGraphSettings(2, 4, 10));
         AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, otherTask), "star-graph(2,4)");
         AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, guideFolder, Task), "guide");
-        AssertRefused(() => ModelFolder.LoadValueModel(_ops, _folder, Task, Reference), "value head");
-        AssertRefused(() => ModelFolder.LoadValueModel(_ops, guideFolder, Task, "another"), "another reference");
+        AssertRefused(() => ModelFolder.LoadValueModel(_ops, _folder, Task.Fingerprint, Task.Vocabulary, Reference).Model, "value head");
+        AssertRefused(() => ModelFolder.LoadValueModel(_ops, guideFolder, Task.Fingerprint, Task.Vocabulary, "another").Model, "another reference");
         AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, Path.Combine(_root, "nowhere"), Task), "no such folder");
         AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _root, Task), "config.json");
     }
@@ -93,7 +97,7 @@ public sealed class ModelFolderTests : IDisposable
         using LanguageModel model = NewReference();
         ModelFolder.Save(model, _folder, Task.Fingerprint);
         const string Name = "transformer.h.1.attn.c_proj.weight";
-        SafeTensorsSource[] tensors = [.. Gpt2Names.Export(model)];
+        SafeTensorsSource[] tensors = [.. ModelTensors.Export(model)];
         Write(tensors.Where(tensor => tensor.Name != Name));
         AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), Name);
         Write(tensors.Append(SafeTensorsSource.FromFloats("transformer.h.7.ln_1.weight", [32], new float[32])));
@@ -107,7 +111,7 @@ public sealed class ModelFolderTests : IDisposable
     /// <summary>Values of the wrong kind in config.json, and kinds of GPT-2 that would be computed wrongly.</summary>
     [Theory]
     [InlineData("n_layer", "two"), InlineData("n_embd", -1), InlineData("n_head", 5), InlineData("vocab_size", 1.5)]
-    [InlineData("n_inner", "x"), InlineData("model_type", "llama"), InlineData("model_type", 3)]
+    [InlineData("n_inner", "x"), InlineData("model_type", "mamba"), InlineData("model_type", 3)]
     [InlineData("activation_function", "relu"), InlineData("activation_function", 1)]
     [InlineData("tie_word_embeddings", "yes"), InlineData("layer_norm_epsilon", "small"), InlineData("n_positions", 0)]
     [InlineData("scale_attn_weights", false), InlineData("scale_attn_by_inverse_layer_idx", true)]
@@ -119,6 +123,57 @@ public sealed class ModelFolderTests : IDisposable
         AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), key == "n_positions" ? "context" : key);
     }
 
+    /// <summary>Features of Llama's kind of models that would be computed wrongly.</summary>
+    [Theory]
+    [InlineData("hidden_act", "gelu"), InlineData("attention_bias", true), InlineData("mlp_bias", true), InlineData("partial_rotary_factor", 0.5)]
+    [InlineData("rope_scaling", """{"type":"linear","factor":2}"""), InlineData("rope_scaling", """{"rope_type":"yarn","factor":4}""")]
+    [InlineData("rope_parameters", """{"rope_type":"dynamic","rope_theta":10000}"""), InlineData("rope_scaling", """{"rope_type":"llama3","factor":0}""")]
+    [InlineData("layer_types", """["full_attention","sliding_attention"]"""), InlineData("quantization_config", """{"bits":4}""")]
+    [InlineData("head_dim", 7), InlineData("num_key_value_heads", 3), InlineData("rope_theta", -1), InlineData("model_type", "mixtral")]
+    [InlineData("hidden_size", "wide"), InlineData("rms_norm_eps", "small"), InlineData("rope_interleaved", true)]
+    public void A_config_of_Llamas_kind_that_cannot_be_is_refused_by_its_key(string key, object value)
+    {
+        using LanguageModel model = TestModels.Language(_ops, TestModels.Config("llama", Task.Vocabulary), 1);
+        ModelFolder.Save(model, _folder, Task.Fingerprint);
+        Edit(config => config[key] = value is string text && text[0] is '{' or '[' ? JsonNode.Parse((string)value) : JsonValue.Create(value));
+        string named = key switch { "head_dim" => "head size", "num_key_value_heads" => "key-value heads", "layer_types" => "sliding window", _ => key };
+        AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), named);
+    }
+
+    [Theory]
+    [InlineData("mistral", 16, null, true), InlineData("mistral", 32, null, false), InlineData("mistral", null, null, false)]
+    [InlineData("qwen2", 16, true, true), InlineData("qwen2", 16, false, false), InlineData("llama", 16, null, false)]
+    public void A_sliding_window_is_refused_only_where_it_is_in_use(string type, int? window, bool? used, bool isRefused)
+    {
+        using LanguageModel model = TestModels.Language(_ops, TestModels.Config(type == "qwen2" ? "qwen2" : "llama", Task.Vocabulary, context: 32), 1);
+        ModelFolder.Save(model, _folder, Task.Fingerprint);
+        Edit(config =>
+        {
+            config["model_type"] = type;
+            config["sliding_window"] = window;
+            config["max_window_layers"] = 1;
+            if (used is not null) config["use_sliding_window"] = used;
+        });
+        if (isRefused) AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), "sliding window");
+        else ModelFolder.LoadLanguageModel(_ops, _folder, Task).Dispose();
+    }
+
+    [Fact]
+    public void Matrices_held_as_BF16_are_the_rounded_ones()
+    {
+        using LanguageModel model = TestModels.Language(_ops, TestModels.Config("qwen3", Task.Vocabulary), 1);
+        ModelFolder.Save(model, _folder, Task.Fingerprint);
+        using ModelFiles files = ModelFiles.Open(_folder);
+        using LanguageModel rounded = files.LoadLanguageModel(_ops, WeightFormat.BF16);
+        foreach (((string name, Tensor exact, _), (_, Tensor half, bool isMatrix)) in model.Weights.Named.Zip(rounded.Weights.Named))
+        {
+            Assert.Equal(isMatrix ? DType.BF16 : DType.F32, half.DType);
+            float[] expected = [.. TensorValues.Read(exact).Select(value => BFloat16.Widen(BFloat16.Round(value)))];
+            Assert.True(expected.AsSpan().SequenceEqual(TensorValues.Read(half)), name);
+        }
+        Assert.Equal(ModelFolder.Fingerprint(model), ModelFolder.Fingerprint(rounded));
+    }
+
     [Theory]
     [InlineData("head", "z"), InlineData("head", 1), InlineData("family", "poisson"), InlineData("atoms", 0)]
     [InlineData("atoms", 1.5)]
@@ -126,9 +181,9 @@ public sealed class ModelFolderTests : IDisposable
     public void A_guide_whose_settings_cannot_be_is_refused_by_their_key(string key, object value)
     {
         using ValueModel guide = NewGuide(HeadKind.V, FamilyKind.Categorical, false);
-        ModelFolder.Save(guide, _folder, Task.Fingerprint, Reference);
+        ModelFolder.Save(guide, _folder, Origin);
         Edit(config => config["qsharp"]![key] = JsonValue.Create(value));
-        AssertRefused(() => ModelFolder.LoadValueModel(_ops, _folder, Task, Reference), key);
+        AssertRefused(() => ModelFolder.LoadValueModel(_ops, _folder, Task.Fingerprint, Task.Vocabulary, Reference).Model, key);
     }
 
     public void Dispose()

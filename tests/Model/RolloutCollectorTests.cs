@@ -24,13 +24,14 @@ public sealed class RolloutCollectorTests : IDisposable
     public RolloutCollectorTests()
     {
         StarGraphRecipe recipe = StarGraphRecipe.For(2, Length, 9);
-        _recipe = recipe with { Model = TransformerConfig.Gpt2(1, 16, 2, recipe.Model.Vocab, recipe.Model.Context, tiedHead: false) };
+        TransformerConfig model = recipe.Reference.Model;
+        _recipe = recipe with { Reference = recipe.Reference with { Model = TransformerConfig.Gpt2(1, 16, 2, model.Vocab, model.Context, tiedHead: false) } };
         _task = new StarGraphTask(_recipe.Graph);
         _ops = Ops.For(_device);
-        _reference = new LanguageModel(_ops, _recipe.Model);
-        Initializer.Fresh(_reference.Weights, _recipe.Model, 1, zeroHead: false);
-        _guide = new ValueModel(_ops, _recipe.Model, _recipe.Guide);
-        Initializer.Fresh(_guide.Weights, _recipe.Model, 2, zeroHead: false);
+        _reference = new LanguageModel(_ops, _recipe.Reference.Model);
+        Initializer.Fresh(_reference.Weights, _recipe.Reference.Model, 1, zeroHead: false);
+        _guide = new ValueModel(_ops, _recipe.Reference.Model, _recipe.Guide.Settings);
+        Initializer.Fresh(_guide.Weights, _recipe.Reference.Model, 2, zeroHead: false);
     }
 
     public void Dispose()
@@ -115,10 +116,11 @@ public sealed class RolloutCollectorTests : IDisposable
     public void A_second_round_is_appended_to_the_first()
     {
         using TemporaryFolder folder = new();
-        StarGraphExperiment experiment = new(_ops, _recipe, Seed, new SilentProgress(), CancellationToken.None);
+        Experiment experiment = NewExperiment();
         PhaseClock clock = new();
         CollectSettings first = experiment.CollectSettings(1, RollIn.Policy, 1, 0.1), second = experiment.CollectSettings(2, RollIn.Policy, 1, 0.1);
         Assert.Equal((false, true), (first.Rule.IsGuided, second.Rule.IsGuided));
+        Assert.Equal(RollIn.Policy, experiment.CollectSettings(2, RollIn.None, 1, 0.1).RollIn);   // π_ref's value, not the guided policy's
         string data = folder["set"], path = RolloutSet.DataPath(data);
         experiment.Collect(data, _reference, null, first, 40, clock);
         byte[] round1 = File.ReadAllBytes(path);
@@ -142,14 +144,14 @@ public sealed class RolloutCollectorTests : IDisposable
     public void Data_collected_with_other_settings_is_not_extended()
     {
         using TemporaryFolder folder = new();
-        StarGraphExperiment experiment = new(_ops, _recipe, Seed, new SilentProgress(), CancellationToken.None);
+        Experiment experiment = NewExperiment();
         experiment.Collect(folder["set"], _reference, null, experiment.CollectSettings(1, RollIn.Policy, 1, 0.1), 10, new PhaseClock());
         byte[] before = File.ReadAllBytes(RolloutSet.DataPath(folder["set"]));
         UserException refusal = Assert.Throws<UserException>(() =>
-            experiment.Collect(folder["set"], _reference, null, experiment.CollectSettings(1, RollIn.None, 1, 0.1), 20, new PhaseClock()));
+            experiment.Collect(folder["set"], _reference, null, experiment.CollectSettings(1, RollIn.Policy, 2, 0.1), 20, new PhaseClock()));
         Sentence.Assert(refusal.Message, folder["set"]);
-        using LanguageModel other = new(_ops, _recipe.Model);
-        Initializer.Fresh(other.Weights, _recipe.Model, 9, zeroHead: false);
+        using LanguageModel other = new(_ops, _recipe.Reference.Model);
+        Initializer.Fresh(other.Weights, _recipe.Reference.Model, 9, zeroHead: false);
         refusal = Assert.Throws<UserException>(() =>
             experiment.Collect(folder["set"], other, null, experiment.CollectSettings(1, RollIn.Policy, 1, 0.1), 20, new PhaseClock()));
         Sentence.Assert(refusal.Message, folder["set"], "another reference");
@@ -169,6 +171,8 @@ public sealed class RolloutCollectorTests : IDisposable
         }, new SilentProgress(), stop.Token));
         AssertSame(Collect(RollIn.None, 0, 30), done);
     }
+
+    private Experiment NewExperiment() => new(_ops, _task, _recipe.Guide, Seed, 64, new SilentProgress(), CancellationToken.None);
 
     private static string Prompt(Rollout rollout) => string.Join(' ', rollout.Tokens.Take(rollout.PromptLength));
 

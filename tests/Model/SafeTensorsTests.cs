@@ -144,14 +144,14 @@ public sealed class SafeTensorsTests : IDisposable
             float expected = (float)BitConverter.UInt16BitsToHalf((ushort)i);
             Assert.True(float.IsNaN(expected) ? float.IsNaN(half[i]) : BitConverter.SingleToUInt32Bits(expected) == BitConverter.SingleToUInt32Bits(half[i]), $"half {i:x4}");
             Assert.Equal((uint)i << 16, BitConverter.SingleToUInt32Bits(bfloat[i]));
-            if (!float.IsNaN(bfloat[i])) Assert.Equal(i, SafeTensorsFloats.ToBFloat16(bfloat[i]));
+            if (!float.IsNaN(bfloat[i])) Assert.Equal(i, BFloat16.Round(bfloat[i]));
         }
         SafeTensorsFloats.Widen("BF16", all.AsSpan(2 * 0x3F80, 42), odd);   // a tail that fills no register
         Assert.Equal(1f, odd[0]);
         Assert.Equal(BitConverter.UInt32BitsToSingle(0x3F940000), odd[20]);
-        Assert.Equal(0x3F80, SafeTensorsFloats.ToBFloat16(BitConverter.UInt32BitsToSingle(0x3F808000)));   // a tie goes to the even one
-        Assert.Equal(0x3F82, SafeTensorsFloats.ToBFloat16(BitConverter.UInt32BitsToSingle(0x3F818000)));
-        Assert.True(float.IsNaN(BitConverter.UInt32BitsToSingle((uint)SafeTensorsFloats.ToBFloat16(BitConverter.UInt32BitsToSingle(0x7F800001)) << 16)));
+        Assert.Equal(0x3F80, BFloat16.Round(BitConverter.UInt32BitsToSingle(0x3F808000)));   // a tie goes to the even one
+        Assert.Equal(0x3F82, BFloat16.Round(BitConverter.UInt32BitsToSingle(0x3F818000)));
+        Assert.True(float.IsNaN(BitConverter.UInt32BitsToSingle((uint)BFloat16.Round(BitConverter.UInt32BitsToSingle(0x7F800001)) << 16)));
     }
 
     [Fact]

@@ -49,8 +49,10 @@ internal sealed class SamplerRig : IDisposable
         return batch;
     }
 
+    public static SamplerShape Shape { get; } = new(Rows, PromptTokens, NewTokens, Candidates);
+
     public Sampler NewSampler(Guidance guidance, int candidates = Candidates) =>
-        new(Reference, Guide, guidance, Rows, PromptTokens, NewTokens, candidates, []);
+        new(Reference, Guide, guidance, Shape with { Candidates = candidates }, []);
 
     public static void Draw(Sampler sampler, SampleBatch batch, GuidanceRule rule, ulong key = Key) =>
         sampler.Run(batch, rule, key, TestContext.Current.CancellationToken);

@@ -86,7 +86,7 @@ public sealed class SamplerTests
         foreach (Guidance guidance in new[] { fused, naive })
         {
             using Sampler with = rig.NewSampler(guidance), without = new(
-                rig.Reference, null, guidance, SamplerRig.Rows, SamplerRig.PromptTokens, SamplerRig.NewTokens, 1, []);
+                rig.Reference, null, guidance, SamplerRig.Shape, []);
             SampleBatch a = rig.NewBatch(), b = rig.NewBatch();
             SamplerRig.Draw(with, a, new GuidanceRule(Tilt.LogMeanExp, rig.Family, 0, Outside.Martingale, temperature, topP, order));
             SamplerRig.Draw(without, b, GuidanceRule.Reference(temperature, topP));
@@ -103,7 +103,7 @@ public sealed class SamplerTests
         using Guidance fused = new FusedGuidance(rig.Ops);
         GuidanceRule rule = new(Tilt.LogMeanExp, rig.Family, 2);
         using Sampler together = rig.NewSampler(fused), alone = new(
-            rig.Reference, rig.Guide, fused, 1, SamplerRig.PromptTokens + 5, SamplerRig.NewTokens + 2, SamplerRig.Candidates, []);
+            rig.Reference, rig.Guide, fused, new SamplerShape(1, SamplerRig.PromptTokens + 5, SamplerRig.NewTokens + 2, SamplerRig.Candidates), []);
         SampleBatch all = rig.NewBatch(), reversed = rig.NewBatch(), single = new(1, SamplerRig.PromptTokens + 5, SamplerRig.NewTokens + 2);
         reversed.Clear();
         for (int row = SamplerRig.Rows - 2; row >= 0; row--)
@@ -127,7 +127,7 @@ public sealed class SamplerTests
         using Guidance fused = new FusedGuidance(rig.Ops);
         GuidanceRule rule = new(Tilt.LogMeanExp, rig.Family, -3, Outside.Zero);   // the one candidate is made unlikely
         using Sampler sampler = rig.NewSampler(fused, candidates: 1), fresh = new(
-            rig.Reference, rig.Guide, fused, 1, SamplerRig.PromptTokens + SamplerRig.NewTokens, 1, candidates: 1, []);
+            rig.Reference, rig.Guide, fused, new SamplerShape(1, SamplerRig.PromptTokens + SamplerRig.NewTokens, 1), []);
         SampleBatch batch = rig.NewBatch(), one = new(1, SamplerRig.PromptTokens + SamplerRig.NewTokens, 1);
         SamplerRig.Draw(sampler, batch, rule);
         int outside = 0, inside = 0;
@@ -158,7 +158,7 @@ public sealed class SamplerTests
         using Guidance fused = new FusedGuidance(rig.Ops);
         int[] stops = [.. Enumerable.Range(0, 8)];
         using Sampler free = rig.NewSampler(fused), stopping = new(
-            rig.Reference, rig.Guide, fused, SamplerRig.Rows, SamplerRig.PromptTokens, SamplerRig.NewTokens, SamplerRig.Candidates, stops);
+            rig.Reference, rig.Guide, fused, SamplerRig.Shape, stops);
         GuidanceRule rule = new(Tilt.LogMeanExp, rig.Family, 2);
         int stopped = 0, full = 0;
         for (ulong key = 0; key < 8; key++)

@@ -27,6 +27,7 @@ internal static class TestModels
             "gpt2-untied" => gpt2 with { TiedHead = false },
             "llama" => llama,
             "qwen2" => llama with { QkvBias = true, TiedHead = true, RopeTheta = 1e6f, NormEpsilon = 1e-6f },
+            "qwen3" => llama with { QkNorm = true, HeadDim = 12, TiedHead = true },
             _ => throw new ArgumentException($"No family {family}."),
         };
     }
@@ -52,6 +53,7 @@ internal static class TestModels
         foreach ((string name, Tensor value, _) in model.Weights.Named)
         {
             bool isScale = name.EndsWith("norm1", StringComparison.Ordinal) || name.EndsWith("norm2", StringComparison.Ordinal)
+                || name.EndsWith("query_norm", StringComparison.Ordinal) || name.EndsWith("key_norm", StringComparison.Ordinal)
                 || name == "final_norm";
             float deviation = name is "tokens" or "positions" ? 0.5f : value.Shape.Rank == 2 ? product : 0.2f;
             foreach (ref float x in value.Span<float>()) x = (isScale ? 1 : 0) + deviation * random.NextNormal();

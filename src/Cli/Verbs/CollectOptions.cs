@@ -8,10 +8,14 @@ namespace QSharp.Cli.Verbs;
 /// <summary>How roll-outs are made and which are learned from.</summary>
 internal sealed class CollectOptions
 {
+    // Of a text task, whose recipe fixes no number of steps.
+    private const int TextRollouts = 2048;
+
     private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Roll-outs of each training prompt.", 1, 1);
-    private readonly Option<int> _rollouts = OptionFactory.Integer("--rollouts", "Roll-outs a round; 0 takes one for every place in the guide's batches.", 0, 0);
+    private readonly Option<int> _rollouts = OptionFactory.Integer(
+        "--rollouts", "Roll-outs a round; 0 takes one for every place in the guide's batches, or 2,048 where the number of steps follows from the roll-outs.", 0, 0);
     private readonly Option<string> _rollIn = OptionFactory.Choice(
-        "--roll-in", "none: π_ref gives whole responses, as the paper does on star graphs; policy: a response is cut at a uniform place and continued by π_ref (Algorithm 1).", "none", "none", "policy");
+        "--roll-in", "In the first round. none: π_ref gives whole responses, as the paper does on star graphs; policy: a response is cut at a uniform place and continued by π_ref (Algorithm 1), as in every later round.", "none", "none", "policy");
     private readonly Option<bool> _keep = OptionFactory.Flag("--keep-no-variation", "Learn from prompts too whose samples all have the same reward; always so with one sample a prompt.");
 
     public CollectOptions(Command verb)
@@ -21,7 +25,8 @@ internal sealed class CollectOptions
 
     public int Samples(ParseResult parsed) => parsed.GetValue(_samples);
 
-    public long Rollouts(ParseResult parsed, StarGraphRecipe recipe) => parsed.GetValue(_rollouts) is var count && count > 0 ? count : recipe.Rollouts;
+    public long Rollouts(ParseResult parsed, GuideRecipe recipe) =>
+        parsed.GetValue(_rollouts) is var count && count > 0 ? count : recipe.Steps > 0 ? recipe.Rollouts : TextRollouts;
 
     public RollIn RollIn(ParseResult parsed) => parsed.GetValue(_rollIn) == "none" ? Model.RollIn.None : Model.RollIn.Policy;
 

@@ -12,28 +12,25 @@ internal static class CollectVerb
     public static Command Create()
     {
         Command verb = new("collect", "Sample roll-outs of a reference into a data set; with --resume it is extended.");
-        VerbTask.AddOption(verb);
-        Option<string?> model = VerbTask.RequiredFolder(verb, "--model", "Folder of the reference.");
+        TaskOptions task = new(verb);
         Option<string?> guide = OptionFactory.OptionalText("--guide", "Folder of a guide for the roll-in of a later round.");
         Option<double[]> eta = OptionFactory.Etas([0.1]);
         Option<int> round = OptionFactory.Integer("--round", "Number of the round.", 1, 1);
         verb.Options.Add(guide);
         verb.Options.Add(eta);
         verb.Options.Add(round);
-        StarGraphOptions graph = new(verb);
         CollectOptions collect = new(verb);
         CommonOptions common = new(verb);
         verb.SetAction((parsed, stop) =>
         {
-            StarGraphRecipe recipe = graph.Recipe(parsed);
             int number = parsed.GetValue(round);
             string? guideFolder = parsed.GetValue(guide);
-            using Session session = new(parsed, common, recipe, parsed.GetValue(model)!, guideFolder, stop);
-            StarGraphExperiment experiment = session.Experiment;
+            using Session session = task.Open(parsed, common, guideFolder, stop);
+            Experiment experiment = session.Experiment;
             if (number > 1 && guideFolder is null) throw new UserException($"--round {number}: the roll-in of a later round is guided; give the last round's --guide.");
             CollectSettings settings = experiment.CollectSettings(number, collect.RollIn(parsed), collect.Samples(parsed), parsed.GetValue(eta)![0]);
-            long total = number * collect.Rollouts(parsed, recipe);
-            RunFolder folder = common.OpenFolder(parsed, "collect", new JsonObject { ["task"] = experiment.Task.Fingerprint, ["samples"] = settings.SamplesPerProblem });
+            long total = number * collect.Rollouts(parsed, experiment.Recipe);
+            RunFolder folder = common.OpenFolder(parsed, "collect", new JsonObject { ["task"] = experiment.Task.Settings, ["samples"] = settings.SamplesPerProblem });
             PhaseClock clock = new();
             experiment.Collect(folder.Path, session.Reference, session.Guide, settings, total, clock);
             VerbTask.Report(common.Json(parsed), "data", folder.Path, clock, new JsonObject { ["rollouts"] = total });

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 
-
 using QSharp.Model;
 
 namespace QSharp.Cli.Verbs;
@@ -12,33 +11,33 @@ internal static class EvaluateVerb
     public static Command Create()
     {
         Command verb = new("evaluate", "Accuracy and KL of a reference, guided or not, on held-out problems.");
-        VerbTask.AddOption(verb);
-        Option<string?> model = VerbTask.RequiredFolder(verb, "--model", "Folder of the reference.");
+        TaskOptions task = new(verb);
         Option<string?> guide = OptionFactory.OptionalText("--guide", "Folder of the guide; without it the reference alone is tested.");
         verb.Options.Add(guide);
-        StarGraphOptions graph = new(verb);
+        Option<int> samples = OptionFactory.Integer("--samples", "Responses drawn for each problem.", 1, 1);
+        verb.Options.Add(samples);
         EvaluationOptions evaluation = new(verb);
         CommonOptions common = new(verb);
         verb.SetAction((parsed, stop) =>
         {
-            StarGraphRecipe recipe = graph.Recipe(parsed);
             string? guideFolder = parsed.GetValue(guide);
-            using Session session = new(parsed, common, recipe, parsed.GetValue(model)!, guideFolder, stop);
-            StarGraphExperiment experiment = session.Experiment;
+            using Session session = task.Open(parsed, common, guideFolder, stop);
+            Experiment experiment = session.Experiment;
             Problem[] problems = experiment.TestProblems(evaluation.TestGraphs(parsed));
-            JsonObject settings = [];
+            JsonObject settings = new() { ["task"] = experiment.Task.Settings, ["samples"] = parsed.GetValue(samples) };
             evaluation.AddTo(settings, parsed);
+            task.Decoding.AddTo(settings, parsed);
             RunFolder folder = common.OpenFolder(parsed, "evaluate", settings);
             PhaseClock clock = new();
-            using Guidance guidance = evaluation.Guidance(parsed, session.Ops);
-            List<Evaluation> results = experiment.Evaluate(session.Reference, session.Guide, evaluation.Tilts(parsed), evaluation.Etas(parsed), problems, guidance, clock);
+            using Guidance guidance = task.Decoding.Guidance(parsed, session.Reference.Ops);
+            List<Evaluation> results = experiment.Evaluate(session.Reference, session.Guide, evaluation.Tilts(parsed), evaluation.Etas(parsed), problems, parsed.GetValue(samples), guidance, clock);
             JsonObject result = new()
             {
                 ["task"] = experiment.Task.Fingerprint,
-                ["model"] = parsed.GetValue(model),
+                ["model"] = task.Model(parsed),
                 ["guide"] = guideFolder,
                 ["problems"] = problems.Length,
-                ["samples"] = 1,
+                ["samples"] = parsed.GetValue(samples),
                 ["results"] = new JsonArray([.. results.Select(Result)]),
             };
             folder.WriteJson("result.json", result);

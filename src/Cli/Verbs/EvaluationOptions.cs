@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 
-using QSharp.Kernels;
 using QSharp.Model;
 
 namespace QSharp.Cli.Verbs;
@@ -13,11 +12,10 @@ internal sealed class EvaluationOptions
         "--methods", "What to compare; qsharp and cd decode from the same guide.", ["reference", "qsharp", "cd"], ["reference", .. Catalog.ValueMethods.Select(method => method.Name)]);
     private readonly Option<double[]> _etas = OptionFactory.Etas([0.1]);
     private readonly Option<int> _testGraphs = OptionFactory.Integer("--test-graphs", "Held-out graphs to test on.", 1000, 1);
-    private readonly Option<string> _guidance = OptionFactory.Choice("--guidance", "One fused kernel, or a chain of steps as logits processors do it; both draw the same tokens.", "fused", "fused", "naive");
 
     public EvaluationOptions(Command verb)
     {
-        foreach (Option option in (Option[])[_methods, _etas, _testGraphs, _guidance]) verb.Options.Add(option);
+        foreach (Option option in (Option[])[_methods, _etas, _testGraphs]) verb.Options.Add(option);
     }
 
     public int TestGraphs(ParseResult parsed) => parsed.GetValue(_testGraphs);
@@ -26,13 +24,10 @@ internal sealed class EvaluationOptions
 
     public List<ValueMethod> Tilts(ParseResult parsed) => [.. Catalog.ValueMethods.Where(method => parsed.GetValue(_methods)!.Contains(method.Name))];
 
-    public Guidance Guidance(ParseResult parsed, Ops ops) => parsed.GetValue(_guidance) == "naive" ? new NaiveGuidance(ops) : new FusedGuidance(ops);
-
     public void AddTo(JsonObject settings, ParseResult parsed)
     {
         settings["methods"] = string.Join(',', parsed.GetValue(_methods)!);
         settings["eta"] = new JsonArray([.. Etas(parsed).Select(eta => (JsonNode)Results.Eta(eta))]);
         settings["test_graphs"] = TestGraphs(parsed);
-        settings["guidance"] = parsed.GetValue(_guidance);
     }
 }

@@ -13,7 +13,7 @@ internal static class PretrainVerb
     public static Command Create()
     {
         Command verb = new("pretrain", "Train a reference from scratch on a task; --out becomes a model folder.");
-        VerbTask.AddOption(verb);
+        verb.Options.Add(OptionFactory.Choice("--task", "Task.", Catalog.Tasks[0], [.. Catalog.Tasks]));
         StarGraphOptions graph = new(verb);
         CommonOptions common = new(verb);
         verb.SetAction((parsed, stop) =>
@@ -26,8 +26,8 @@ internal static class PretrainVerb
             progress.Note(StarGraphOptions.Describe(recipe));
             using MetricsLog metrics = new(folder);
             PhaseClock clock = new();
-            StarGraphExperiment experiment = new(ops, recipe, common.Seed(parsed), progress, stop);
-            using LanguageModel model = experiment.Pretrain(folder.File("model"), folder.File("checkpoints"), metrics, clock);
+            Experiment experiment = new(ops, new StarGraphTask(recipe.Graph), recipe.Guide, common.Seed(parsed), 1, progress, stop);
+            using LanguageModel model = experiment.Pretrain(recipe.Reference, folder.File("model"), folder.File("checkpoints"), metrics, clock);
             VerbTask.Report(common.Json(parsed), "model", folder.File("model"), clock, new JsonObject { ["parameters"] = model.Weights.Count });
             return Task.FromResult(ExitCodes.Done);
         });

@@ -1,7 +1,4 @@
-using System.CommandLine;
-
 using QSharp.Engine;
-using QSharp.Kernels;
 using QSharp.Model;
 
 namespace QSharp.Cli.Verbs;
@@ -11,23 +8,31 @@ internal sealed class Session : IDisposable
 {
     private readonly Device _device;
 
-    /// <param name="model">Folder of the reference.</param>
     /// <param name="guide">Folder of the guide, or null.</param>
-    public Session(ParseResult parsed, CommonOptions common, StarGraphRecipe recipe, string model, string? guide, CancellationToken stop)
+    public Session(Device device, Experiment experiment, LanguageModel reference, string? guide, IProgressSink progress)
     {
-        (_device, Ops) = common.Open(parsed);
-        Experiment = new StarGraphExperiment(Ops, recipe, common.Seed(parsed), common.Progress(parsed), stop);
-        Reference = ModelFolder.LoadLanguageModel(Ops, model, Experiment.Task);
-        if (guide is not null) Guide = ModelFolder.LoadValueModel(Ops, guide, Experiment.Task, ModelFolder.Fingerprint(Reference));
+        _device = device;
+        Experiment = experiment;
+        Reference = reference;
+        if (guide is null) return;
+        (Guide, GuideOrigin origin) = ModelFolder.LoadValueModel(
+            reference.Ops, guide, experiment.Task.Fingerprint, experiment.Task.Vocabulary, ModelFolder.Fingerprint(reference));
+        NoteSettings(origin, guide, experiment.Recipe.Temperature, experiment.Recipe.TopP, progress);
     }
 
-    public Ops Ops { get; }
-
-    public StarGraphExperiment Experiment { get; }
+    public Experiment Experiment { get; }
 
     public LanguageModel Reference { get; }
 
     public ValueModel? Guide { get; }
+
+    /// <summary>A guide says what to expect of π_ref as it was sampled; at other settings its values are of another policy.</summary>
+    public static void NoteSettings(GuideOrigin origin, string guide, float temperature, float topP, IProgressSink progress)
+    {
+        if (temperature == origin.Temperature && topP == origin.TopP) return;
+        progress.Note(FormattableString.Invariant(
+            $"{guide}: this guide was trained at temperature {origin.Temperature} and top-p {origin.TopP}, and is used at {temperature} and {topP}; its values are those of the former."));
+    }
 
     public void Dispose()
     {

@@ -12,10 +12,14 @@ namespace QSharp.Cli.Verbs;
 /// </summary>
 internal static class StarGraphVerb
 {
+    private const int SamplerRows = 256;
+
     public static Command Create()
     {
         Command verb = new("star-graph", "The paper's star-graph experiment, whole: make graphs, pre-train a reference, roll out, learn the guide, compare on held-out graphs.");
         StarGraphOptions graph = new(verb);
+        GuideOptions guide = new(verb);
+        DecodingOptions decoding = new(verb);
         CollectOptions collect = new(verb);
         EvaluationOptions evaluation = new(verb);
         Option<int> rounds = OptionFactory.Integer("--rounds", "Rounds of roll-outs and learning; from the second on the roll-in is guided.", 1, 1);
@@ -23,16 +27,21 @@ internal static class StarGraphVerb
         CommonOptions common = new(verb);
         verb.SetAction((parsed, stop) =>
         {
-            Run(parsed, graph.Recipe(parsed), collect, evaluation, parsed.GetValue(rounds), common, stop);
+            StarGraphRecipe recipe = graph.Recipe(parsed);
+            recipe = recipe with { Guide = decoding.Apply(guide.Apply(recipe.Guide, parsed), parsed) };
+            Run(parsed, recipe, decoding, collect, evaluation, parsed.GetValue(rounds), common, stop);
             return Task.FromResult(ExitCodes.Done);
         });
         return verb;
     }
 
     private static void Run(
-        ParseResult parsed, StarGraphRecipe recipe, CollectOptions collect, EvaluationOptions evaluation, int rounds, CommonOptions common, CancellationToken stop)
+        ParseResult parsed, StarGraphRecipe recipe, DecodingOptions decoding, CollectOptions collect, EvaluationOptions evaluation, int rounds,
+        CommonOptions common, CancellationToken stop)
     {
         JsonObject settings = StarGraphOptions.Settings(recipe);
+        foreach ((string key, JsonNode? value) in GuideOptions.Describe(recipe.Guide)) settings[key] = value?.DeepClone();
+        decoding.AddTo(settings, parsed);
         settings["rounds"] = rounds;
         collect.AddTo(settings, parsed);
         evaluation.AddTo(settings, parsed);
@@ -40,7 +49,7 @@ internal static class StarGraphVerb
         ulong seed = common.Seed(parsed);
         (Device device, Ops ops) = common.Open(parsed);
         using Device owned = device;
-        StarGraphExperiment experiment = new(ops, recipe, seed, progress, stop);
+        Experiment experiment = new(ops, new StarGraphTask(recipe.Graph), recipe.Guide, seed, SamplerRows, progress, stop);
         Problem[] problems = experiment.TestProblems(evaluation.TestGraphs(parsed));
         RunFolder folder = common.OpenFolder(parsed, "star-graph", settings);
         progress.Note(StarGraphOptions.Describe(recipe));
@@ -50,14 +59,14 @@ internal static class StarGraphVerb
         List<Evaluation> results;
         try
         {
-            using LanguageModel reference = experiment.Pretrain(folder.File("reference"), folder.File("reference-run"), metrics, clock);
+            using LanguageModel reference = experiment.Pretrain(recipe.Reference, folder.File("reference"), folder.File("reference-run"), metrics, clock);
             ValueModel? guide = null;
             bool guided = evaluation.Tilts(parsed).Count > 0;
             for (int round = 1; guided && round <= rounds; round++)
                 guide = Round(round, rounds, experiment, collect, evaluation, parsed, folder, reference, guide, metrics, clock);
             using ValueModel? ownedGuide = guide;
-            using Guidance guidance = evaluation.Guidance(parsed, ops);
-            results = experiment.Evaluate(reference, guide, evaluation.Tilts(parsed), evaluation.Etas(parsed), problems, guidance, clock);
+            using Guidance guidance = decoding.Guidance(parsed, ops);
+            results = experiment.Evaluate(reference, guide, evaluation.Tilts(parsed), evaluation.Etas(parsed), problems, samples: 1, guidance, clock);
         }
         finally
         {
@@ -73,7 +82,7 @@ internal static class StarGraphVerb
     }
 
     private static ValueModel Round(
-        int round, int rounds, StarGraphExperiment experiment, CollectOptions collect, EvaluationOptions evaluation, ParseResult parsed,
+        int round, int rounds, Experiment experiment, CollectOptions collect, EvaluationOptions evaluation, ParseResult parsed,
         RunFolder folder, LanguageModel reference, ValueModel? last, MetricsLog metrics, PhaseClock clock)
     {
         string name = round == rounds ? "guide" : $"guide-round-{round}", data = folder.File("rollouts");

@@ -9,9 +9,6 @@ namespace QSharp.Cli.Verbs;
 /// <summary>What the step-by-step verbs share.</summary>
 internal static class VerbTask
 {
-    /// <summary>Adds --task; star-graph is the one task so far, and the default.</summary>
-    public static void AddOption(Command verb) => verb.Options.Add(OptionFactory.Choice("--task", "Task.", Catalog.Tasks[0], [.. Catalog.Tasks]));
-
     /// <summary>A required option that names a folder.</summary>
     public static Option<string?> RequiredFolder(Command verb, string name, string description)
     {

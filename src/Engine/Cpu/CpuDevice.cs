@@ -4,9 +4,10 @@ using System.Runtime.InteropServices;
 namespace QSharp.Engine;
 
 /// <summary>The default device: aligned native memory and a fixed team of threads. Works on any machine.</summary>
-public sealed unsafe class CpuDevice : Device
+public sealed unsafe partial class CpuDevice : Device
 {
-    private const nuint Alignment = 256;
+    private const nuint Alignment = 256, HugePage = 2 << 20;
+    private const int AdviseHugePages = 14;   // MADV_HUGEPAGE
 
     /// <param name="threads">Threads that share each op, the caller included; 0 takes one for each processor.</param>
     public CpuDevice(int threads = 0)
@@ -26,16 +27,22 @@ public sealed unsafe class CpuDevice : Device
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         nuint size = (nuint)Math.Max(bytes, 1);
-        void* memory;
+        bool isLarge = size >= 2 * HugePage && OperatingSystem.IsLinux();
+        nuint alignment = isLarge ? HugePage : Alignment;
+        byte* start;
         try
         {
-            memory = NativeMemory.AlignedAlloc(size, Alignment);
+            // Zeroed by the system page by page as it is touched; where it begins is noted in front of it.
+            start = (byte*)NativeMemory.AllocZeroed(size + alignment + (nuint)sizeof(nint));
         }
         catch (OutOfMemoryException inner)
         {
             throw new UserException($"The machine has no {bytes >> 20} MiB of memory left (this program holds {AllocatedBytes >> 20} MiB); choose a smaller batch, model or context.", inner);
         }
-        NativeMemory.Clear(memory, size);
+        byte* memory = (byte*)(((nuint)start + (nuint)sizeof(nint) + alignment - 1) / alignment * alignment);
+        ((nint*)memory)[-1] = (nint)start;
+        // A model's weights in pages of 2 MiB cost a hundredth of the page faults, and fewer misses of the TLB. Where the system refuses, nothing is lost.
+        if (isLarge) _ = Advise(memory, size, AdviseHugePages);
         AllocatedBytes += bytes;
         Allocations++;
         return new DeviceBuffer(this, (nint)memory, bytes);
@@ -43,7 +50,7 @@ public sealed unsafe class CpuDevice : Device
 
     internal override void Free(DeviceBuffer buffer)
     {
-        NativeMemory.AlignedFree((void*)buffer.Address);
+        NativeMemory.Free((void*)((nint*)buffer.Address)[-1]);
         AllocatedBytes -= buffer.Bytes;
     }
 
@@ -67,6 +74,9 @@ public sealed unsafe class CpuDevice : Device
     {
         if (disposing) Workers.Dispose();
     }
+
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static partial int Advise(void* address, nuint length, int advice);
 
     private static void Require(int length, Tensor tensor, int size)
     {

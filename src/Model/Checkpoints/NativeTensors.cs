@@ -8,11 +8,7 @@ internal static class NativeTensors
     public static IEnumerable<SafeTensorsSource> Sources(Weights weights, string prefix = "")
     {
         foreach ((string name, Tensor value, _) in weights.Named)
-        {
-            float[] values = new float[value.Count];
-            value.Buffer!.Device.Download<float>(value, values);
-            yield return SafeTensorsSource.FromFloats(prefix + name, Shape(value), values);
-        }
+            yield return SafeTensorsSource.FromFloats(prefix + name, TensorValues.Shape(value), TensorValues.Read(value));
     }
 
     /// <exception cref="UserException">A tensor is missing or has another shape.</exception>
@@ -21,18 +17,11 @@ internal static class NativeTensors
         foreach ((string name, Tensor value, _) in weights.Named)
         {
             SafeTensorsEntry entry = file.Find(prefix + name);
-            if (!entry.Shape.AsSpan().SequenceEqual(Shape(value)))
+            if (!entry.Shape.AsSpan().SequenceEqual(TensorValues.Shape(value)))
                 throw new UserException($"{file.Path}: {prefix + name} is [{string.Join(", ", entry.Shape)}], but this model needs {value.Shape}; it belongs to another model.");
             float[] values = new float[value.Count];
             file.CopyTo(entry, values);
-            value.Buffer!.Device.Upload<float>(values, value);
+            TensorValues.Write(values, value);
         }
-    }
-
-    public static long[] Shape(Tensor value)
-    {
-        long[] shape = new long[value.Shape.Rank];
-        for (int i = 0; i < shape.Length; i++) shape[i] = value.Shape[i];
-        return shape;
     }
 }

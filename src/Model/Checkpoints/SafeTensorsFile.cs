@@ -1,7 +1,4 @@
 using System.Diagnostics.CodeAnalysis;
-using System.IO.MemoryMappedFiles;
-using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 
 using QSharp.Engine;
 
@@ -14,16 +11,14 @@ namespace QSharp.Model;
 /// </summary>
 public sealed class SafeTensorsFile : IDisposable
 {
-    private readonly MemoryMappedFile _mapping;
-    private readonly MemoryMappedViewAccessor _view;
+    private readonly MappedFile _file;
     private readonly Dictionary<string, SafeTensorsEntry> _byName;
-    private readonly long _length;
 
-    private SafeTensorsFile(string path, MemoryMappedFile mapping, MemoryMappedViewAccessor view, long length)
+    private SafeTensorsFile(MappedFile file)
     {
-        (Path, _mapping, _view, _length) = (path, mapping, view, length);
-        int longest = (int)Math.Min(length, SafeTensorsHeader.LengthBytes + SafeTensorsHeader.MaxBytes);
-        SafeTensorsHeader header = SafeTensorsHeader.Parse(path, Span(0, longest), length);
+        _file = file;
+        int longest = (int)Math.Min(file.Length, SafeTensorsHeader.LengthBytes + SafeTensorsHeader.MaxBytes);
+        SafeTensorsHeader header = SafeTensorsHeader.Parse(file.Path, file.Span(0, longest), file.Length);
         Entries = header.Entries;
         Metadata = header.Metadata;
         _byName = new Dictionary<string, SafeTensorsEntry>(Entries.Count);
@@ -31,7 +26,7 @@ public sealed class SafeTensorsFile : IDisposable
     }
 
     /// <summary>The path as it was given.</summary>
-    public string Path { get; }
+    public string Path => _file.Path;
 
     /// <summary>All tensors, in the order of their data.</summary>
     public IReadOnlyList<SafeTensorsEntry> Entries { get; }
@@ -42,28 +37,14 @@ public sealed class SafeTensorsFile : IDisposable
     /// <summary>Maps the file and checks its header; a <see cref="UserException"/> says what is wrong with it.</summary>
     public static SafeTensorsFile Open(string path)
     {
-        MemoryMappedFile? mapping = null;
-        MemoryMappedViewAccessor? view = null;
+        MappedFile file = MappedFile.Open(path, "safetensors file");
         try
         {
-            if (Directory.Exists(path))
-                throw new UserException($"{path} is a folder where a safetensors file is expected: name the file in it.");
-            using FileStream stream = new(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
-            long length = stream.Length;
-            if (length == 0) SafeTensorsHeader.Parse(path, [], 0);   // throws: an empty file cannot be mapped
-            mapping = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, true);
-            view = mapping.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
-            return new SafeTensorsFile(path, mapping, view, length);
+            return new SafeTensorsFile(file);
         }
-        catch (Exception failure)
+        catch
         {
-            view?.Dispose();
-            mapping?.Dispose();
-            if (failure is FileNotFoundException or DirectoryNotFoundException)
-                throw new UserException($"{path} does not exist: check the path, or download the model.", failure);
-            if (failure is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
-                throw new UserException($"{path} cannot be read ({failure.Message.TrimEnd('.')}): check that it is a file and that you "
-                    + "may read it.", failure);
+            file.Dispose();
             throw;
         }
     }
@@ -91,7 +72,7 @@ public sealed class SafeTensorsFile : IDisposable
         if (start < 0 || count < 0 || start > entry.ByteCount - count)
             throw new ArgumentException($"Bytes: {count} bytes from {start} on are not inside {entry} with its {entry.ByteCount} "
                 + "bytes.", nameof(start));
-        return Span(entry.Offset + start, count);
+        return _file.Span(entry.Offset + start, count);
     }
 
     /// <summary>A whole F32, F16 or BF16 tensor as fp32.</summary>
@@ -123,11 +104,7 @@ public sealed class SafeTensorsFile : IDisposable
     /// <summary>One line a tensor, sorted by name: name, type, shape, bytes.</summary>
     public IEnumerable<string> Describe() => Describe(Entries);
 
-    public void Dispose()
-    {
-        _view.Dispose();
-        _mapping.Dispose();
-    }
+    public void Dispose() => _file.Dispose();
 
     internal static IEnumerable<string> Describe(IReadOnlyList<SafeTensorsEntry> entries)
     {
@@ -135,17 +112,5 @@ public sealed class SafeTensorsFile : IDisposable
         foreach (SafeTensorsEntry entry in entries.OrderBy(entry => entry.Name, StringComparer.Ordinal))
             yield return $"{SafeTensorsText.Clean(entry.Name).PadRight(width)}  {entry.DType,-4}  [{string.Join(", ", entry.Shape)}]  "
                 + $"{entry.ByteCount} bytes";
-    }
-
-    /// <summary>
-    /// A span over the mapping. The handle is the mapping's address (its view starts at byte 0, so there is no page offset to add);
-    /// made into a reference this way, the project needs no unsafe code.
-    /// </summary>
-    private ReadOnlySpan<byte> Span(long offset, int count)
-    {
-        ObjectDisposedException.ThrowIf(_view.SafeMemoryMappedViewHandle.IsClosed, this);
-        if (offset < 0 || count < 0 || offset > _length - count) throw new ArgumentOutOfRangeException(nameof(offset));
-        nint address = _view.SafeMemoryMappedViewHandle.DangerousGetHandle() + (nint)offset;
-        return MemoryMarshal.CreateReadOnlySpan(ref Unsafe.AddByteOffset(ref Unsafe.NullRef<byte>(), address), count);
     }
 }

@@ -1,6 +1,8 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
+using QSharp.Engine;
+
 namespace QSharp.Model;
 
 /// <summary>Between the float types of a checkpoint and fp32. Widening is exact; narrowing rounds to nearest, ties to even.</summary>
@@ -19,7 +21,7 @@ public static class SafeTensorsFloats
         if (source.Length != (long)destination.Length * size)
             throw new ArgumentException($"Widen: {source.Length} bytes of {dtype} for {destination.Length} floats.", nameof(destination));
         if (dtype == "F32") source.CopyTo(MemoryMarshal.AsBytes(destination));
-        else if (dtype == "BF16") WidenBFloat16(MemoryMarshal.Cast<byte, ushort>(source), destination);
+        else if (dtype == "BF16") BFloat16.Widen(MemoryMarshal.Cast<byte, ushort>(source), destination);
         else WidenHalf(MemoryMarshal.Cast<byte, ushort>(source), destination);
     }
 
@@ -38,31 +40,10 @@ public static class SafeTensorsFloats
         for (ReadOnlySpan<float> rest = values; !rest.IsEmpty; rest = rest[Math.Min(rest.Length, Block)..])
         {
             ReadOnlySpan<float> part = rest[..Math.Min(rest.Length, Block)];
-            if (dtype == "BF16") for (int i = 0; i < part.Length; i++) narrow[i] = ToBFloat16(part[i]);
+            if (dtype == "BF16") BFloat16.Round(part, narrow);
             else for (int i = 0; i < part.Length; i++) narrow[i] = BitConverter.HalfToUInt16Bits((Half)part[i]);
             stream.Write(MemoryMarshal.AsBytes(narrow[..part.Length]));
         }
-    }
-
-    /// <summary>The upper half of a float, rounded to nearest even; NaN stays NaN.</summary>
-    public static ushort ToBFloat16(float value)
-    {
-        uint bits = BitConverter.SingleToUInt32Bits(value);
-        if (float.IsNaN(value)) return (ushort)((bits >> 16) | 0x40);   // rounding could carry a NaN over to ∞
-        return (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
-    }
-
-    /// <summary>BF16 is the upper half of fp32.</summary>
-    private static void WidenBFloat16(ReadOnlySpan<ushort> source, Span<float> destination)
-    {
-        int i = 0;
-        for (; i <= source.Length - Vector256<ushort>.Count; i += Vector256<ushort>.Count)
-        {
-            (Vector256<uint> low, Vector256<uint> high) = Vector256.Widen(Vector256.Create(source.Slice(i, Vector256<ushort>.Count)));
-            (low << 16).AsSingle().CopyTo(destination[i..]);
-            (high << 16).AsSingle().CopyTo(destination[(i + Vector256<uint>.Count)..]);
-        }
-        for (; i < source.Length; i++) destination[i] = BitConverter.UInt32BitsToSingle((uint)source[i] << 16);
     }
 
     private static void WidenHalf(ReadOnlySpan<ushort> source, Span<float> destination)

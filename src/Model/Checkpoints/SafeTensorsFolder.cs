@@ -12,7 +12,7 @@ namespace QSharp.Model;
 /// The weights of a model folder as one set of tensors, whether they lie in model.safetensors or in several files with
 /// model.safetensors.index.json, the layout of the Hugging Face hub. If both are there, the single file counts, as in transformers.
 /// </summary>
-public sealed partial class SafeTensorsFolder : IDisposable
+public sealed partial class SafeTensorsFolder : ITensorSource, IDisposable
 {
     /// <summary>The name of the weights if they are in one file.</summary>
     public const string SingleName = "model.safetensors";
@@ -33,6 +33,8 @@ public sealed partial class SafeTensorsFolder : IDisposable
 
     /// <summary>All tensors, file by file, in the order of their data. Their offsets belong to their own files.</summary>
     public IReadOnlyList<SafeTensorsEntry> Entries => _entries;
+
+    IReadOnlyList<TensorEntry> ITensorSource.Tensors => [.. _entries.Select(entry => new TensorEntry(entry.Name, entry.DType, entry.Shape, entry.ByteCount))];
 
     /// <summary>The files that hold them.</summary>
     public IReadOnlyList<SafeTensorsFile> Files => _files;
@@ -86,6 +88,10 @@ public sealed partial class SafeTensorsFolder : IDisposable
 
     /// <inheritdoc cref="SafeTensorsFile.CopyTo(SafeTensorsEntry, long, Span{float})"/>
     public void CopyTo(SafeTensorsEntry entry, long first, Span<float> destination) => FileOf(entry).CopyTo(entry, first, destination);
+
+    bool ITensorSource.Has(string name) => _byName.ContainsKey(name);
+
+    void ITensorSource.CopyTo(string name, long first, Span<float> destination) => CopyTo(Find(name), first, destination);
 
     /// <inheritdoc cref="SafeTensorsFile.Describe()"/>
     public IEnumerable<string> Describe() => SafeTensorsFile.Describe(Entries);

@@ -6,20 +6,26 @@ namespace QSharp.Model;
 /// <summary>A model with its cache and the buffers of the passes that decoding makes.</summary>
 internal sealed class CachedModel : IDisposable
 {
+    // Tokens of one pass over prompts: enough for products at full speed, few enough for little memory. A longer prompt is
+    // read in parts, unless its tokens see one another in both directions.
+    private const int PrefillTokens = 512;
+
     private readonly DeviceBuffer _memory;
     private readonly StepBuffers _prompt;
     private readonly Tensor _counts, _lastRows;
-    private readonly int[] _hostRows;
+    private readonly int[] _hostTokens, _hostCounts, _hostRows;
 
     /// <param name="step">Tokens a row in each pass after the prompt: 1, or the number of sibling candidates.</param>
     public CachedModel(HeadedModel model, int rows, int promptTokens, int newTokens, int step)
     {
         Model = model;
+        bool inOnePass = model is ValueModel { Settings.BidirectionalPrompt: true };
+        int prefill = Math.Max(Math.Min(PrefillTokens, rows * promptTokens), inOnePass ? promptTokens : 1);
         ((_prompt, Step, Single, Cache, LastHidden, _counts, _lastRows), _memory) = Arena.Build(model.Ops.Device, arena =>
         {
             StepBuffers single = new(model.Config, rows, 1, arena);
             return (
-                new StepBuffers(model.Config, rows, promptTokens, arena),
+                new StepBuffers(model.Config, 1, prefill, arena),
                 step == 1 ? single : new StepBuffers(model.Config, rows, step, arena),
                 single,
                 new KvCache(model.Config, rows, promptTokens + newTokens + step, arena),
@@ -27,6 +33,8 @@ internal sealed class CachedModel : IDisposable
                 arena.Take(rows, DType.I32),
                 arena.Take(rows, DType.I32));
         });
+        _hostTokens = new int[prefill];
+        _hostCounts = new int[rows];
         _hostRows = new int[rows];
     }
 
@@ -43,19 +51,23 @@ internal sealed class CachedModel : IDisposable
     /// <summary>[R, C]: hidden state of each row's last prompt token.</summary>
     public Tensor LastHidden { get; }
 
-    /// <summary>Empties the cache and runs the prompts.</summary>
+    /// <summary>Empties the cache and runs the prompts, each once: a row with the prompt of the row before takes its copy.</summary>
     public void Prefill(SampleBatch batch, CacheLayout layout)
     {
         Ops ops = Model.Ops;
         ops.Fill(Cache.Lengths, 0);
-        ops.Device.Upload<int>(batch.Prompts, _prompt.Tokens);
-        ops.Device.Upload<int>(batch.PromptLengths, _counts);
-        Model.Trunk.Extend(_counts, Cache, layout, _prompt);
-        ops.Advance(Cache.Lengths, _counts, 0);
-        for (int row = 0; row < _hostRows.Length; row++)
-            _hostRows[row] = row * batch.PromptTokens + Math.Max(batch.PromptLengths[row] - 1, 0);
-        ops.Device.Upload<int>(_hostRows, _lastRows);
-        ops.Gather(_prompt.Hidden, _lastRows, LastHidden);
+        for (int row = 0; row < batch.Count;)
+        {
+            if (batch.RepeatsPrompt(row))
+            {
+                CopyPrompt(row - 1, row, batch.PromptLengths[row]);
+                row++;
+                continue;
+            }
+            int count = GroupAt(batch, row);
+            Prefill(batch, layout, row, count);
+            row += count;
+        }
     }
 
     /// <summary>Appends one token to every row that goes on. One that has ended must not grow past the model's context.</summary>
@@ -70,4 +82,64 @@ internal sealed class CachedModel : IDisposable
     }
 
     public void Dispose() => _memory.Dispose();
+
+    /// <summary>How many rows from <paramref name="row"/> on go through in one pass: as many as fit with little padding.</summary>
+    private int GroupAt(SampleBatch batch, int row)
+    {
+        int count = 1, longest = batch.PromptLengths[row], tokens = longest;
+        for (; row + count < batch.Count && !batch.RepeatsPrompt(row + count); count++)
+        {
+            int length = batch.PromptLengths[row + count];
+            int area = Math.Max(longest, length) * (count + 1);
+            if (area > _hostTokens.Length || 4 * (tokens + length) < 3 * area) break;
+            longest = Math.Max(longest, length);
+            tokens += length;
+        }
+        return count;
+    }
+
+    /// <summary>Some rows whose prompts fit in one pass, or one row in as many passes as its prompt needs.</summary>
+    private void Prefill(SampleBatch batch, CacheLayout layout, int first, int count)
+    {
+        int longest = 0;
+        for (int row = first; row < first + count; row++) longest = Math.Max(longest, batch.PromptLengths[row]);
+        int part = Math.Min(longest, _hostTokens.Length / count);
+        for (int start = 0; start < longest; start += part) Prefill(batch, layout, first, count, start, Math.Min(part, longest - start));
+    }
+
+    private void Prefill(SampleBatch batch, CacheLayout layout, int first, int count, int start, int length)
+    {
+        Ops ops = Model.Ops;
+        StepBuffers buffers = _prompt.View(count, length);
+        Span<int> tokens = _hostTokens.AsSpan(0, count * length), counts = _hostCounts.AsSpan(0, count), lastRows = _hostRows.AsSpan(0, count);
+        tokens.Clear();
+        for (int i = 0; i < count; i++)
+        {
+            ReadOnlySpan<int> prompt = batch.Prompt(first + i)[start..];
+            counts[i] = Math.Min(prompt.Length, length);
+            prompt[..counts[i]].CopyTo(tokens[(i * length)..]);
+            lastRows[i] = i * length + counts[i] - 1;
+        }
+        Tensor deviceCounts = _counts.Range(0, count), deviceRows = _lastRows.Range(0, count);
+        ops.Device.Upload<int>(tokens, buffers.Tokens);
+        ops.Device.Upload<int>(counts, deviceCounts);
+        ops.Device.Upload<int>(lastRows, deviceRows);
+        KvCache window = Cache.Window(first, count);
+        Model.Trunk.Extend(deviceCounts, window, layout, buffers);
+        ops.Advance(window.Lengths, deviceCounts, 0);
+        ops.Gather(buffers.Hidden, deviceRows, LastHidden.Range(first, count));
+    }
+
+    private void CopyPrompt(int from, int to, int length)
+    {
+        Ops ops = Model.Ops;
+        for (int layer = 0; layer < Cache.Layers; layer++)
+        {
+            Tensor keys = Cache.Keys(layer), values = Cache.Values(layer);
+            ops.Copy(keys.Slice(from).Range(0, length), keys.Slice(to).Range(0, length));
+            ops.Copy(values.Slice(from).Range(0, length), values.Slice(to).Range(0, length));
+        }
+        ops.Copy(Cache.Lengths.Range(from, 1), Cache.Lengths.Range(to, 1));
+        ops.Copy(LastHidden.Range(from, 1), LastHidden.Range(to, 1));
+    }
 }

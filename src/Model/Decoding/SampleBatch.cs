@@ -2,6 +2,19 @@ using QSharp.Kernels;
 
 namespace QSharp.Model;
 
+/// <summary>Why a response ended.</summary>
+public enum Finish
+{
+    /// <summary>It has as many tokens as it may have.</summary>
+    Length,
+
+    /// <summary>Its last token is one that ends a text.</summary>
+    End,
+
+    /// <summary>Whoever watches the tokens said so: a stop string, say.</summary>
+    Stop,
+}
+
 /// <summary>Prompts of one sampling run and, after it, their responses. Host memory, reused from run to run.</summary>
 public sealed class SampleBatch(int rows, int promptTokens, int newTokens)
 {
@@ -22,6 +35,8 @@ public sealed class SampleBatch(int rows, int promptTokens, int newTokens)
 
     public int[] ResponseLengths { get; } = new int[rows];
 
+    public Finish[] Finishes { get; } = new Finish[rows];
+
     public float[] Statistics { get; } = new float[rows * newTokens * SampleStatistics.Count];
 
     public int Rows => rows;
@@ -29,6 +44,11 @@ public sealed class SampleBatch(int rows, int promptTokens, int newTokens)
     public int PromptTokens => promptTokens;
 
     public int NewTokens => newTokens;
+
+    public ReadOnlySpan<int> Prompt(int row) => Prompts.AsSpan(row * promptTokens, PromptLengths[row]);
+
+    /// <summary>Whether a row's prompt is that of the row before, as with several samples of one prompt.</summary>
+    public bool RepeatsPrompt(int row) => row > 0 && Prompt(row).SequenceEqual(Prompt(row - 1));
 
     public ReadOnlySpan<int> Response(int row) => Responses.AsSpan(row * newTokens, ResponseLengths[row]);
 
@@ -43,13 +63,14 @@ public sealed class SampleBatch(int rows, int promptTokens, int newTokens)
     /// <summary>Adds a prompt as the next row.</summary>
     public void Add(ReadOnlySpan<int> prompt, int limit, int stream)
     {
-        if (Count >= rows || prompt.Length > promptTokens || prompt.Length == 0 || limit > newTokens)
+        if (Count >= rows || prompt.Length > promptTokens || prompt.Length == 0 || limit < 1 || limit > newTokens)
             throw new ArgumentException($"A prompt of {prompt.Length} tokens with {limit} new ones does not fit a batch of {rows} rows, {promptTokens} and {newTokens} tokens.");
         prompt.CopyTo(Prompts.AsSpan(Count * promptTokens));
         PromptLengths[Count] = prompt.Length;
         Limits[Count] = limit;
         Streams[Count] = stream;
         ResponseLengths[Count] = 0;
+        Finishes[Count] = Finish.Length;
         Count++;
     }
 

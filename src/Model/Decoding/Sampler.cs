@@ -3,6 +3,17 @@ using QSharp.Kernels;
 
 namespace QSharp.Model;
 
+/// <summary>The most that a sampler can hold.</summary>
+/// <param name="PromptTokens">Tokens of a prompt.</param>
+/// <param name="NewTokens">Tokens of a response.</param>
+/// <param name="Candidates">K: tokens that the guide scores at each step, or <see cref="GuideRecipe.AllCandidates"/>; not read without a guide.</param>
+/// <param name="RowTokens">Tokens of a prompt and its response together, where that is less than the sum of both; else 0.</param>
+/// <param name="Vocabulary">Ids that may be drawn, the first ones of the reference's: those beyond the tokenizer never are. 0: all.</param>
+public sealed record SamplerShape(int Rows, int PromptTokens, int NewTokens, int Candidates = 1, int RowTokens = 0, int Vocabulary = 0)
+{
+    internal int Longest => RowTokens > 0 ? RowTokens : PromptTokens + NewTokens;
+}
+
 /// <summary>
 /// Draws responses from π_ref alone or guided by a value model, a batch of rows at a time. One guided step: π_ref's
 /// logits → top K → the value model on K siblings → head → guidance draws → the drawn sibling's column stays in the
@@ -16,32 +27,34 @@ public sealed class Sampler : IDisposable
     private readonly Ops _ops;
     private readonly CachedModel _referenceCache;
     private readonly CachedModel? _guideCache;
+    private readonly RejectionSampling? _rejection;
     private readonly DeviceBuffer _memory;
     private readonly Tensor _logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _next, _chosen, _statistics, _tiltRows, _outside, _running;
     private readonly int[] _hostNext, _hostChosen, _hostOutside, _hostRunning;
     private readonly float[] _hostStatistics;
+    private readonly bool[] _runs;
     private readonly HashSet<int> _stops;
 
-    /// <param name="candidates">K: tokens that the guide scores at each step; not read without a guide.</param>
     /// <param name="stops">Tokens that end a response.</param>
-    /// <param name="rowTokens">Most tokens of a row's prompt and response together, where that is less than the sum of both; else 0.</param>
-    public Sampler(
-        LanguageModel reference, ValueModel? guide, Guidance guidance, int rows, int promptTokens, int newTokens, int candidates, IEnumerable<int> stops,
-        int rowTokens = 0)
+    public Sampler(LanguageModel reference, ValueModel? guide, Guidance guidance, SamplerShape shape, IEnumerable<int> stops)
     {
         _reference = reference;
         _guide = guide;
         _guidance = guidance;
         _ops = reference.Ops;
         _stops = [.. stops];
-        int vocabulary = reference.Config.Vocab;
-        int k = guide is null ? 1 : Math.Min(candidates, Math.Min(vocabulary, guide.Config.Vocab));
+        (int rows, int promptTokens, int newTokens) = (shape.Rows, shape.PromptTokens, shape.NewTokens);
+        int vocabulary = shape.Vocabulary > 0 ? shape.Vocabulary : reference.Config.Vocab;
+        if (guide is not null && guide.Config.Vocab < vocabulary)
+            throw new UserException($"The guide knows {guide.Config.Vocab} tokens, but the reference uses {vocabulary}; give a guide with the reference's tokenizer.");
+        bool isExact = guide is not null && shape.Candidates == GuideRecipe.AllCandidates;
+        int k = guide is null ? 1 : isExact ? RejectionSampling.Proposals : Math.Min(shape.Candidates, vocabulary);
         int atoms = guide?.Head.Outputs ?? 1;
-        int longest = rowTokens > 0 ? rowTokens : promptTokens + newTokens;
-        Require(reference, longest, "the reference");
-        if (guide is not null) Require(guide, longest, "the guide");
+        Require(reference, shape.Longest, "the reference");
+        if (guide is not null) Require(guide, shape.Longest, "the guide");
         _referenceCache = new CachedModel(reference, rows, promptTokens, newTokens, step: 1);
         if (guide is not null) _guideCache = new CachedModel(guide, rows, promptTokens, newTokens, guide.Head.ReadsAtToken ? k : 1);
+        if (isExact) _rejection = new RejectionSampling(guide!, _guideCache!, rows);
         ((_logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _next, _chosen, _statistics, _tiltRows, _outside, _running), _memory) = Arena.Build(
             _ops.Device, arena => (
                 arena.Take((rows, vocabulary)), arena.Take((rows, k), DType.I32), arena.Take((rows, k, atoms)), arena.Take(rows),
@@ -52,16 +65,19 @@ public sealed class Sampler : IDisposable
         _hostOutside = new int[rows];
         _hostRunning = new int[rows];
         _hostStatistics = new float[rows * SampleStatistics.Count];
+        _runs = new bool[rows];
         int[] tiltRows = [.. Enumerable.Range(0, rows).Select(row => row * SampleStatistics.Count + SampleStatistics.ChosenTilt)];
         _ops.Device.Upload<int>(tiltRows, _tiltRows);
     }
 
     /// <summary>Samples a response for every row of the batch.</summary>
     /// <param name="key">Of the noise; with the rows' streams and the positions it fixes every draw.</param>
-    public void Run(SampleBatch batch, GuidanceRule rule, ulong key, CancellationToken stop = default)
+    /// <param name="goesOn">Sees every row and token as it is drawn, and says whether the response goes on; null: always.</param>
+    public void Run(SampleBatch batch, GuidanceRule rule, ulong key, CancellationToken stop = default, Func<int, int, bool>? goesOn = null)
     {
         bool guided = rule.IsGuided;
         if (guided && _guide is null) throw new ArgumentException("A tilt needs a guide.");
+        if (batch.Count == 0) return;
         _ops.Device.Upload<int>(batch.Streams, _streams);
         _referenceCache.Prefill(batch, CacheLayout.Sequence);
         _reference.Head.Forward(_referenceCache.LastHidden, Tensor.None, _logits);
@@ -71,32 +87,43 @@ public sealed class Sampler : IDisposable
             _ops.Fill(_prefixTilt, float.NaN);
         }
         Array.Clear(batch.ResponseLengths);
+        Array.Clear(_hostRunning);
         int longest = 0;
         for (int row = 0; row < batch.Count; row++) longest = Math.Max(longest, batch.Limits[row]);
         for (int position = 0; position < longest; position++)
         {
             stop.ThrowIfCancellationRequested();
-            if (!Step(batch, rule, key, position, isLast: position + 1 == longest)) return;
+            if (!Step(batch, rule, key, position, isLast: position + 1 == longest, goesOn)) return;
         }
     }
 
     public void Dispose()
     {
+        _rejection?.Dispose();
         _referenceCache.Dispose();
         _guideCache?.Dispose();
         _memory.Dispose();
     }
 
     /// <summary>Draws one token for every row; false when all rows have ended.</summary>
-    private bool Step(SampleBatch batch, GuidanceRule rule, ulong key, int position, bool isLast)
+    private bool Step(SampleBatch batch, GuidanceRule rule, ulong key, int position, bool isLast, Func<int, int, bool>? goesOn)
     {
         bool guided = rule.IsGuided;
         _ops.Fill(_positions, position);
-        if (guided) ScoreCandidates(position);
-        GuidanceInputs inputs = new(
-            _logits, guided ? _candidates : Tensor.None, guided ? _valueLogits : Tensor.None, guided ? _prefixTilt : Tensor.None, _streams, _positions);
-        _guidance.Sample(inputs, rule, key, new GuidanceOutputs(_next, _chosen, _statistics));
-        bool running = Record(batch, position);
+        GuidanceOutputs outputs = new(_next, _chosen, _statistics);
+        if (guided && _rejection is not null)
+        {
+            for (int row = 0; row < batch.Count; row++) _runs[row] = position == 0 || _hostRunning[row] != 0;
+            _rejection.Draw(new RejectionStep(_logits, _streams, _positions, outputs), rule, key, position, batch.Streams, _runs.AsSpan(0, batch.Count));
+        }
+        else
+        {
+            if (guided) ScoreCandidates(position);
+            GuidanceInputs inputs = new(
+                _logits, guided ? _candidates : Tensor.None, guided ? _valueLogits : Tensor.None, guided ? _prefixTilt : Tensor.None, _streams, _positions);
+            _guidance.Sample(inputs, rule, key, outputs);
+        }
+        bool running = Record(batch, position, goesOn);
         if (isLast || !running) return false;
         _ops.Device.Upload<int>(_hostRunning, _running);
         _referenceCache.Append(_next, _running);
@@ -127,6 +154,12 @@ public sealed class Sampler : IDisposable
     private void KeepChosen()
     {
         CachedModel guide = _guideCache!;
+        if (_rejection is not null)
+        {
+            if (_guide!.Head.ReadsAtToken) _ops.Advance(guide.Cache.Lengths, _running, 1);
+            else guide.Append(_next, _running);
+            return;
+        }
         int columns = SampleStatistics.Count, outside = 0;
         for (int row = 0; row < _hostChosen.Length; row++)
         {
@@ -152,24 +185,24 @@ public sealed class Sampler : IDisposable
         _ops.Advance(guide.Cache.Lengths, _running, 1);
     }
 
-    private bool Record(SampleBatch batch, int position)
+    private bool Record(SampleBatch batch, int position, Func<int, int, bool>? goesOn)
     {
         _ops.Device.Download<int>(_next, _hostNext);
         _ops.Device.Download<int>(_chosen, _hostChosen);
         _ops.Device.Download<float>(_statistics, _hostStatistics);
         bool running = false;
-        Array.Clear(_hostRunning);
         for (int row = 0; row < batch.Count; row++)
         {
-            if (batch.ResponseLengths[row] != position || position >= batch.Limits[row]) continue;   // ended before
-            int at = row * batch.NewTokens + position;
-            if (position > 0 && _stops.Contains(batch.Responses[at - 1])) continue;
-            batch.Responses[at] = _hostNext[row];
+            // The first step finds every row running; one that has ended stays so.
+            if (position > 0 && _hostRunning[row] == 0) continue;
+            int at = row * batch.NewTokens + position, token = _hostNext[row];
+            batch.Responses[at] = token;
             _hostStatistics.AsSpan(row * SampleStatistics.Count, SampleStatistics.Count).CopyTo(batch.Statistics.AsSpan(at * SampleStatistics.Count));
             batch.ResponseLengths[row]++;
-            bool goesOn = position + 1 < batch.Limits[row] && !_stops.Contains(_hostNext[row]);
-            _hostRunning[row] = goesOn ? 1 : 0;
-            running |= goesOn;
+            bool isWanted = goesOn is null || goesOn(row, token);
+            batch.Finishes[row] = _stops.Contains(token) ? Finish.End : isWanted ? Finish.Length : Finish.Stop;
+            _hostRunning[row] = batch.Finishes[row] == Finish.Length && position + 1 < batch.Limits[row] ? 1 : 0;
+            running |= _hostRunning[row] != 0;
         }
         return running;
     }

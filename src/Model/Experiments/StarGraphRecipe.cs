@@ -1,3 +1,5 @@
+using QSharp.Kernels;
+
 namespace QSharp.Model;
 
 /// <summary>
@@ -11,30 +13,12 @@ public sealed record StarGraphRecipe
 
     public required StarGraphSettings Graph { get; init; }
 
-    public required TransformerConfig Model { get; init; }
+    public required PretrainRecipe Reference { get; init; }
 
-    public required ValueSettings Guide { get; init; }
-
-    public required int ReferenceSteps { get; init; }
-
-    public required float ReferenceRate { get; init; }
-
-    public required int GuideSteps { get; init; }
-
-    public required float GuideRate { get; init; }
-
-    public required int ReferenceWarmup { get; init; }
-
-    public required int GuideWarmup { get; init; }
+    public required GuideRecipe Guide { get; init; }
 
     /// <summary>Sequences of a training step.</summary>
-    public int Batch { get; init; } = 64;
-
-    /// <summary>Roll-outs collected for each round: one pass over fresh ones is the recipe.</summary>
-    public int Rollouts => GuideSteps * Batch;
-
-    /// <summary>K: one more than there are arms covers every continuation that π_ref finds likely.</summary>
-    public int Candidates => Graph.Arms + 1;
+    private const int Batch = 64;
 
     /// <summary>The rule, in one sentence.</summary>
     public const string Rule =
@@ -50,14 +34,13 @@ public sealed record StarGraphRecipe
         return new StarGraphRecipe
         {
             Graph = graph,
-            Model = TransformerConfig.Gpt2(Math.Clamp(pathLength, 3, 4), 64, 4, task.Vocabulary, task.PromptLimit + task.ResponseLimit, tiedHead: false),
-            Guide = new ValueSettings(HeadKind.V, Kernels.ReturnFamily.Bernoulli, BidirectionalPrompt: pathLength >= 4),
-            ReferenceSteps = pathLength <= 3 ? 300 : isLong ? 1000 : 500,
-            ReferenceRate = 3e-3f,
-            ReferenceWarmup = 100,
-            GuideSteps = pathLength <= 3 || isLong ? 1500 : 2250,
-            GuideRate = 1e-3f,
-            GuideWarmup = isLong ? 300 : 100,
+            Reference = new PretrainRecipe(
+                TransformerConfig.Gpt2(Math.Clamp(pathLength, 3, 4), 64, 4, task.Vocabulary, task.PromptLimit + task.ResponseLimit, tiedHead: false),
+                Steps: pathLength <= 3 ? 300 : isLong ? 1000 : 500, Rate: 3e-3f, Warmup: 100, Batch),
+            // K: one more than there are arms covers every continuation that π_ref finds likely; as in the paper's code, nothing else can be drawn.
+            Guide = new GuideRecipe(
+                new ValueSettings(HeadKind.V, ReturnFamily.Bernoulli, BidirectionalPrompt: pathLength >= 4),
+                Steps: pathLength <= 3 || isLong ? 1500 : 2250, Rate: 1e-3f, Warmup: isLong ? 300 : 100, Batch, Candidates: arms + 1, Outside.Truncate),
         };
     }
 

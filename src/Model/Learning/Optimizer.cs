@@ -34,9 +34,9 @@ public sealed class Optimizer : IDisposable
         _ops = ops;
         _settings = settings;
         Weights = weights;
-        Gradients = Build(arena => new Weights(config, head, arena));
-        FirstMoment = Build(arena => new Weights(config, head, arena));
-        SecondMoment = Build(arena => new Weights(config, head, arena));
+        Gradients = Build(arena => new Weights(config, head, DType.F32, arena));
+        FirstMoment = Build(arena => new Weights(config, head, DType.F32, arena));
+        SecondMoment = Build(arena => new Weights(config, head, DType.F32, arena));
         (_schedule, _clip) = Build(arena => (arena.Take(3), arena.Take(2)));
     }
 

@@ -46,10 +46,11 @@ public sealed class RolloutCollector : IDisposable
         _problemKey = problemKey;
         int rows = settings.BatchRows, prompt = task.PromptLimit, response = task.ResponseLimit;
         FusedGuidance guidance = new(reference.Ops);
-        _rollIn = new Sampler(reference, settings.Rule.IsGuided ? guide : null, guidance, rows, prompt, response, settings.Candidates, []);
+        SamplerShape shape = new(rows, prompt, response, settings.Candidates, Vocabulary: task.Vocabulary);
+        _rollIn = new Sampler(reference, settings.Rule.IsGuided ? guide : null, guidance, shape, task.Stops);
         _rollOut = settings.RollIn == RollIn.None
             ? _rollIn
-            : new Sampler(reference, null, guidance, rows, prompt + response, response, settings.Candidates, [], rowTokens: prompt + response);
+            : new Sampler(reference, null, guidance, shape with { PromptTokens = prompt + response, RowTokens = prompt + response }, task.Stops);
         _first = new SampleBatch(rows, prompt, response);
         _second = new SampleBatch(rows, prompt + response, response);
         _problems = new Problem[rows];

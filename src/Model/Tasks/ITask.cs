@@ -8,8 +8,8 @@ public enum Split
     Test,
 }
 
-/// <summary>One problem: the prompt's tokens and the tokens of its answer.</summary>
-public sealed record Problem(int[] Prompt, int[] Answer);
+/// <summary>One problem: the prompt's tokens, and the tokens of its answer where there is but one.</summary>
+public record Problem(int[] Prompt, int[] Answer);
 
 /// <summary>A source of prompts and the judge of responses, the same in training and in evaluation.</summary>
 public interface ITask
@@ -17,7 +17,17 @@ public interface ITask
     /// <summary>Name and settings in one line. Models and data sets of another task or vocabulary are refused by it.</summary>
     string Fingerprint { get; }
 
+    /// <summary>Everything that shapes the problems and their rewards, in one line.</summary>
+    string Settings { get; }
+
+    /// <summary>Whether prompts and responses are text in the model's own tokens, so that any language model fits.</summary>
+    bool IsText { get; }
+
+    /// <summary>Ids in use: 0 … Vocabulary − 1.</summary>
     int Vocabulary { get; }
+
+    /// <summary>Tokens that end a response before its limit.</summary>
+    IReadOnlyList<int> Stops { get; }
 
     /// <summary>The longest prompt, in tokens.</summary>
     int PromptLimit { get; }
@@ -28,7 +38,7 @@ public interface ITask
     /// <summary>Problem <paramref name="index"/> of a split, a pure function of (key, index).</summary>
     Problem Problem(Split split, ulong key, long index);
 
-    /// <summary><paramref name="count"/> held-out problems, all different.</summary>
+    /// <summary>At most <paramref name="count"/> held-out problems, all different.</summary>
     Problem[] TestProblems(ulong key, int count);
 
     /// <summary>The reward of a finished response, in [0, 1].</summary>

@@ -46,10 +46,15 @@ public sealed class StarGraphTask : ITask
         _settings = settings.Validated();
     }
 
-    public StarGraphSettings Settings => _settings;
-
     /// <summary>Name and settings in one line; models and data sets of another vocabulary or graph are refused by it.</summary>
     public string Fingerprint => $"star-graph({_settings.Arms},{_settings.PathLength}),labels={_settings.Labels}";
+
+    public string Settings => FormattableString.Invariant($"{Fingerprint}, mixed goals {_settings.MixedGoals}");
+
+    public bool IsText => false;
+
+    /// <summary>None: every answer has the same length.</summary>
+    public IReadOnlyList<int> Stops => [];
 
     public int Vocabulary => _settings.Labels + 4;
 

@@ -12,6 +12,11 @@ public sealed class BlockActivations
         Normed1 = arena.Take((n, c.Width));
         Stats1 = arena.Take((n, statistics));
         Qkv = arena.Take((n, c.QkvWidth));
+        if (c.QkNorm)
+        {
+            RawQkv = arena.Take((n, c.QkvWidth));
+            HeadStats = arena.Take((n, c.Heads + c.KvHeads));
+        }
         LogSumExp = arena.Take((rows, c.Heads, time));
         Mixed = arena.Take((n, c.Heads * c.HeadDim));
         Middle = arena.Take((n, c.Width));
@@ -25,6 +30,8 @@ public sealed class BlockActivations
     public Tensor Normed1 { get; }      // [N, C]
     public Tensor Stats1 { get; }       // [N, 2] mean and 1/std, or [N, 1] 1/rms
     public Tensor Qkv { get; }          // [N, (H+2G)·D], rotated
+    public Tensor RawQkv { get; }       // [N, (H+2G)·D] before the norms of queries and keys, where there are any
+    public Tensor HeadStats { get; }    // [N, H+G] 1/rms of those
     public Tensor LogSumExp { get; }    // [B, H, T]
     public Tensor Mixed { get; }        // [N, H·D]
     public Tensor Middle { get; }       // [N, C] stream after attention

@@ -5,14 +5,15 @@ namespace QSharp.Model;
 
 /// <summary>
 /// One pre-norm block: stream += Out·attention(norm(stream)); stream += Down·mlp(norm(stream)). Backward is forward read
-/// upwards. The config's switches are asked in three places; absent biases are None.
+/// upwards. The config's switches are asked in four places; absent biases are None.
 /// </summary>
 internal sealed class Block(Ops ops, TransformerConfig c, Tensor frequencies)
 {
     public void Forward(BlockWeights w, BlockActivations a, Tensor input, TokenBatch batch, Scratch s)
     {
         Normalize(input, w.Norm1, w.Norm1Bias, a.Normed1, a.Stats1);
-        ops.MatMul(a.Normed1, w.Qkv, w.QkvBias, a.Qkv);
+        ops.MatMul(a.Normed1, w.Qkv, w.QkvBias, c.QkNorm ? a.RawQkv : a.Qkv);
+        if (c.QkNorm) ops.HeadNorm(a.RawQkv, w.QueryNorm, w.KeyNorm, c.Heads, c.KvHeads, c.NormEpsilon, a.Qkv, a.HeadStats);
         if (c.Position == Position.Rope) ops.Rope(a.Qkv, c.Heads + c.KvHeads, c.HeadDim, batch.Positions, frequencies, inverse: false);
         ops.Attention(a.Qkv, batch.Spans, c.Heads, c.KvHeads, a.Mixed, a.LogSumExp);
         ops.MatMul(a.Mixed, w.Out, w.OutBias, s.Branch);
@@ -36,6 +37,7 @@ internal sealed class Block(Ops ops, TransformerConfig c, Tensor frequencies)
         ops.MatMulBackward(s.DStream, a.Mixed, w.Out, s.DMixed, d.Out, d.OutBias);
         ops.AttentionBackward(s.DMixed, a.Qkv, batch.Spans, c.Heads, c.KvHeads, a.Mixed, a.LogSumExp, s.DQkv);
         if (c.Position == Position.Rope) ops.Rope(s.DQkv, c.Heads + c.KvHeads, c.HeadDim, batch.Positions, frequencies, inverse: true);
+        if (c.QkNorm) ops.HeadNormBackward(s.DQkv, a.RawQkv, w.QueryNorm, w.KeyNorm, a.HeadStats, c.Heads, c.KvHeads, s.DQkv, d.QueryNorm, d.KeyNorm);
         ops.MatMulBackward(s.DQkv, a.Normed1, w.Qkv, s.DWide, d.Qkv, d.QkvBias);
         NormalizeBackward(s.DWide, input, w.Norm1, a.Stats1, s.DStream, d.Norm1, d.Norm1Bias);
     }
@@ -43,9 +45,10 @@ internal sealed class Block(Ops ops, TransformerConfig c, Tensor frequencies)
     /// <summary>The same block for new tokens after cached ones; the stream is updated in place.</summary>
     public void Extend(BlockWeights w, Tensor stream, Tensor counts, KvCache cache, int layer, CacheLayout layout, StepBuffers b)
     {
-        Tensor keys = cache.Keys.Slice(layer), values = cache.Values.Slice(layer);
+        Tensor keys = cache.Keys(layer), values = cache.Values(layer);
         Normalize(stream, w.Norm1, w.Norm1Bias, b.Normed, b.Stats);
         ops.MatMul(b.Normed, w.Qkv, w.QkvBias, b.Qkv);
+        if (c.QkNorm) ops.HeadNorm(b.Qkv, w.QueryNorm, w.KeyNorm, c.Heads, c.KvHeads, c.NormEpsilon, b.Qkv, b.HeadStats);
         if (c.Position == Position.Rope) ops.Rope(b.Qkv, c.Heads + c.KvHeads, c.HeadDim, b.Positions, frequencies, inverse: false);
         ops.KvWrite(b.Qkv, c.Heads, c.KvHeads, cache.Lengths, counts, keys, values);
         ops.CachedAttention(b.Qkv, keys, values, cache.Lengths, counts, c.Heads, c.KvHeads, layout, b.Mixed);

@@ -30,7 +30,7 @@ public static class Initializer
                 "head" => zeroHead ? 0 : product,
                 _ => 0,
             };
-            float constant = kind is "norm1" or "norm2" or "final_norm" ? 1 : 0;
+            float constant = kind is "norm1" or "norm2" or "final_norm" or "query_norm" or "key_norm" ? 1 : 0;
             float[] values = new float[value.Count];
             for (int i = 0; i < values.Length; i++) values[i] = deviation == 0 ? constant : deviation * random.NextNormal();
             value.Buffer!.Device.Upload<float>(values, value);
@@ -46,9 +46,7 @@ public static class Initializer
             if (except.Contains(name)) continue;
             Tensor source = from.Named.FirstOrDefault(parameter => parameter.Name == name).Value;
             if (source.IsNone || source.Shape != value.Shape) continue;
-            float[] values = new float[value.Count];
-            source.Buffer!.Device.Download<float>(source, values);
-            value.Buffer!.Device.Upload<float>(values, value);
+            TensorValues.Write(TensorValues.Read(source), value);
         }
     }
 }

@@ -5,14 +5,27 @@ namespace QSharp.Model;
 /// <summary>Keys and values of the tokens seen so far, one range of columns a row. Lengths live on the device.</summary>
 public sealed class KvCache
 {
+    private readonly Tensor _keys, _values;     // [L, all rows, P, G·D]
+    private readonly int _first;
+
     public KvCache(TransformerConfig config, int rows, int capacity, Arena arena)
     {
         Rows = rows;
         Capacity = capacity;
         int width = config.KvHeads * config.HeadDim;
-        Keys = arena.Take((config.Layers, rows, capacity, width));
-        Values = arena.Take((config.Layers, rows, capacity, width));
+        _keys = arena.Take((config.Layers, rows, capacity, width));
+        _values = arena.Take((config.Layers, rows, capacity, width));
         Lengths = arena.Take(rows, DType.I32);
+    }
+
+    private KvCache(KvCache whole, int first, int rows)
+    {
+        Rows = rows;
+        Capacity = whole.Capacity;
+        _keys = whole._keys;
+        _values = whole._values;
+        _first = whole._first + first;
+        Lengths = whole.Lengths.Range(first, rows);
     }
 
     public int Rows { get; }
@@ -20,11 +33,18 @@ public sealed class KvCache
     /// <summary>Columns a row has room for, sibling candidates included.</summary>
     public int Capacity { get; }
 
-    public Tensor Keys { get; }         // [L, R, P, G·D]
-
-    public Tensor Values { get; }       // [L, R, P, G·D]
-
     public Tensor Lengths { get; }      // [R] I32
+
+    public int Layers => _keys.Shape.D0;
+
+    /// <summary>[R, P, G·D].</summary>
+    public Tensor Keys(int layer) => _keys.Slice(layer).Range(_first, Rows);
+
+    /// <summary>[R, P, G·D].</summary>
+    public Tensor Values(int layer) => _values.Slice(layer).Range(_first, Rows);
+
+    /// <summary>Some neighbouring rows as a cache of their own; it shares the memory.</summary>
+    public KvCache Window(int first, int rows) => new(this, first, rows);
 }
 
 /// <summary>Memory of one cached pass of S new tokens for each of R rows; N = R·S.</summary>
@@ -42,10 +62,32 @@ public sealed class StepBuffers
         Normed = arena.Take((n, c.Width));
         Stats = arena.Take((n, c.Norm == Norm.LayerNorm ? 2 : 1));
         Qkv = arena.Take((n, c.QkvWidth));
+        if (c.QkNorm) HeadStats = arena.Take((n, c.Heads + c.KvHeads));
         Mixed = arena.Take((n, c.Heads * c.HeadDim));
         Branch = arena.Take((n, c.Width));
         Up = arena.Take((n, c.UpWidth));
         Activated = arena.Take((n, c.Hidden));
+    }
+
+    private StepBuffers(StepBuffers whole, int rows, int tokens)
+    {
+        Rows = rows;
+        TokensPerRow = tokens;
+        int n = rows * tokens;
+        Tokens = Ids(whole.Tokens);
+        Positions = Ids(whole.Positions);
+        Hidden = whole.Hidden.Range(0, n);
+        Stream = whole.Stream.Range(0, n);
+        Normed = whole.Normed.Range(0, n);
+        Stats = whole.Stats.Range(0, n);
+        Qkv = whole.Qkv.Range(0, n);
+        if (!whole.HeadStats.IsNone) HeadStats = whole.HeadStats.Range(0, n);
+        Mixed = whole.Mixed.Range(0, n);
+        Branch = whole.Branch.Range(0, n);
+        Up = whole.Up.Range(0, n);
+        Activated = whole.Activated.Range(0, n);
+
+        Tensor Ids(Tensor all) => all.As((int)all.Count).Range(0, n).As((rows, tokens));
     }
 
     public int Rows { get; }
@@ -62,8 +104,12 @@ public sealed class StepBuffers
     public Tensor Normed { get; }
     public Tensor Stats { get; }
     public Tensor Qkv { get; }
+    public Tensor HeadStats { get; }
     public Tensor Mixed { get; }
     public Tensor Branch { get; }
     public Tensor Up { get; }
     public Tensor Activated { get; }
+
+    /// <summary>The same memory for another pass of no more than N tokens.</summary>
+    public StepBuffers View(int rows, int tokens) => new(this, rows, tokens);
 }

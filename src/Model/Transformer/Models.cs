@@ -8,11 +8,11 @@ public abstract class HeadedModel : IDisposable
 {
     private readonly DeviceBuffer _memory;
 
-    private protected HeadedModel(Ops ops, TransformerConfig config, HeadShape headShape)
+    private protected HeadedModel(Ops ops, TransformerConfig config, HeadShape headShape, DType matrixType)
     {
         Ops = ops;
         HeadShape = headShape;
-        (Weights, _memory) = Arena.Build(ops.Device, arena => new Weights(config, headShape, arena));
+        (Weights, _memory) = Arena.Build(ops.Device, arena => new Weights(config, headShape, matrixType, arena));
         Trunk = new Transformer(ops, config, Weights);
     }
 
@@ -39,7 +39,8 @@ public abstract class HeadedModel : IDisposable
 /// <summary>A language model: π_ref, or a policy in training.</summary>
 public sealed class LanguageModel : HeadedModel
 {
-    public LanguageModel(Ops ops, TransformerConfig config) : base(ops, config, HeadShape.Language(config))
+    /// <param name="matrixType">Element type of the matrices: F32, or BF16 for a model that is not trained.</param>
+    public LanguageModel(Ops ops, TransformerConfig config, DType matrixType = DType.F32) : base(ops, config, HeadShape.Language(config), matrixType)
     {
         Head = new LmHead(ops, Weights);
     }
@@ -57,8 +58,8 @@ public sealed record ValueSettings(HeadKind Kind, ReturnFamily Family, bool Bidi
 /// <summary>A value model, or guide: the distribution of the reward-to-go under a frozen π_ref.</summary>
 public sealed class ValueModel : HeadedModel
 {
-    public ValueModel(Ops ops, TransformerConfig config, ValueSettings settings)
-        : base(ops, config, ValueHead.ShapeOf(settings.Kind, settings.Family, config))
+    public ValueModel(Ops ops, TransformerConfig config, ValueSettings settings, DType matrixType = DType.F32)
+        : base(ops, config, ValueHead.ShapeOf(settings.Kind, settings.Family, config), matrixType)
     {
         Settings = settings;
         Head = new ValueHead(ops, settings.Kind, settings.Family, Weights);

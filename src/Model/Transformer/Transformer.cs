@@ -75,7 +75,7 @@ public sealed class Transformer : IDisposable
     public void KeepSibling(KvCache cache, Tensor chosen)
     {
         for (int layer = 0; layer < Config.Layers; layer++)
-            _ops.KvKeep(cache.Keys.Slice(layer), cache.Values.Slice(layer), cache.Lengths, chosen);
+            _ops.KvKeep(cache.Keys(layer), cache.Values(layer), cache.Lengths, chosen);
     }
 
     public void Dispose() => _frequencyMemory?.Dispose();

@@ -74,6 +74,9 @@ public sealed record TransformerConfig
     /// <summary>Biases of the other products; and, with LayerNorm, of the norms.</summary>
     public bool OtherBias { get; init; }
 
+    /// <summary>Whether each head's query and key are RMS-normalised before they are rotated (Qwen3).</summary>
+    public bool QkNorm { get; init; }
+
     /// <summary>Whether the language-model head is the token table.</summary>
     public bool TiedHead { get; init; }
 

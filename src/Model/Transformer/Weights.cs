@@ -17,6 +17,8 @@ public sealed class BlockWeights
     public Tensor Norm1Bias { get; internal set; }  // [C]
     public Tensor Qkv { get; internal set; }        // [(H+2G)·D, C]
     public Tensor QkvBias { get; internal set; }
+    public Tensor QueryNorm { get; internal set; }  // [D]
+    public Tensor KeyNorm { get; internal set; }    // [D]
     public Tensor Out { get; internal set; }        // [C, H·D]
     public Tensor OutBias { get; internal set; }
     public Tensor Norm2 { get; internal set; }
@@ -34,11 +36,14 @@ public sealed class BlockWeights
 public sealed class Weights
 {
     private readonly List<(string Name, Tensor Value, bool Decays)> _named = [];
+    private readonly long _matrixBytes, _vectorBytes;
 
     /// <summary>Carves the parameters out of an arena that holds nothing else.</summary>
-    public Weights(TransformerConfig config, HeadShape head, Arena arena)
+    /// <param name="matrixType">F32; or BF16 for a model that is only read. Vectors are F32.</param>
+    public Weights(TransformerConfig config, HeadShape head, DType matrixType, Arena arena)
     {
         int c = config.Width;
+        MatrixType = matrixType;
         Blocks = [.. Enumerable.Range(0, config.Layers).Select(_ => new BlockWeights())];
 
         Tokens = Take("tokens", (config.Vocab, c), decays: true);
@@ -53,7 +58,7 @@ public sealed class Weights
         }
         if (head.Tied) Head = Tokens;
         else if (head.Rows > 0) Head = Take("head", (head.Rows, c), decays: true);
-        long matrices = arena.Used;
+        _matrixBytes = arena.Used;
 
         bool normBias = config.Norm == Norm.LayerNorm;
         for (int layer = 0; layer < config.Layers; layer++)
@@ -61,6 +66,11 @@ public sealed class Weights
             BlockWeights block = Blocks[layer];
             block.Norm1 = Take($"blocks.{layer}.norm1", c);
             if (normBias) block.Norm1Bias = Take($"blocks.{layer}.norm1_bias", c);
+            if (config.QkNorm)
+            {
+                block.QueryNorm = Take($"blocks.{layer}.query_norm", config.HeadDim);
+                block.KeyNorm = Take($"blocks.{layer}.key_norm", config.HeadDim);
+            }
             if (config.QkvBias) block.QkvBias = Take($"blocks.{layer}.qkv_bias", config.QkvWidth);
             if (config.OtherBias) block.OutBias = Take($"blocks.{layer}.out_bias", c);
             block.Norm2 = Take($"blocks.{layer}.norm2", c);
@@ -72,16 +82,18 @@ public sealed class Weights
         if (normBias) FinalNormBias = Take("final_norm_bias", c);
         if (head is { Rows: > 0, Bias: true }) HeadBias = Take("head_bias", head.Rows);
 
-        Matrices = new Tensor(Tokens.Buffer, 0, DType.F32, checked((int)(matrices / sizeof(float))));
-        Vectors = new Tensor(Tokens.Buffer, matrices, DType.F32, checked((int)((arena.Used - matrices) / sizeof(float))));
+        _vectorBytes = arena.Used - _matrixBytes;
 
         Tensor Take(string name, Shape shape, bool decays = false)
         {
-            Tensor tensor = arena.Take(shape);
+            Tensor tensor = arena.Take(shape, decays ? matrixType : DType.F32);
             _named.Add((name, tensor, decays));
             return tensor;
         }
     }
+
+    /// <summary>Element type of the matrices.</summary>
+    public DType MatrixType { get; }
 
     public Tensor Tokens { get; }                   // [V, C]
 
@@ -99,12 +111,13 @@ public sealed class Weights
     public Tensor HeadBias { get; }
 
     /// <summary>Every matrix as one flat tensor (weight decay applies), zeros between them included.</summary>
-    public Tensor Matrices { get; }
+    /// <exception cref="OverflowException">There are more than 2³¹ entries: such a model can be read but not trained.</exception>
+    public Tensor Matrices => new(Tokens.Buffer, 0, MatrixType, checked((int)(_matrixBytes / MatrixType.Size())));
 
     /// <summary>Every vector as one flat tensor (no weight decay).</summary>
-    public Tensor Vectors { get; }
+    public Tensor Vectors => new(Tokens.Buffer, _matrixBytes, DType.F32, checked((int)(_vectorBytes / sizeof(float))));
 
-    /// <summary>All parameters as one flat tensor.</summary>
+    /// <summary>All parameters of an F32 model as one flat tensor.</summary>
     public Tensor All => Matrices with { Shape = checked((int)(Matrices.Count + Vectors.Count)) };
 
     /// <summary>The one list of parameters for files, initial values and tests; a tied head appears once, as the token table.</summary>

@@ -7,34 +7,35 @@ using QSharp.Kernels;
 namespace QSharp.Model;
 
 /// <summary>
-/// The phases of the star-graph experiment, each complete in its folder before the next begins, so that a stopped run
+/// The phases of an experiment on a task, each complete in its folder before the next begins, so that a stopped run
 /// goes on where it was: pre-train π_ref, collect roll-outs, learn the guide, evaluate. The separate verbs call the same phases.
 /// </summary>
-public sealed class StarGraphExperiment(Ops ops, StarGraphRecipe recipe, ulong seed, IProgressSink progress, CancellationToken stop)
+public sealed class Experiment(Ops ops, ITask task, GuideRecipe recipe, ulong seed, int rows, IProgressSink progress, CancellationToken stop)
 {
     // Streams of the seed; a phase's draws do not depend on what other phases drew.
     private const uint InitStream = 1, PretrainStream = 2, PostTrainStream = 3, OrderStream = 4, TestStream = 5, EvaluateStream = 6;
 
-    private const int SamplerRows = 256;
+    // Times through the roll-outs where the recipe does not say how many steps.
+    private const int Epochs = 3;
 
     private static readonly OptimizerSettings AdamW = new(new LearningRate(0, 0, 0), Beta1: 0.9f, Beta2: 0.99f, ClipNorm: 1);
 
-    public StarGraphTask Task { get; } = new(recipe.Graph);
+    public ITask Task => task;
 
-    public StarGraphRecipe Recipe => recipe;
+    public GuideRecipe Recipe => recipe;
 
     /// <summary>Loads the reference of a folder, or trains it there.</summary>
     /// <param name="scratch">Where checkpoints of an unfinished phase lie.</param>
-    public LanguageModel Pretrain(string folder, string scratch, MetricsLog metrics, PhaseClock clock)
+    public LanguageModel Pretrain(PretrainRecipe pretrain, string folder, string scratch, MetricsLog metrics, PhaseClock clock)
     {
         if (ModelFolder.Exists(folder)) return ModelFolder.LoadLanguageModel(ops, folder, Task);
         using PhaseClock.Running running = clock.Start("pretrain");
-        LanguageModel model = new(ops, recipe.Model);
-        Initializer.Fresh(model.Weights, recipe.Model, Philox.Key(seed, InitStream), zeroHead: false);
-        LearningRate rate = new(recipe.ReferenceRate, recipe.ReferenceWarmup, recipe.ReferenceSteps);
+        LanguageModel model = new(ops, pretrain.Model);
+        Initializer.Fresh(model.Weights, pretrain.Model, Philox.Key(seed, InitStream), zeroHead: false);
+        LearningRate rate = new(pretrain.Rate, pretrain.Warmup, pretrain.Steps);
         ProblemSource source = new(Task, Philox.Key(seed, PretrainStream));
-        using Trainer trainer = new(model, new PretrainMethod(), source, AdamW with { Rate = rate }, recipe.Batch);
-        new TrainingRun(trainer, "reference", scratch, Fingerprint("pretrain"), metrics).Run(recipe.ReferenceSteps, progress, stop);
+        using Trainer trainer = new(model, new PretrainMethod(), source, AdamW with { Rate = rate }, pretrain.Batch);
+        new TrainingRun(trainer, "reference", scratch, Fingerprint($"pretrain {pretrain}"), metrics).Run(pretrain.Steps, progress, stop);
         ModelFolder.Save(model, folder, Task.Fingerprint);
         TrainerCheckpoint.Delete(scratch);
         clock.AddTokens(trainer.TokensTrained, trainer.SecondsTrained);
@@ -51,7 +52,6 @@ public sealed class StarGraphExperiment(Ops ops, StarGraphRecipe recipe, ulong s
         {
             ["seed"] = seed,
             ["samples_per_problem"] = settings.SamplesPerProblem,
-            ["roll_in"] = settings.RollIn == RollIn.None ? "none" : "policy",
             ["temperature"] = settings.Rule.Temperature,
             ["top_p"] = settings.Rule.TopP,
         });
@@ -77,35 +77,38 @@ public sealed class StarGraphExperiment(Ops ops, StarGraphRecipe recipe, ulong s
     /// <summary>Loads a data set that was made with a reference for this task.</summary>
     /// <param name="keepNoVariation">Keeps problems whose samples all have the same reward; always so with one sample a problem.</param>
     /// <exception cref="UserException">The set is damaged, or of another task, vocabulary or reference.</exception>
-    public List<Rollout> LoadRollouts(string data, LanguageModel reference, bool keepNoVariation)
+    public RolloutData LoadRollouts(string data, LanguageModel reference, bool keepNoVariation)
     {
         RolloutSet set = RolloutSet.Load(data);
         set.Require(data, Task, ModelFolder.Fingerprint(reference));
         List<Rollout> rollouts = RolloutFile.Read(RolloutSet.DataPath(data));
         RequireTokens(data, rollouts);
-        return keepNoVariation || (int?)set.Collection["samples_per_problem"] == 1 ? rollouts : WithVariation(rollouts);
+        bool keepsAll = keepNoVariation || (int?)set.Collection["samples_per_problem"] == 1;
+        return new RolloutData(
+            keepsAll ? rollouts : WithVariation(rollouts), (float?)set.Collection["temperature"] ?? 1, (float?)set.Collection["top_p"] ?? 1);
     }
 
     /// <summary>The finished guide of a folder, or null where there is none yet.</summary>
     public ValueModel? FindGuide(string folder, LanguageModel reference) =>
-        ModelFolder.Exists(folder) ? ModelFolder.LoadValueModel(ops, folder, Task, ModelFolder.Fingerprint(reference)) : null;
+        ModelFolder.Exists(folder) ? ModelFolder.LoadValueModel(ops, folder, Task.Fingerprint, Task.Vocabulary, ModelFolder.Fingerprint(reference)).Model : null;
 
     /// <summary>Trains a guide on roll-outs, from the reference's weights.</summary>
     /// <param name="folder">Where the finished guide goes.</param>
     /// <param name="scratch">Where checkpoints of an unfinished phase lie.</param>
     /// <param name="name">Of the phase: each round has its own.</param>
     public ValueModel Learn(
-        string folder, string scratch, string name, List<Rollout> rollouts, LanguageModel reference, ValueMethod method, MetricsLog metrics, PhaseClock clock)
+        string folder, string scratch, string name, RolloutData data, LanguageModel reference, ValueMethod method, MetricsLog metrics, PhaseClock clock)
     {
         using PhaseClock.Running running = clock.Start("train");
-        ValueModel guide = new(ops, recipe.Model, recipe.Guide);
-        Initializer.Fresh(guide.Weights, recipe.Model, Philox.Key(seed, InitStream), zeroHead: true);
+        ValueModel guide = new(ops, reference.Config, recipe.Settings);
+        Initializer.Fresh(guide.Weights, reference.Config, Philox.Key(seed, InitStream), zeroHead: true);
         Initializer.CopyShared(reference.Weights, guide.Weights, "head", "head_bias");
-        RolloutSource source = new(rollouts, recipe.Guide, Philox.Key(seed, OrderStream));
-        LearningRate rate = new(recipe.GuideRate, recipe.GuideWarmup, recipe.GuideSteps);
-        using Trainer trainer = new(guide, method.Create(recipe.Guide.Family), source, AdamW with { Rate = rate }, recipe.Batch);
-        new TrainingRun(trainer, name, scratch, Fingerprint($"{name} {method.Name}"), metrics).Run(recipe.GuideSteps, progress, stop);
-        ModelFolder.Save(guide, folder, Task.Fingerprint, ModelFolder.Fingerprint(reference));
+        RolloutSource source = new(data.Rollouts, recipe.Settings, Philox.Key(seed, OrderStream));
+        int steps = recipe.Steps > 0 ? recipe.Steps : Math.Max(1, Epochs * data.Rollouts.Count / recipe.Batch);
+        LearningRate rate = new(recipe.Rate, Math.Min(recipe.Warmup, steps / 10), steps);
+        using Trainer trainer = new(guide, method.Create(recipe.Settings.Family), source, AdamW with { Rate = rate }, recipe.Batch);
+        new TrainingRun(trainer, name, scratch, Fingerprint($"{name} {method.Name}"), metrics).Run(steps, progress, stop);
+        ModelFolder.Save(guide, folder, new GuideOrigin(Task.Fingerprint, ModelFolder.Fingerprint(reference), data.Temperature, data.TopP));
         TrainerCheckpoint.Delete(scratch);
         clock.AddTokens(trainer.TokensTrained, trainer.SecondsTrained);
         return guide;
@@ -116,26 +119,27 @@ public sealed class StarGraphExperiment(Ops ops, StarGraphRecipe recipe, ulong s
 
     /// <summary>Evaluates π_ref and, for each tilt and η, the guide.</summary>
     public List<Evaluation> Evaluate(
-        LanguageModel reference, ValueModel? guide, IReadOnlyList<ValueMethod> tilts, IReadOnlyList<double> etas, Problem[] problems, Guidance guidance, PhaseClock clock)
+        LanguageModel reference, ValueModel? guide, IReadOnlyList<ValueMethod> tilts, IReadOnlyList<double> etas, Problem[] problems, int samples, Guidance guidance, PhaseClock clock)
     {
         using PhaseClock.Running running = clock.Start("evaluate");
-        Evaluator evaluator = new(Task, problems, SamplerRows, recipe.Candidates);
+        Evaluator evaluator = new(Task, problems, samples, rows, recipe.Candidates);
         ulong key = Philox.Key(seed, EvaluateStream);
         List<Evaluation> results =
-            [evaluator.Run("reference", double.PositiveInfinity, reference, null, guidance, GuidanceRule.Reference(), key, progress, stop)];
+            [evaluator.Run("reference", double.PositiveInfinity, reference, null, guidance, recipe.Reference, key, progress, stop)];
         if (guide is null) return results;
         foreach (ValueMethod tilt in tilts)
             foreach (double eta in etas)
-                results.Add(evaluator.Run(tilt.Name, eta, reference, guide, guidance, Rule(tilt.Tilt, eta), key, progress, stop));
+                results.Add(evaluator.Run(tilt.Name, eta, reference, guide, guidance, recipe.Rule(tilt.Tilt, eta), key, progress, stop));
         return results;
     }
 
-    /// <summary>Decoding as in the paper's star-graph code: only the K candidates can be drawn.</summary>
-    public GuidanceRule Rule(Tilt tilt, double eta) => new(tilt, recipe.Guide.Family, (float)(1 / eta), Outside.Truncate);
-
-    /// <summary>Settings of one round: the first rolls in with π_ref, later ones with the guide of the round before.</summary>
+    /// <summary>
+    /// Settings of one round: the first rolls in with π_ref, later ones with the guide of the round before. Those are always
+    /// cut and continued by π_ref, whose value is learned; a whole guided response would bear the guided policy's.
+    /// </summary>
+    /// <param name="rollIn">Of the first round.</param>
     public CollectSettings CollectSettings(int round, RollIn rollIn, int samplesPerProblem, double eta) => new(
-        samplesPerProblem, rollIn, round == 1 ? GuidanceRule.Reference() : Rule(Tilt.LogMeanExp, eta), round, seed, SamplerRows, recipe.Candidates);
+        samplesPerProblem, round == 1 ? rollIn : RollIn.Policy, round == 1 ? recipe.Reference : recipe.Rule(Tilt.LogMeanExp, eta), round, seed, rows, recipe.Candidates);
 
     /// <summary>Drops every problem whose samples all have the same reward: they say nothing about a choice (Algorithm 1).</summary>
     private List<Rollout> WithVariation(List<Rollout> rollouts)
@@ -155,8 +159,11 @@ public sealed class StarGraphExperiment(Ops ops, StarGraphRecipe recipe, ulong s
                     throw new UserException($"{data}: sample {rollout.Sample} holds token {token}, but the vocabulary has {Task.Vocabulary}; this data set was made with another vocabulary.");
     }
 
-    private string Fingerprint(string phase) => FormattableString.Invariant($"{phase}; seed {seed}; {Task.Fingerprint}; mixed goals {recipe.Graph.MixedGoals}; {recipe}");
+    private string Fingerprint(string phase) => FormattableString.Invariant($"{phase}; seed {seed}; {Task.Settings}; {recipe}");
 }
+
+/// <summary>Roll-outs to learn from, and how π_ref was sampled for them.</summary>
+public sealed record RolloutData(List<Rollout> Rollouts, float Temperature, float TopP);
 
 /// <summary>Seconds that each phase took, added up over interruptions, and tokens trained.</summary>
 public sealed class PhaseClock

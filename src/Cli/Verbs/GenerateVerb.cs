@@ -1,0 +1,118 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Json.Nodes;
+
+using QSharp.Engine;
+using QSharp.Kernels;
+using QSharp.Model;
+
+namespace QSharp.Cli.Verbs;
+
+/// <summary>Text from prompts, guided or not, with exact per-token log-probabilities and KL.</summary>
+internal sealed class GenerateVerb
+{
+    private readonly Command _verb = new("generate", "Write text, guided by a value model or not.");
+    private readonly Option<string?> _model = OptionFactory.RequiredText("--model", "The reference: a folder, a GGUF file, or org/name from the local hub cache.");
+    private readonly Option<string?> _guide = OptionFactory.OptionalText("--guide", "Folder of a guide for it.");
+    private readonly Option<double> _eta = OptionFactory.Eta(0.1);
+    private readonly Option<string?> _prompt = OptionFactory.OptionalText("--prompt", "The prompt.");
+    private readonly Option<string?> _prompts = OptionFactory.OptionalText("--prompts", "A JSON file with a list of prompts.");
+    private readonly Option<string?> _messages = OptionFactory.OptionalText("--messages", "A JSON file with a chat, a list of {\"role\", \"content\"}.");
+    private readonly Option<bool> _chat = OptionFactory.Flag("--chat", "Each prompt is what a user says, and goes through the model's chat template.");
+    private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses to each prompt.", 1, 1);
+    private readonly Option<int> _maxTokens = OptionFactory.Integer("--max-tokens", "Most tokens of a response.", 256, 1);
+    private readonly Option<string[]> _stops = OptionFactory.Texts("--stop", "A text that ends a response; may be given several times.");
+    private readonly Option<bool> _ignoreEnd = OptionFactory.Flag("--ignore-eos", "Go on after the model's end tokens, up to --max-tokens.");
+    private readonly Option<int> _rows = OptionFactory.Integer("--batch-rows", "Most responses sampled side by side.", 16, 1);
+    private readonly WeightsOption _weights;
+    private readonly DecodingOptions _decoding;
+    private readonly CommonOptions _common;
+
+    private GenerateVerb()
+    {
+        foreach (Option option in (Option[])[_model, _guide, _eta, _prompt, _prompts, _messages, _chat, _samples, _maxTokens, _stops, _ignoreEnd, _rows])
+            _verb.Options.Add(option);
+        _weights = new WeightsOption(_verb);
+        _decoding = new DecodingOptions(_verb);
+        _common = new CommonOptions(_verb, hasRun: false);
+        _verb.SetAction((parsed, stop) => Task.FromResult(Run(parsed, stop)));
+    }
+
+    public static Command Create() => new GenerateVerb()._verb;
+
+    private int Run(ParseResult parsed, CancellationToken stop)
+    {
+        string? guideFolder = parsed.GetValue(_guide);
+        if (guideFolder is null && parsed.GetResult(_eta) is { Implicit: false })
+            throw new UserException("--eta is the strength of a guide; give one with --guide, or leave --eta out.");
+        IProgressSink progress = _common.Progress(parsed);
+        using ModelFiles files = ModelFiles.Open(parsed.GetValue(_model)!);
+        // The template and the tokenizer take as long to load as the weights do.
+        Task<List<int[]>> prompts = Task.Run(() => Prompts(parsed, files), CancellationToken.None);
+        (Device device, Ops ops) = _common.Open(parsed);
+        using Device owned = device;
+        using LanguageModel reference = files.LoadLanguageModel(ops, _weights.Value(parsed));
+        List<int[]> ids = prompts.GetAwaiter().GetResult();
+
+        GuideRecipe recipe = _decoding.Apply(new GuideRecipe(
+            new ValueSettings(HeadKind.V, ReturnFamily.Bernoulli, BidirectionalPrompt: false), 0, 0, 0, 0, Candidates: 20, Outside.Martingale), parsed);
+        using ValueModel? guide = guideFolder is null ? null : LoadGuide(guideFolder, files, reference, recipe, progress);
+        GuidanceRule rule = guide is null ? recipe.Reference : (recipe with { Settings = guide.Settings }).Rule(Tilt.LogMeanExp, parsed.GetValue(_eta));
+        GenerateSettings settings = new(
+            rule, recipe.Candidates, parsed.GetValue(_maxTokens), parsed.GetValue(_samples), parsed.GetValue(_ignoreEnd) ? [] : files.EndIds,
+            parsed.GetValue(_stops)!, _common.Seed(parsed), parsed.GetValue(_rows));
+        using Guidance guidance = _decoding.Guidance(parsed, ops);
+        TextGenerator generator = new(reference, guide, guidance, files.Tokenizer, settings);
+
+        bool json = _common.Json(parsed), streams = !json && ids.Count * settings.Samples == 1;
+        double kl = 0;
+        foreach (Generation result in generator.Run(ids, streams ? Console.Out.Write : null, stop))
+        {
+            kl += result.Kl;
+            if (json) Console.Out.WriteLine(Json(result).ToJsonString());
+            else Console.Out.WriteLine(streams ? "" : result.Text + "\n");
+        }
+        progress.Note(Speed(generator) + (guide is null ? "" : string.Create(CultureInfo.InvariantCulture, $"; KL {kl / (ids.Count * settings.Samples):0.000} nats a response")));
+        return ExitCodes.Done;
+    }
+
+    private static string Speed(TextGenerator generator)
+    {
+        double first = generator.FirstToken.TotalSeconds, rest = generator.Elapsed.TotalSeconds - first;
+        string rate = generator.Tokens < 2 ? "" : string.Create(CultureInfo.InvariantCulture, $", then {(generator.Tokens - 1) / rest:N0} a second");
+        return string.Create(CultureInfo.InvariantCulture, $"{generator.Tokens} tokens: the first after {first:0.00} s{rate}");
+    }
+
+    private List<int[]> Prompts(ParseResult parsed, ModelFiles files)
+    {
+        string? prompt = parsed.GetValue(_prompt), list = parsed.GetValue(_prompts), messages = parsed.GetValue(_messages);
+        if (new[] { prompt, list, messages }.Count(text => text is not null) != 1) throw new UserException("Give one of --prompt, --prompts and --messages.");
+        if (messages is not null) return [TextPrompts.FromMessages(ChatMessage.ReadMessages(messages), files)];
+        string[] texts = prompt is not null ? [prompt] : TextInput.ReadList(list!);
+        if (texts.Length == 0) throw new UserException($"{list}: there is no prompt here; give a list with at least one.");
+        return parsed.GetValue(_chat)
+            ? [.. texts.Select(text => TextPrompts.FromMessages([new ChatMessage("user", text)], files))]
+            : [.. texts.Select(text => files.Tokenizer.Encode(text))];
+    }
+
+    private static ValueModel LoadGuide(string folder, ModelFiles files, LanguageModel reference, GuideRecipe recipe, IProgressSink progress)
+    {
+        (ValueModel guide, GuideOrigin origin) = ModelFolder.LoadValueModel(
+            reference.Ops, folder, TextTask.FingerprintOf(files.Tokenizer), files.Tokenizer.Count, ModelFolder.Fingerprint(reference));
+        Session.NoteSettings(origin, folder, recipe.Temperature, recipe.TopP, progress);
+        return guide;
+    }
+
+    private static JsonObject Json(Generation result) => new()
+    {
+        ["prompt_ids"] = Numbers(result.PromptIds),
+        ["ids"] = Numbers(result.Ids),
+        ["text"] = result.Text,
+        ["finish"] = result.Finish switch { Finish.End => "eos", Finish.Stop => "stop", _ => "length" },
+        ["logprobs"] = Numbers(result.LogProbs),
+        ["reference_logprobs"] = Numbers(result.ReferenceLogProbs),
+        ["kl"] = result.Kl,
+    };
+
+    private static JsonArray Numbers<T>(T[] values) => new([.. values.Select(value => (JsonNode)JsonValue.Create(value)!)]);
+}

@@ -1,0 +1,48 @@
+using System.Text;
+using System.Text.Json;
+
+using QSharp.Engine;
+
+namespace QSharp.Cli.Verbs;
+
+/// <summary>Texts from the command line or a file.</summary>
+internal static class TextInput
+{
+    /// <summary>One text, or the list of a JSON file.</summary>
+    /// <param name="option">Name of the option of the one text.</param>
+    /// <exception cref="UserException">There is none or both, or the file is no such list.</exception>
+    public static string[] Read(string? text, string option, string? file)
+    {
+        if ((text is null) == (file is null)) throw new UserException($"Give either {option} or --file.");
+        return text is not null ? [text] : ReadList(file!);
+    }
+
+    /// <summary>The texts of a JSON file that holds a list of them.</summary>
+    public static string[] ReadList(string file)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(File.ReadAllText(file));
+            if (document.RootElement.ValueKind == JsonValueKind.Array && document.RootElement.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String))
+                return [.. document.RootElement.EnumerateArray().Select(item => item.GetString()!)];
+            throw new UserException($"{file}: this must be a JSON list of texts, [\"one\", \"two\"].");
+        }
+        catch (Exception error) when (error is JsonException or InvalidOperationException)
+        {
+            throw new UserException($"{file}: not valid JSON ({error.Message.TrimEnd('.')}); give a list of texts, [\"one\", \"two\"].", error);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new UserException($"{file}: cannot be read ({error.Message.TrimEnd('.')}).", error);
+        }
+    }
+
+    /// <summary>A token in one line: line ends and other control characters are written as escapes.</summary>
+    public static string Visible(string text)
+    {
+        StringBuilder shown = new();
+        foreach (char c in text)
+            shown.Append(c switch { '\n' => "\\n", '\r' => "\\r", '\t' => "\\t", _ when char.IsControl(c) => $"\\u{(int)c:x4}", _ => c.ToString() });
+        return shown.ToString();
+    }
+}

@@ -1,0 +1,76 @@
+using QSharp.Engine;
+
+namespace QSharp.Model;
+
+/// <summary>What lies at a path: its tensors, and the model that they make up if they do.</summary>
+public sealed class Inspection : IDisposable
+{
+    private readonly IDisposable _owner;
+
+    private Inspection(IDisposable owner, string path, string format, IReadOnlyList<TensorEntry> tensors, IReadOnlyDictionary<string, string> metadata)
+    {
+        _owner = owner;
+        Path = path;
+        Format = format;
+        Tensors = tensors;
+        Metadata = metadata;
+    }
+
+    public string Path { get; }
+
+    /// <summary>"model folder", "safetensors file" or "GGUF file".</summary>
+    public string Format { get; }
+
+    public IReadOnlyList<TensorEntry> Tensors { get; }
+
+    /// <summary>Texts that the file says about itself.</summary>
+    public IReadOnlyDictionary<string, string> Metadata { get; }
+
+    /// <summary>The model, where it is one that can be run.</summary>
+    public TransformerConfig? Config { get; private init; }
+
+    /// <summary>Why it is no model that can be run, where it is a well-formed file all the same.</summary>
+    public string? Unsupported { get; private init; }
+
+    /// <exception cref="UserException">There is nothing there, or it is malformed: one sentence that says where.</exception>
+    public static Inspection Open(string path)
+    {
+        if (HubCache.IsId(path)) path = HubCache.Find(path);
+        if (path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)) return OpenGguf(path);
+        SafeTensorsFolder tensors = SafeTensorsFolder.Open(path);
+        bool isModel = ModelFolder.Exists(path);
+        (TransformerConfig? config, string? unsupported) = isModel ? Model(path) : default;
+        return new Inspection(tensors, path, isModel ? "model folder" : "safetensors file", ((ITensorSource)tensors).Tensors, tensors.Metadata)
+        {
+            Config = config,
+            Unsupported = unsupported,
+        };
+    }
+
+    public void Dispose() => _owner.Dispose();
+
+    private static Inspection OpenGguf(string path)
+    {
+        GgufFile file = GgufFile.Open(path);
+        (TransformerConfig? config, string? unsupported) = Model(path);
+        return new Inspection(
+            file, path, "GGUF file", [.. file.Tensors.Select(tensor => new TensorEntry(tensor.Name, tensor.Type, tensor.Shape, tensor.ByteCount))], file.Summary())
+        {
+            Config = config,
+            Unsupported = unsupported,
+        };
+    }
+
+    private static (TransformerConfig? Config, string? Unsupported) Model(string path)
+    {
+        try
+        {
+            using ModelFiles files = ModelFiles.Open(path);
+            return (files.Transformer, null);
+        }
+        catch (UserException refusal)
+        {
+            return (null, refusal.Message);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+using QSharp.Engine;
+using QSharp.Kernels;
+
+namespace QSharp.Model;
+
+/// <summary>What one draw by rejection reads and writes; see <see cref="GuidanceInputs"/> and <see cref="GuidanceOutputs"/>.</summary>
+internal readonly record struct RejectionStep(Tensor RefLogits, Tensor Streams, Tensor Positions, GuidanceOutputs Outputs);
+
+/// <summary>
+/// Exact draws from π ∝ π_ref·W over the whole vocabulary, no top-K (method notes §3.5): y is drawn from π_ref and accepted
+/// with probability W(x, y) / max W. A round makes several proposals a row, which the value model scores as siblings in one
+/// pass; rows that have accepted sit out the rounds that others still need. ln Z and KL are estimates here, from all
+/// proposals of a step; they are exact only where every token is scored.
+/// </summary>
+internal sealed class RejectionSampling : IDisposable
+{
+    /// <summary>Proposals of a row in one round.</summary>
+    public const int Proposals = 16;
+
+    // A row that accepts none of these has a prefix that the guide thinks hopeless at this η.
+    private const int MostRounds = 6250;
+    private const uint AcceptStream = 0x4000_0000;
+
+    private readonly Ops _ops;
+    private readonly ValueModel _guide;
+    private readonly CachedModel _cache;
+    private readonly DeviceBuffer _memory;
+    private readonly Tensor _next, _ignored, _statistics, _proposals, _valueLogits, _tilts, _counts, _chosen;
+    private readonly int[] _hostNext, _hostProposals, _hostCounts, _hostChosen, _drawnTokens;
+    private readonly float[] _hostStatistics, _hostTilts, _drawnStatistics;
+    private readonly double[] _weights, _weightedTilts;
+
+    public RejectionSampling(ValueModel guide, CachedModel cache, int rows)
+    {
+        _ops = guide.Ops;
+        _guide = guide;
+        _cache = cache;
+        ((_next, _ignored, _statistics, _proposals, _valueLogits, _tilts, _counts, _chosen), _memory) = Arena.Build(_ops.Device, arena => (
+            arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take((rows, SampleStatistics.Count)), arena.Take((rows, Proposals), DType.I32),
+            arena.Take((rows, Proposals, guide.Head.Outputs)), arena.Take((rows, Proposals)), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32)));
+        _hostNext = new int[rows];
+        _hostProposals = new int[rows * Proposals];
+        _hostCounts = new int[rows];
+        _hostChosen = new int[rows];
+        _drawnTokens = new int[rows];
+        _hostStatistics = new float[Proposals * rows * SampleStatistics.Count];
+        _hostTilts = new float[rows * Proposals];
+        _drawnStatistics = new float[rows * SampleStatistics.Count];
+        _weights = new double[rows];
+        _weightedTilts = new double[rows];
+    }
+
+    /// <summary>Draws the next token of the rows that run. Each one's column stays in the value model's cache, not yet counted.</summary>
+    /// <param name="runs">Which rows run.</param>
+    /// <exception cref="UserException">A row accepted none of 100,000 proposals.</exception>
+    public void Draw(in RejectionStep step, GuidanceRule rule, ulong key, int position, ReadOnlySpan<int> streams, ReadOnlySpan<bool> runs)
+    {
+        int rows = _hostNext.Length, pending = 0;
+        for (int row = 0; row < rows; row++) pending += _hostCounts[row] = row < runs.Length && runs[row] ? Proposals : 0;
+        pending /= Proposals;
+        Array.Clear(_weights);
+        Array.Clear(_weightedTilts);
+        float bound = rule.Lambda * (rule.Lambda > 0 ? rule.Family.Max : rule.Family.Min);
+        for (int round = 0; pending > 0; round++)
+        {
+            if (round == MostRounds)
+                throw new UserException($"--candidates all: none of {MostRounds * Proposals:N0} proposals was accepted, so the guide sees next to no chance at this η; take a larger --eta, or a number of candidates.");
+            Propose(step, rule, key, round);
+            Score(rule, position);
+            pending -= Accept(key, round, position, streams, bound);
+            // The next round's proposals go where this one's lie, but not over a column that is kept.
+            _ops.Device.Upload<int>(_hostChosen, _chosen);
+            if (_guide.Head.ReadsAtToken) _guide.Trunk.KeepSibling(_cache.Cache, _chosen);
+        }
+        Finish(bound, step.Outputs);
+    }
+
+    public void Dispose() => _memory.Dispose();
+
+    /// <summary>Independent draws from π_ref as temperature and top-p shape it.</summary>
+    private void Propose(in RejectionStep step, GuidanceRule rule, ulong key, int round)
+    {
+        GuidanceRule reference = GuidanceRule.Reference(rule.Temperature, rule.TopP);
+        int rows = _hostNext.Length;
+        for (int i = 0; i < Proposals; i++)
+        {
+            _ops.TiltedSample(
+                step.RefLogits, Tensor.None, Tensor.None, Tensor.None, step.Streams, step.Positions, reference,
+                Philox.Key(key, (uint)(1 + round * Proposals + i)), _next, _ignored, _statistics);
+            _ops.Device.Download<int>(_next, _hostNext);
+            _ops.Device.Download<float>(_statistics, _hostStatistics.AsSpan(i * rows * SampleStatistics.Count, rows * SampleStatistics.Count));
+            for (int row = 0; row < rows; row++) _hostProposals[row * Proposals + i] = _hostNext[row];
+        }
+        _ops.Device.Upload<int>(_hostProposals, _proposals);
+    }
+
+    private void Score(GuidanceRule rule, int position)
+    {
+        Tensor hidden;
+        if (_guide.Head.ReadsAtToken)
+        {
+            _ops.Device.Upload<int>(_hostCounts, _counts);
+            _ops.Copy(_proposals, _cache.Step.Tokens);
+            _guide.Trunk.Extend(_counts, _cache.Cache, CacheLayout.Siblings, _cache.Step);
+            hidden = _cache.Step.Hidden;
+        }
+        else
+        {
+            hidden = position == 0 ? _cache.LastHidden : _cache.Single.Hidden;
+        }
+        Tensor tokens = _proposals.As((int)_proposals.Count);
+        _guide.Head.Forward(hidden, tokens, _valueLogits.As((tokens.Shape.D0, _guide.Head.Outputs)));
+        _ops.AtomTilt(_valueLogits, rule.Family, rule.Tilt, rule.Lambda, _tilts);
+        _ops.Device.Download<float>(_tilts, _hostTilts);
+    }
+
+    /// <returns>How many rows have accepted a proposal.</returns>
+    private int Accept(ulong key, int round, int position, ReadOnlySpan<int> streams, float bound)
+    {
+        int rows = _hostNext.Length, columns = SampleStatistics.Count, accepted = 0;
+        ulong acceptKey = Philox.Key(key, AcceptStream + (uint)round);
+        for (int row = 0; row < rows; row++)
+        {
+            _hostChosen[row] = -1;
+            if (_hostCounts[row] == 0) continue;
+            for (int i = 0; i < Proposals; i++)
+            {
+                int at = row * Proposals + i;
+                double weight = Math.Exp(_hostTilts[at] - bound);
+                _weights[row] += weight;
+                _weightedTilts[row] += weight * _hostTilts[at];
+                (uint word, _, _, _) = Philox.Block(acceptKey, (uint)streams[row], (uint)position, (uint)i, 0);
+                if (_hostChosen[row] >= 0 || Philox.Uniform(word) >= weight) continue;
+                _hostChosen[row] = i;
+                _drawnTokens[row] = _hostProposals[at];
+                _hostStatistics.AsSpan((i * rows + row) * columns, columns).CopyTo(_drawnStatistics.AsSpan(row * columns));
+                _drawnStatistics[row * columns + SampleStatistics.ChosenTilt] = _hostTilts[at];
+            }
+            if (_hostChosen[row] < 0) continue;
+            _hostCounts[row] = 0;
+            // Sums become means over the proposals that this row has seen.
+            _weights[row] /= (round + 1) * Proposals;
+            _weightedTilts[row] /= (round + 1) * Proposals;
+            accepted++;
+        }
+        return accepted;
+    }
+
+    private void Finish(float bound, in GuidanceOutputs outputs)
+    {
+        for (int row = 0; row < _drawnTokens.Length; row++)
+        {
+            if (_weights[row] == 0) continue;   // did not run
+            Span<float> statistics = _drawnStatistics.AsSpan(row * SampleStatistics.Count, SampleStatistics.Count);
+            double logNormalizer = bound + Math.Log(_weights[row]);
+            statistics[SampleStatistics.LogPolicy] = (float)(statistics[SampleStatistics.LogReference] + statistics[SampleStatistics.ChosenTilt] - logNormalizer);
+            statistics[SampleStatistics.LogNormalizer] = (float)logNormalizer;
+            statistics[SampleStatistics.Kl] = (float)Math.Max(0, _weightedTilts[row] / _weights[row] - logNormalizer);
+        }
+        _ops.Device.Upload<int>(_drawnTokens, outputs.Next);
+        _ops.Device.Upload<float>(_drawnStatistics, outputs.Statistics);
+    }
+}

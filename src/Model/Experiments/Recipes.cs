@@ -1,0 +1,32 @@
+using QSharp.Kernels;
+
+namespace QSharp.Model;
+
+/// <summary>How a reference is trained from scratch.</summary>
+/// <param name="Batch">Sequences of a step.</param>
+public sealed record PretrainRecipe(TransformerConfig Model, int Steps, float Rate, int Warmup, int Batch);
+
+/// <summary>How a guide is learned from roll-outs of π_ref, and how it decodes.</summary>
+/// <param name="Batch">Roll-outs of a step.</param>
+/// <param name="Steps">0: three times through the roll-outs.</param>
+/// <param name="Candidates">K: tokens that the guide scores at each step, or <see cref="AllCandidates"/>.</param>
+/// <param name="Outside">The tilt of all other tokens.</param>
+/// <param name="Temperature">Of π_ref, in collecting and in decoding.</param>
+/// <param name="TopP">Of π_ref, in collecting and in decoding.</param>
+/// <param name="Order">Whether these shape π_ref before the tilt or π after it.</param>
+public sealed record GuideRecipe(
+    ValueSettings Settings, int Steps, float Rate, int Warmup, int Batch, int Candidates, Outside Outside, float Temperature = 1, float TopP = 1,
+    Order Order = Order.TemperThenTilt)
+{
+    /// <summary>In place of K: every token, by rejection sampling (method notes §3.5).</summary>
+    public const int AllCandidates = 0;
+
+    /// <summary>Roll-outs of a round where none are asked for: one pass over fresh ones.</summary>
+    public int Rollouts => Steps * Batch;
+
+    /// <summary>π_ref as it is sampled.</summary>
+    public GuidanceRule Reference => GuidanceRule.Reference(Temperature, TopP);
+
+    /// <summary>Guided decoding at an η; infinite η is π_ref.</summary>
+    public GuidanceRule Rule(Tilt tilt, double eta) => new(tilt, Settings.Family, (float)(1 / eta), Outside, Temperature, TopP, Order);
+}

@@ -1,0 +1,40 @@
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+using QSharp.Engine;
+
+namespace QSharp.Model;
+
+/// <summary>Reads a user's small files; whatever is wrong with one is a <see cref="UserException"/>.</summary>
+internal static class TextFile
+{
+    public static byte[] Bytes(string path)
+    {
+        try
+        {
+            return File.ReadAllBytes(path);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new UserException($"{path} cannot be read ({error.Message.TrimEnd('.')}); check the file and its rights.", error);
+        }
+    }
+
+    public static string Text(string path) => Encoding.UTF8.GetString(WithoutMark(Bytes(path)));
+
+    /// <summary>A file that holds JSON; a key may stand once.</summary>
+    public static JsonNode? Json(string path)
+    {
+        try
+        {
+            return JsonNode.Parse(WithoutMark(Bytes(path)), documentOptions: new JsonDocumentOptions { AllowDuplicateProperties = false });
+        }
+        catch (JsonException error)
+        {
+            throw new UserException($"{path}: not valid JSON (line {error.LineNumber + 1}); mend it or download it again.", error);
+        }
+    }
+
+    private static ReadOnlySpan<byte> WithoutMark(ReadOnlySpan<byte> bytes) => bytes.StartsWith("\uFEFF"u8) ? bytes[3..] : bytes;
+}

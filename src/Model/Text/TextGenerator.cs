@@ -1,0 +1,146 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+
+using QSharp.Engine;
+using QSharp.Kernels;
+
+namespace QSharp.Model;
+
+/// <summary>One response to a prompt.</summary>
+/// <param name="Ids">Tokens drawn, the end token included.</param>
+/// <param name="Text">Without the end token or the stop string.</param>
+/// <param name="LogProbs">ln π of each token under the law it was drawn from.</param>
+/// <param name="ReferenceLogProbs">ln of each token under π_ref as it was shaped by temperature and top-p.</param>
+/// <param name="Kl">Σ KL(π ‖ π_ref) over the response, in nats; exact unless candidates were drawn by rejection.</param>
+public sealed record Generation(int[] PromptIds, int[] Ids, string Text, Finish Finish, float[] LogProbs, float[] ReferenceLogProbs, double Kl);
+
+/// <param name="MaxTokens">Most tokens of a response.</param>
+/// <param name="Samples">Responses to each prompt.</param>
+/// <param name="EndIds">Tokens that end a response.</param>
+/// <param name="StopTexts">Texts that end a response; they are not part of it.</param>
+/// <param name="BatchRows">Most responses sampled side by side.</param>
+public sealed record GenerateSettings(
+    GuidanceRule Rule, int Candidates, int MaxTokens, int Samples, IReadOnlyList<int> EndIds, IReadOnlyList<string> StopTexts, ulong Seed, int BatchRows);
+
+/// <summary>Text from prompts, guided or not.</summary>
+public sealed class TextGenerator(LanguageModel reference, ValueModel? guide, Guidance guidance, Tokenizer tokenizer, GenerateSettings settings)
+{
+    private readonly Stopwatch _clock = new();
+
+    /// <summary>Tokens drawn so far.</summary>
+    public long Tokens { get; private set; }
+
+    /// <summary>Until the first token was there: prefill, and the compiler's work.</summary>
+    public TimeSpan FirstToken { get; private set; }
+
+    /// <summary>Since the first prompt.</summary>
+    public TimeSpan Elapsed => _clock.Elapsed;
+
+    /// <summary>Draws all responses, prompt by prompt. A prompt's k-th response depends on the seed, the prompt and k alone.</summary>
+    /// <param name="onText">Sees the text of the response to a single prompt as it grows; null: not wanted.</param>
+    /// <exception cref="UserException">A prompt is empty, or does not fit the context.</exception>
+    public IEnumerable<Generation> Run(IReadOnlyList<int[]> prompts, Action<string>? onText, CancellationToken stop)
+    {
+        List<(int[] Prompt, int Stream)> requests = Requests(prompts);
+        int longest = prompts.Max(prompt => prompt.Length), rows = Math.Min(settings.BatchRows, requests.Count);
+        // The most likely token is looked for among all of the model's, as the reference library does; drawing keeps to the tokenizer's.
+        int vocabulary = settings.Rule.Temperature == 0 ? reference.Config.Vocab : Math.Min(tokenizer.Count, reference.Config.Vocab);
+        SamplerShape shape = new(rows, longest, settings.MaxTokens, settings.Candidates, Vocabulary: vocabulary);
+        using Sampler sampler = new(reference, settings.Rule.IsGuided ? guide : null, guidance, shape, settings.EndIds);
+        SampleBatch batch = new(rows, longest, settings.MaxTokens);
+        HashSet<int> ends = [.. settings.EndIds];
+        _clock.Start();
+        foreach ((int[] Prompt, int Stream)[] part in requests.Chunk(rows))
+        {
+            batch.Clear();
+            foreach ((int[] prompt, int stream) in part) batch.Add(prompt, settings.MaxTokens, stream);
+            ResponseText[] texts = [.. part.Select(_ => new ResponseText(tokenizer.Stream(), settings.StopTexts, requests.Count == 1 ? onText : null))];
+            sampler.Run(batch, settings.Rule, Philox.Key(settings.Seed, 0), stop, (row, token) =>
+            {
+                if (Tokens++ == 0) FirstToken = _clock.Elapsed;
+                return ends.Contains(token) || texts[row].Append(token);
+            });
+            for (int row = 0; row < part.Length; row++) yield return Result(batch, row, texts[row].Finish());
+        }
+    }
+
+    private static Generation Result(SampleBatch batch, int row, string text)
+    {
+        int length = batch.ResponseLengths[row];
+        float[] Column(int statistic) =>
+            [.. Enumerable.Range(0, length).Select(t => batch.Statistics[(row * batch.NewTokens + t) * SampleStatistics.Count + statistic])];
+        return new Generation(
+            batch.Prompt(row).ToArray(), batch.Response(row).ToArray(), text, batch.Finishes[row],
+            Column(SampleStatistics.LogPolicy), Column(SampleStatistics.LogReference), batch.Sum(row, SampleStatistics.Kl));
+    }
+
+    /// <summary>Each response with its own stream of random numbers; a prompt that comes twice goes on with its later samples.</summary>
+    private List<(int[] Prompt, int Stream)> Requests(IReadOnlyList<int[]> prompts)
+    {
+        List<(int[], int)> requests = [];
+        Dictionary<int, int> seen = [];
+        foreach (int[] prompt in prompts)
+        {
+            if (prompt.Length == 0) throw new UserException("The prompt has no tokens; give at least one word.");
+            int stream = StreamOf(prompt);
+            for (int sample = 0; sample < settings.Samples; sample++)
+            {
+                ref int count = ref CollectionsMarshal.GetValueRefOrAddDefault(seen, stream, out _);
+                requests.Add((prompt, (stream + count++) & int.MaxValue));
+            }
+        }
+        return requests;
+    }
+
+    private static int StreamOf(int[] prompt)
+    {
+        byte[] hash = SHA256.HashData(MemoryMarshal.AsBytes<int>(prompt));
+        return BitConverter.ToInt32(hash) & 0x7FFF_0000;   // room for 65,536 samples of a prompt
+    }
+}
+
+/// <summary>The text of a response as it grows; a stop text ends it and is cut off.</summary>
+internal sealed class ResponseText(TokenStream stream, IReadOnlyList<string> stops, Action<string>? onText)
+{
+    private readonly System.Text.StringBuilder _text = new();
+    private readonly int _held = stops.Count == 0 ? 0 : stops.Max(stop => stop.Length) - 1;
+    private int _shown;
+    private bool _isStopped;
+
+    /// <returns>Whether the response goes on.</returns>
+    public bool Append(int token)
+    {
+        Grow(stream.Append(token));
+        if (!_isStopped) Show(_text.Length - _held);
+        return !_isStopped;
+    }
+
+    public string Finish()
+    {
+        if (!_isStopped) Grow(stream.Finish());
+        Show(_text.Length);
+        return _text.ToString();
+    }
+
+    private void Grow(string piece)
+    {
+        if (piece.Length == 0) return;
+        int from = Math.Max(0, _text.Length - _held);
+        _text.Append(piece);
+        if (stops.Count == 0) return;
+        // Only the end can hold a stop text that was not there before.
+        string end = _text.ToString(from, _text.Length - from);
+        int at = stops.Select(stop => end.IndexOf(stop, StringComparison.Ordinal)).Where(index => index >= 0).DefaultIfEmpty(-1).Min();
+        if (at < 0) return;
+        _text.Length = from + at;
+        _isStopped = true;
+    }
+
+    private void Show(int until)
+    {
+        if (onText is null || until <= _shown) return;
+        onText(_text.ToString(_shown, until - _shown));
+        _shown = until;
+    }
+}

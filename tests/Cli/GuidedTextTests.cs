@@ -1,0 +1,136 @@
+using System.Text.Json.Nodes;
+
+using Xunit;
+
+namespace QSharp.Tests.Cli;
+
+/// <summary>A guide for a text model, from a file of prompts and rules to guided text, through the command line alone.</summary>
+public sealed class GuidedTextTests(GuidedTextTests.Run run) : IClassFixture<GuidedTextTests.Run>
+{
+    /// <summary>Roll-outs and a guide, made once.</summary>
+    public sealed class Run : IAsyncLifetime
+    {
+        public const string Prompts = """
+            {"prompt": "the cat", "rule": {"contains": "a"}}
+            {"messages": [{"role": "user", "content": "hello"}], "rule": {"matches": "[xyz]"}}
+            """;
+
+        internal TinyTextModel Model { get; } = new();
+
+        internal TemporaryFolder Folder { get; } = new();
+
+        internal string Task => Folder["task.jsonl"];
+
+        internal CliResult Collected { get; private set; } = null!;
+
+        public async ValueTask InitializeAsync()
+        {
+            File.WriteAllText(Task, Prompts);
+            Collected = await Cli("collect", "--rollouts", "300", "--samples", "4", "--temperature", "0.9", "--roll-in", "policy", "--out", "data");
+            Assert.True(Collected.ExitCode == 0, Collected.Error);
+            CliResult trained = await Cli("train", "--data", "data", "--batch", "8", "--learning-rate", "3e-3", "--guide-steps", "150", "--out", "guide");
+            Assert.True(trained.ExitCode == 0, trained.Error);
+        }
+
+        internal Task<CliResult> Cli(string verb, params string[] args) =>
+            CliRun.Run(Folder.Path, [verb, "--task", Task, "--model", Model.Path, "--max-tokens", "12", .. args, "--json"]);
+
+        public ValueTask DisposeAsync()
+        {
+            Folder.Dispose();
+            Model.Dispose();
+            return ValueTask.CompletedTask;
+        }
+    }
+
+    [Fact]
+    public async Task Stronger_guidance_gives_more_reward_for_more_KL()
+    {
+        CliResult result = await run.Cli(
+            "evaluate", "--guide", "guide/guide", "--temperature", "0.9", "--eta", "1,0.1", "--methods", "qsharp", "--samples", "300", "--out", "evaluation", "--quiet");
+        Assert.True(result.ExitCode == 0, result.Error);
+        JsonObject report = JsonNode.Parse(result.Out)!.AsObject();
+        Assert.Equal((2, 300), ((int)report["problems"]!, (int)report["samples"]!));
+        (double Pass, double Kl)[] points = [.. report["results"]!.AsArray().Select(each => ((double)each!["pass_at_1"]!, (double)each["kl_guidance"]!))];
+        Assert.Equal(0, points[0].Kl);
+        Assert.True(points[1].Pass > points[0].Pass && points[2].Pass > points[0].Pass + 0.1, $"pass@1 is {points[0].Pass}, {points[1].Pass}, {points[2].Pass}.");
+        Assert.True(points[1].Kl > 0 && points[2].Kl > points[1].Kl, $"KL is {points[1].Kl}, {points[2].Kl}.");
+    }
+
+    [Fact]
+    public async Task Fused_and_naive_guidance_write_the_same_text_and_infinite_eta_writes_the_references()
+    {
+        string fused = await Generate("--guide", "guide/guide", "--eta", "0.2"), naive = await Generate("--guide", "guide/guide", "--eta", "0.2", "--guidance", "naive");
+        Assert.Equal(Ids(fused), Ids(naive));
+        Assert.Equal(await Generate("--guide", "guide/guide", "--eta", "inf"), await Generate());
+        Assert.NotEqual(Ids(fused), Ids(await Generate()));
+        // Few candidates and none outside of them: another law.
+        Assert.NotEqual(Ids(fused), Ids(await Generate("--guide", "guide/guide", "--eta", "0.2", "--candidates", "2", "--outside", "truncate")));
+        Assert.All(Lines(await Generate("--guide", "guide/guide", "--eta", "0.2", "--candidates", "all")), line => Assert.True((double)line["kl"]! >= 0));
+    }
+
+    [Fact]
+    public async Task A_guide_is_refused_for_another_reference_or_tokenizer_and_warned_about_at_other_settings()
+    {
+        using TinyTextModel other = new(seed: 6), otherTokenizer = new(begin: false);
+        await Refused(["generate", "--model", other.Path, "--guide", "guide/guide", "--prompt", "a"], "another reference");
+        JsonObject tokenizer = JsonNode.Parse(File.ReadAllText(otherTokenizer["tokenizer.json"]))!.AsObject();
+        tokenizer["model"]!["merges"] = new JsonArray("c a");
+        File.WriteAllText(otherTokenizer["tokenizer.json"], tokenizer.ToJsonString());
+        await Refused(["generate", "--model", otherTokenizer.Path, "--guide", "guide/guide", "--prompt", "a"], "tokenizer");
+
+        CliResult warned = await CliRun.Run(run.Folder.Path, ["generate", "--model", run.Model.Path, "--guide", "guide/guide", "--prompt", "a", "--max-tokens", "2", "--temperature", "0.5"]);
+        Assert.Equal(0, warned.ExitCode);
+        Assert.Contains("temperature 0.9", warned.Error);
+        CliResult silent = await CliRun.Run(run.Folder.Path, ["generate", "--model", run.Model.Path, "--guide", "guide/guide", "--prompt", "a", "--max-tokens", "2", "--temperature", "0.9"]);
+        Assert.DoesNotContain("temperature 0.9", silent.Error);
+        await Refused(["generate", "--model", "guide/guide", "--prompt", "a"], "--guide");
+    }
+
+    [Fact]
+    public async Task Collecting_resumes_where_it_stopped_and_other_settings_are_refused()
+    {
+        CliResult again = await run.Cli("collect", "--rollouts", "300", "--samples", "4", "--temperature", "0.9", "--roll-in", "policy", "--out", "again", "--quiet");
+        Assert.Equal(0, again.ExitCode);
+        byte[] whole = File.ReadAllBytes(run.Folder["data/rollouts.bin"]);
+        Assert.Equal(whole, File.ReadAllBytes(run.Folder["again/rollouts.bin"]));
+        File.WriteAllBytes(run.Folder["again/rollouts.bin"], whole[..(whole.Length / 2)]);
+        again = await run.Cli("collect", "--rollouts", "300", "--samples", "4", "--temperature", "0.9", "--roll-in", "policy", "--out", "again", "--resume", "--threads", "1");
+        Assert.Equal(0, again.ExitCode);
+        Assert.Equal(whole, File.ReadAllBytes(run.Folder["again/rollouts.bin"]));
+        CliResult refused = await run.Cli("collect", "--rollouts", "300", "--samples", "4", "--temperature", "0.5", "--out", "again", "--resume", "--quiet");
+        Assert.Equal(2, refused.ExitCode);
+    }
+
+    [Theory]
+    [InlineData("{\"prompt\": \"a\"}", "rule"), InlineData("{\"rule\": {\"contains\": \"a\"}}", "prompt"), InlineData("not json", "line 1")]
+    [InlineData("{\"prompt\": \"a\", \"rule\": {\"contain\": \"a\"}}", "contain"), InlineData("{\"prompt\": \"a\", \"rule\": {}}", "condition")]
+    [InlineData("{\"prompt\": \"a\", \"rule\": {\"matches\": \"(\"}}", "matches"), InlineData("", "no problem"), InlineData("{\"prompt\": \"a\", \"rule\": {\"number\": \"x\"}}", "number")]
+    [InlineData("{\"messages\": [{\"role\": \"user\"}], \"rule\": {\"ends\": true}}", "content")]
+    public async Task A_line_that_is_no_problem_is_refused_by_its_number(string line, string part)
+    {
+        string path = run.Folder[$"bad-{Math.Abs(line.GetHashCode())}.jsonl"];
+        File.WriteAllText(path, line);
+        await Refused(["collect", "--task", path, "--model", run.Model.Path, "--out", "never"], part);
+        Assert.False(Directory.Exists(run.Folder["never"]));
+    }
+
+    private async Task<string> Generate(params string[] args)
+    {
+        CliResult result = await CliRun.Run(
+            run.Folder.Path, ["generate", "--model", run.Model.Path, "--prompt", "the cat", "--samples", "12", "--max-tokens", "12", "--temperature", "0.9", "--json", "--quiet", .. args]);
+        Assert.True(result.ExitCode == 0, result.Error);
+        return result.Out;
+    }
+
+    private static IEnumerable<JsonObject> Lines(string output) => output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonNode.Parse(line)!.AsObject());
+
+    private static IEnumerable<string> Ids(string output) => Lines(output).Select(line => line["ids"]!.ToJsonString());
+
+    private async Task Refused(string[] args, params string[] names)
+    {
+        CliResult result = await CliRun.Run(run.Folder.Path, [.. args, "--quiet"]);
+        Assert.Equal((2, ""), (result.ExitCode, result.Out));
+        Sentence.Assert(result.Error.Split('\n')[0], names);
+    }
+}

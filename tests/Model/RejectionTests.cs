@@ -1,0 +1,151 @@
+using QSharp.Kernels;
+using QSharp.Model;
+
+using Xunit;
+
+namespace QSharp.Tests.Model;
+
+/// <summary>Sampling over the whole vocabulary by rejection: the law is the exact one, for every token of a response.</summary>
+public sealed class RejectionTests
+{
+    private const int Rows = 64, Runs = 80, NewTokens = 2;
+
+    [Theory]
+    [InlineData(HeadKind.V, FamilyKind.Bernoulli, 3f, 1f, 1f), InlineData(HeadKind.V, FamilyKind.Categorical, 2f, 0.8f, 1f)]
+    [InlineData(HeadKind.Q, FamilyKind.Categorical, 2f, 1f, 0.9f), InlineData(HeadKind.V, FamilyKind.Categorical, -2f, 1f, 1f)]
+    public void Tokens_follow_the_law_over_the_whole_vocabulary(HeadKind kind, FamilyKind family, float lambda, float temperature, float topP)
+    {
+        using SamplerRig rig = new("llama", kind, family);
+        GuidanceRule rule = new(Tilt.LogMeanExp, rig.Family, lambda, Temperature: temperature, TopP: topP);
+        using Guidance fused = new FusedGuidance(rig.Ops);
+        using Sampler sampler = new(rig.Reference, rig.Guide, fused, new SamplerShape(Rows, SamplerRig.PromptTokens, NewTokens, GuideRecipe.AllCandidates), []);
+        int[] prompt = SamplerRig.Prompt(0), first = new int[SamplerRig.Vocab];
+        List<int[]> responses = [];
+        double logNormalizer = 0;
+        for (ulong key = 0; key < Runs; key++)
+        {
+            SampleBatch batch = new(Rows, SamplerRig.PromptTokens, NewTokens);
+            for (int row = 0; row < Rows; row++) batch.Add(prompt, NewTokens, row);
+            SamplerRig.Draw(sampler, batch, rule, key);
+            for (int row = 0; row < Rows; row++)
+            {
+                responses.Add(batch.Response(row).ToArray());
+                first[responses[^1][0]]++;
+                logNormalizer += SamplerRig.Statistics(batch, row, 0)[SampleStatistics.LogNormalizer] / (Rows * Runs);
+            }
+        }
+        (double[] law, double exactNormalizer) = Law(rig, rule, prompt);
+        AssertFollows(law, first, "first token");
+        Assert.Equal(exactNormalizer, logNormalizer, 0.02);
+
+        int likeliest = Array.IndexOf(first, first.Max());
+        int[] second = new int[SamplerRig.Vocab];
+        foreach (int[] response in responses.Where(response => response[0] == likeliest)) second[response[1]]++;
+        AssertFollows(Law(rig, rule, [.. prompt, likeliest]).Law, second, "second token");
+    }
+
+    /// <summary>The drawn sibling's keys and values stay in the cache, whichever round it was drawn in.</summary>
+    [Theory, InlineData(HeadKind.V), InlineData(HeadKind.Q)]
+    public void Each_token_is_scored_after_all_the_tokens_drawn_before_it(HeadKind kind)
+    {
+        using SamplerRig rig = new("llama", kind, FamilyKind.Categorical);
+        GuidanceRule rule = new(Tilt.LogMeanExp, rig.Family, 6);
+        using Guidance fused = new FusedGuidance(rig.Ops);
+        using Sampler sampler = new(rig.Reference, rig.Guide, fused, SamplerRig.Shape with { Candidates = GuideRecipe.AllCandidates }, []);
+        SampleBatch batch = rig.NewBatch();
+        SamplerRig.Draw(sampler, batch, rule);
+        for (int row = 0; row < SamplerRig.Rows; row++)
+        {
+            int[] tokens = [.. SamplerRig.Prompt(row), .. batch.Response(row)];
+            for (int t = 0; t < batch.ResponseLengths[row]; t++)
+            {
+                int at = SamplerRig.Prompt(row).Length + t;
+                double[] value = TestModels.Outputs(rig.Guide, tokens[..(at + 1)], 0, kind == HeadKind.V ? at : at - 1, tokens[at]);
+                double logReference = SamplingOracle.LogSoftmax(TestModels.Outputs(rig.Reference, tokens[..at], 0, at - 1, 0), 1)[tokens[at]];
+                Assert.Equal(TiltOf(rig, rule, value), SamplerRig.Statistics(batch, row, t)[SampleStatistics.ChosenTilt], 1e-4);
+                Assert.Equal(logReference, SamplerRig.Statistics(batch, row, t)[SampleStatistics.LogReference], 1e-4);
+            }
+        }
+    }
+
+    [Fact]
+    public void A_response_does_not_depend_on_what_else_is_in_the_batch()
+    {
+        using SamplerRig rig = new("qwen2", HeadKind.V, FamilyKind.Bernoulli);
+        GuidanceRule rule = new(Tilt.LogMeanExp, rig.Family, 4);
+        using Guidance fused = new FusedGuidance(rig.Ops);
+        SamplerShape shape = SamplerRig.Shape with { Candidates = GuideRecipe.AllCandidates };
+        using Sampler together = new(rig.Reference, rig.Guide, fused, shape, []), alone = new(rig.Reference, rig.Guide, fused, shape with { Rows = 1 }, []);
+        SampleBatch all = rig.NewBatch(), single = new(1, SamplerRig.PromptTokens, SamplerRig.NewTokens);
+        SamplerRig.Draw(together, all, rule);
+        for (int row = 0; row < SamplerRig.Rows; row++)
+        {
+            single.Clear();
+            single.Add(SamplerRig.Prompt(row), SamplerRig.Limit(row), SamplerRig.Stream(row));
+            SamplerRig.Draw(alone, single, rule);
+            SamplerRig.AssertSame("alone", all, row, single, 0, 1e-4);
+        }
+    }
+
+    /// <summary>π ∝ π_ref·W in float64 from passes over whole rows, and ln Σ q·W.</summary>
+    private static (double[] Law, double LogNormalizer) Law(SamplerRig rig, GuidanceRule rule, int[] prefix)
+    {
+        double[] logits = TestModels.Outputs(rig.Reference, prefix, 0, prefix.Length - 1, 0);
+        double[] q = [.. SamplingOracle.LogSoftmax(logits, rule.Temperature).Select(Math.Exp)];
+        int[] order = [.. Enumerable.Range(0, q.Length).OrderByDescending(token => q[token])];
+        double mass = 0;
+        foreach (int token in order)
+        {
+            (double kept, mass) = (mass < rule.TopP ? q[token] : 0, mass + q[token]);
+            q[token] = kept;
+        }
+        double total = q.Sum();
+        bool isAtToken = rig.Guide.Settings.Kind == HeadKind.V;
+        double[] weighted = [.. Enumerable.Range(0, q.Length).Select(token => q[token] / total * Math.Exp(TiltOf(rig, rule, isAtToken
+            ? TestModels.Outputs(rig.Guide, [.. prefix, token], 0, prefix.Length, token)
+            : TestModels.Outputs(rig.Guide, prefix, 0, prefix.Length - 1, token))))];
+        double normalizer = weighted.Sum();
+        return ([.. weighted.Select(weight => weight / normalizer)], Math.Log(normalizer));
+    }
+
+    private static double TiltOf(SamplerRig rig, GuidanceRule rule, double[] valueLogits)
+    {
+        ReturnFamily family = rig.Family;
+        if (family.Kind == FamilyKind.Bernoulli)
+        {
+            double p = 1 / (1 + Math.Exp(-valueLogits[0]));
+            return Math.Log(1 - p + p * Math.Exp(rule.Lambda));
+        }
+        double[] logs = SamplingOracle.LogSoftmax(valueLogits, 1);
+        return Math.Log(logs.Select((log, i) => Math.Exp(log + rule.Lambda * (family.Min + i * (family.Max - family.Min) / (family.Atoms - 1)))).Sum());
+    }
+
+    /// <summary>χ² with tokens of fewer than five expected draws pooled; the limit is five standard deviations above its mean.</summary>
+    private static void AssertFollows(double[] law, int[] counts, string what)
+    {
+        int n = counts.Sum(), cells = 0;
+        double chi = 0, pooledExpected = 0;
+        int pooled = 0;
+        for (int token = 0; token < law.Length; token++)
+        {
+            if (law[token] == 0) Assert.Equal(0, counts[token]);
+            double expected = n * law[token];
+            if (expected < 5)
+            {
+                pooledExpected += expected;
+                pooled += counts[token];
+                continue;
+            }
+            chi += (counts[token] - expected) * (counts[token] - expected) / expected;
+            cells++;
+        }
+        if (pooledExpected > 1)
+        {
+            chi += (pooled - pooledExpected) * (pooled - pooledExpected) / pooledExpected;
+            cells++;
+        }
+        double freedom = Math.Max(cells - 1, 1);
+        Assert.True(cells > 3, $"{what}: only {cells} cells.");
+        Assert.True(chi < freedom + 5 * Math.Sqrt(2 * freedom), $"{what}: χ² is {chi:0.0} at {freedom} degrees of freedom.");
+    }
+}
