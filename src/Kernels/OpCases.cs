@@ -1,3 +1,5 @@
+using QSharp.Engine;
+
 namespace QSharp.Kernels;
 
 /// <summary>Every case, one line each, in the order of the folders.</summary>
@@ -5,16 +7,19 @@ internal static class OpCases
 {
     public static IReadOnlyList<OpCase> All { get; } =
     [
-        new EmbeddingCase(),
+        new EmbeddingCase("", DType.F32),
+        new EmbeddingCase("_bf16", DType.BF16),
         new LayerNormCase(),
         new RmsNormCase(),
         new HeadNormCase(),
         new RopeCase(),
         new GeluCase(),
         new SwiGluCase(),
-        new GatheredMatMulCase(),
+        new GatheredMatMulCase("", DType.F32),
+        new GatheredMatMulCase("_bf16", DType.BF16),
         new AddCase(),
-        new MatMulCase(),
+        new MatMulCase("", DType.F32),
+        new MatMulCase("_bf16", DType.BF16),
         new MatMulWithoutBiasCase(),
         new AttentionCase(),
         new CachedAttentionCase(),

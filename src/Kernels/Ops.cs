@@ -34,6 +34,12 @@ public abstract partial class Ops(Device device)
             Reject(tensor, $"{type}[{rows}, {columns}] on {Device.Name}", name, op);
     }
 
+    /// <summary>Checks that a weight that is only read has N rows of length C, in F32 or BF16.</summary>
+    private protected void RequireWeight(
+        Tensor tensor, int rows, int columns,
+        [CallerArgumentExpression(nameof(tensor))] string name = "", [CallerMemberName] string op = "") =>
+        Require(tensor, rows, columns, tensor.DType == DType.BF16 ? DType.BF16 : DType.F32, name, op);
+
     /// <summary>Checks that a tensor has <paramref name="count"/> elements, whatever its rank.</summary>
     private protected void Require(
         Tensor tensor, int count, DType type = DType.F32,

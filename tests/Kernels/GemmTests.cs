@@ -8,7 +8,7 @@ namespace QSharp.Tests.Kernels;
 /// <summary>Every kernel of the matrix product that the machine can run, not only the one that it would choose.</summary>
 public class GemmTests
 {
-    // Around the kernels' rows (4, 6, 8), widths (16, 32, 48), dotted and unpacked rows (4, 32) and steps of K (256).
+    // Around the kernels' rows (4, 6, 8), widths (16, 32, 48), dotted and unpacked rows (8, 32) and steps of K (256).
     private static readonly int[] _sizes =
         [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 65, 96, 129, 255, 256, 257, 300];
 
@@ -50,17 +50,56 @@ public class GemmTests
         Fill(x, ref random);
         Fill(w, ref random);
         ops.MatMul(x, w, Tensor.None, y);
-        foreach (int rows in new[] { GemmDot.Rows + 1, 33, 64, 199 })
+        foreach (int rows in new[] { DotProduct.MostRows + 1, 33, 64, 199 })
         {
             ops.MatMul(x.Range(0, rows), w, Tensor.None, part.Range(0, rows));
             Assert.True(part.Range(0, rows).Span<float>().SequenceEqual(y.Range(0, rows).Span<float>()), $"{rows} rows");
         }
-        foreach (int rows in new[] { 1, 2, 3, GemmDot.Rows })   // dotted rows have another order of summation, the same for each of them
+        foreach (int rows in new[] { 1, 2, 3, 4, 5, DotProduct.MostRows })   // dotted rows have another order of summation, the same for each of them
         {
             ops.MatMul(x.Range(0, 1), w, Tensor.None, part.Range(10, 1));
             ops.MatMul(x.Range(0, rows), w, Tensor.None, part.Range(0, rows));
             Assert.True(part.Range(0, 1).Span<float>().SequenceEqual(part.Range(10, 1).Span<float>()), $"{rows} rows");
         }
+        memory.Dispose();
+    }
+
+    [Theory, MemberData(nameof(Paths))]
+    public void Weights_in_BF16_give_the_bits_of_the_same_weights_in_F32(int path)
+    {
+        PhiloxStream random = new(5);
+        foreach ((int n, int i, int o) in new[] { (1, 576, 515), (1, 37, 7), (2, 64, 33), (3, 100, 130), (8, 257, 65), (9, 300, 49), (40, 65, 97) })
+            foreach (int threads in new[] { 1, 2 })
+            {
+                using CpuDevice device = new(threads);
+                CpuOps ops = (CpuOps)Ops.For(device);
+                ops.GemmPath = (GemmPath)path;
+                ((Tensor x, Tensor half, Tensor whole, Tensor y, Tensor expected), DeviceBuffer memory) = Arena.Build(device, arena =>
+                    (arena.Take((n, i)), arena.Take((o, i), DType.BF16), arena.Take((o, i)), arena.Take((n, o)), arena.Take((n, o))));
+                Fill(x, ref random);
+                Fill(whole, ref random);
+                for (int e = 0; e < half.Count; e++)
+                {
+                    half.Span<ushort>()[e] = (ushort)(BitConverter.SingleToInt32Bits(whole.Span<float>()[e]) >> 16);
+                    whole.Span<float>()[e] = BitConverter.Int32BitsToSingle(half.Span<ushort>()[e] << 16);
+                }
+                ops.MatMul(x, half, Tensor.None, y);
+                ops.MatMul(x, whole, Tensor.None, expected);
+                Assert.True(y.Span<float>().SequenceEqual(expected.Span<float>()), $"{n}, {i}, {o} with {threads} threads");
+                memory.Dispose();
+            }
+    }
+
+    [Fact]
+    public void Gradients_with_weights_in_BF16_are_refused()
+    {
+        using CpuDevice device = new(1);
+        Ops ops = Ops.For(device);
+        ((Tensor x, Tensor w, Tensor dy, Tensor dx), DeviceBuffer memory) = Arena.Build(
+            device, arena => (arena.Take((2, 4)), arena.Take((3, 4), DType.BF16), arena.Take((2, 3)), arena.Take((2, 4))));
+        ArgumentException error = Assert.Throws<ArgumentException>(() => ops.MatMulBackward(dy, x, w, dx, Tensor.None, Tensor.None));
+        Assert.Contains("w is BF16[3, 4]", error.Message, StringComparison.Ordinal);
+        Assert.Contains("must be F32", error.Message, StringComparison.Ordinal);
         memory.Dispose();
     }
 
@@ -71,11 +110,13 @@ public class GemmTests
         Ops ops = Ops.For(device);
         (Tensor[] t, DeviceBuffer memory) = Arena.Build(device, arena => new[]
         {
-            arena.Take((64, 48)), arena.Take((192, 48)), arena.Take(192), arena.Take((64, 192)),
+            arena.Take((64, 48)), arena.Take((192, 48)), arena.Take(192), arena.Take((64, 192)), arena.Take((192, 48), DType.BF16),
         });
         void Both()
         {
             ops.MatMul(t[0], t[1], t[2], t[3]);
+            ops.MatMul(t[0], t[4], t[2], t[3]);
+            ops.MatMul(t[0].Range(0, 2), t[4], t[2], t[3].Range(0, 2));
             ops.MatMulBackward(t[3], t[0], t[1], Tensor.None, t[1], t[2]);
         }
         for (int warm = 0; warm < 3; warm++) Both();

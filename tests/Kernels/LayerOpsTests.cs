@@ -71,7 +71,8 @@ public sealed class LayerOpsTests : IDisposable
     [Fact]
     public void Norms_of_heads_may_write_over_their_input_forwards_and_backwards()
     {
-        Tensor weight = _t.Weight.Range(0, 16), other = _t.Weight.Range(16, 16), dQuery = _t.DWeight.Range(0, 16), dKey = _t.DBias.Range(0, 16);
+        Tensor weight = _t.Weight.Range(0, 16), other = _t.Weight.Range(16, 16);
+        Tensor dQuery = _t.DWeight.Range(0, 16), dKey = _t.DBias.Range(0, 16);
         _ops.HeadNorm(_t.X, weight, other, 2, 1, 1e-6f, _t.Y, _t.HeadStats);
         float[] stats = _t.HeadStats.Span<float>().ToArray();
         _ops.Copy(_t.X, _t.Z);

@@ -52,13 +52,17 @@ internal readonly unsafe struct GemmProduct
 
     public nint AStep { get; init; }
 
-    public float* B { get; init; }
+    /// <summary>Floats, or BFloat16 where <see cref="BIsBFloat16"/>.</summary>
+    public void* B { get; init; }
 
-    /// <summary>Floats between two rows of B as it is stored.</summary>
+    /// <summary>Elements between two rows of B as it is stored.</summary>
     public nint BRow { get; init; }
 
     /// <summary>Whether B is stored as [N, K], or else as [K, N].</summary>
     public bool BIsTransposed { get; init; }
+
+    /// <summary>Only together with <see cref="BIsTransposed"/>: packing widens it.</summary>
+    public bool BIsBFloat16 { get; init; }
 
     /// <summary>[M, N], contiguous.</summary>
     public float* C { get; init; }
@@ -68,19 +72,12 @@ internal readonly unsafe struct GemmProduct
 
     public bool Adds { get; init; }
 
-    /// <summary>Few rows are dotted with B where it lies (see <see cref="GemmDot"/>).</summary>
-    private bool IsDot => M <= GemmDot.Rows && BIsTransposed && AStep == 1 && !Adds;
-
-    /// <summary>Columns in an item of a dotted product.</summary>
-    private int DotColumns => Math.Max(16384 / Math.Max(M * K, 1), 1) * 4;
-
     public long MultiplyAdds => (long)M * N * K;
 
     /// <summary>How C is cut; by its size alone.</summary>
     public GemmCut Cut<TKernel>() where TKernel : struct, IGemmKernel
     {
         if (M == 0 || N == 0 || (K == 0 && Adds)) return default;
-        if (IsDot) return new GemmCut(0, (N + DotColumns - 1) / DotColumns, M, 1);
         int vectors = (N + TKernel.Lanes - 1) / TKernel.Lanes;
         int panels = (vectors + TKernel.Vectors - 1) / TKernel.Vectors;
         int tiles = (M + TKernel.Rows - 1) / TKernel.Rows;
@@ -96,11 +93,6 @@ internal readonly unsafe struct GemmProduct
     /// <param name="panel">The thread's workspace.</param>
     public void Run<TKernel>(int item, in GemmCut cut, float* panel) where TKernel : struct, IGemmKernel
     {
-        if (IsDot)
-        {
-            GemmDot.Run(this, item * DotColumns, Math.Min((item + 1) * DotColumns, N));
-            return;
-        }
         int number = item / cut.Blocks, lanes = TKernel.Lanes;
         int from = (int)((long)cut.Vectors * number / cut.Panels), to = (int)((long)cut.Vectors * (number + 1) / cut.Panels);
         int column = from * lanes, columns = Math.Min(to * lanes, N) - column;
@@ -113,7 +105,7 @@ internal readonly unsafe struct GemmProduct
             bool ragged = columns < (to - from) * lanes;
             if (!BIsTransposed && !ragged && M <= UnpackedRows)
             {
-                Whole<TKernel>(row, end, column, to - from, k, steps, B + k * BRow + column, BRow);
+                Whole<TKernel>(row, end, column, to - from, k, steps, (float*)B + k * BRow + column, BRow);
             }
             else
             {
@@ -128,10 +120,11 @@ internal readonly unsafe struct GemmProduct
 
     private void Pack<TKernel>(int k, int steps, int column, int columns, int width, float* panel) where TKernel : struct, IGemmKernel
     {
-        if (BIsTransposed)
-            GemmPack.Transposed(B + column * BRow + k, BRow, steps, columns, width, typeof(TKernel) != typeof(GemmKernelAny), panel);
-        else
-            GemmPack.Plain(B + k * BRow + column, BRow, steps, columns, width, panel);
+        bool avx = typeof(TKernel) != typeof(GemmKernelAny);
+        nint first = column * BRow + k;
+        if (!BIsTransposed) GemmPack.Plain((float*)B + k * BRow + column, BRow, steps, columns, width, panel);
+        else if (BIsBFloat16) GemmPack.Transposed((BFloat16*)B + first, BRow, steps, columns, width, avx, panel);
+        else GemmPack.Transposed((Float32*)B + first, BRow, steps, columns, width, avx, panel);
     }
 
     private void Whole<TKernel>(

@@ -1,93 +1,158 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+using QSharp.Engine;
 
 namespace QSharp.Kernels;
 
 /// <summary>
-/// C = A·Bᵀ + bias for a few rows of A, as dot products along K of vectors read where they lie: B is read once and nothing
-/// is packed, so that a matrix times a vector costs what reading the matrix costs.
+/// y = x·wᵀ + bias for a few rows of x, as dot products of vectors read where they lie: w is read once and nothing is
+/// packed, so that a matrix times a vector costs what reading the matrix costs.
 /// </summary>
-internal static unsafe class GemmDot
+internal readonly unsafe struct DotProduct
 {
-    /// <summary>Most rows that are dotted at a time: 4 × 4 accumulators.</summary>
-    public const int Rows = 4;
+    /// <summary>
+    /// Most rows that are done this way. Above, packing w pays. Rows go in fours over each four outputs, whose weights
+    /// come from the nearest cache after the first time.
+    /// </summary>
+    public const int MostRows = 8;
 
-    /// <summary>Columns <paramref name="column"/> … <paramref name="end"/> − 1 of C.</summary>
-    public static void Run(in GemmProduct product, int column, int end)
+    public int Rows { get; init; }
+
+    public int Outputs { get; init; }
+
+    public int Inputs { get; init; }
+
+    /// <summary>[Rows, Inputs].</summary>
+    public float* X { get; init; }
+
+    /// <summary>[Outputs, Inputs], of the kernel's element type.</summary>
+    public void* W { get; init; }
+
+    /// <summary>[Outputs] or null.</summary>
+    public float* Bias { get; init; }
+
+    /// <summary>[Rows, Outputs].</summary>
+    public float* Y { get; init; }
+}
+
+/// <summary>
+/// The kernel of <see cref="DotProduct"/> for one type of weights and one width of vectors. Each output is summed in one
+/// order whatever the number of rows, threads, and (but for rounding on load, which is exact) the type of weights.
+/// </summary>
+internal readonly unsafe struct DotWork<TElement, TVector, TLanes>(in DotProduct product) : IWork
+    where TElement : unmanaged, IElement<TElement> where TVector : struct where TLanes : struct, ILanes<TVector>
+{
+    private const int RowBlock = 4;       // 4 × 4 accumulators
+    private const int PrefetchBytes = 1536;
+
+    private readonly DotProduct _product = product;
+
+    /// <summary>
+    /// Outputs <paramref name="begin"/> … <paramref name="end"/> − 1, one from each quarter of this range at a time: four
+    /// streams through memory that are far apart and long. The weights of four neighbouring outputs would be four short
+    /// runs in one or two pages, which the processor's prefetching does not follow (half the speed, measured).
+    /// </summary>
+    public void Run(int begin, int end, int worker)
     {
-        for (int row = 0; row < product.M; row += Rows)
-            switch (Math.Min(product.M - row, Rows))
+        int quarter = (end - begin) / 4, output = begin;
+        for (int i = 0; i < quarter; i++, output++) AllRows<Const4>(output, quarter);
+        for (output = begin + 4 * quarter; output < end; output++) AllRows<Const1>(output, 0);
+    }
+
+    private void AllRows<TOutputs>(int output, int apart) where TOutputs : IConst
+    {
+        for (int row = 0; row < _product.Rows; row += RowBlock)
+            switch (_product.Rows - row)
             {
-                case 1: Run<Const1>(product, row, column, end); break;
-                case 2: Run<Const2>(product, row, column, end); break;
-                case 3: Run<Const3>(product, row, column, end); break;
-                default: Run<Const4>(product, row, column, end); break;
+                case 1: Block<Const1, TOutputs>(row, output, apart); break;
+                case 2: Block<Const2, TOutputs>(row, output, apart); break;
+                case 3: Block<Const3, TOutputs>(row, output, apart); break;
+                default: Block<Const4, TOutputs>(row, output, apart); break;
             }
     }
 
-    private static void Run<TRows>(in GemmProduct product, int row, int column, int end) where TRows : IConst
+    private void Block<TRows, TOutputs>(int row, int output, int apart) where TRows : IConst where TOutputs : IConst
     {
-        for (; column + 4 <= end; column += 4) Block<TRows, Const4>(product, row, column);
-        for (; column < end; column++) Block<TRows, Const1>(product, row, column);
-    }
-
-    private static void Block<TRows, TColumns>(in GemmProduct product, int row, int column) where TRows : IConst where TColumns : IConst
-    {
-        nint aRow = product.ARow, bRow = product.BRow;
-        float* a = product.A + row * aRow, b = product.B + column * bRow;
-        Vector256<float> c00 = default, c01 = default, c02 = default, c03 = default;
-        Vector256<float> c10 = default, c11 = default, c12 = default, c13 = default;
-        Vector256<float> c20 = default, c21 = default, c22 = default, c23 = default;
-        Vector256<float> c30 = default, c31 = default, c32 = default, c33 = default;
-        int k = product.K;
-        for (; k >= 8; k -= 8, a += 8, b += 8)
+        int inputs = _product.Inputs, k = 0;
+        nint between = (nint)apart * inputs;
+        float* x = _product.X + (nint)row * inputs;
+        TElement* w0 = (TElement*)_product.W + (nint)output * inputs, w1 = w0 + between, w2 = w1 + between, w3 = w2 + between;
+        TVector c00 = default, c01 = default, c02 = default, c03 = default;
+        TVector c10 = default, c11 = default, c12 = default, c13 = default;
+        TVector c20 = default, c21 = default, c22 = default, c23 = default;
+        TVector c30 = default, c31 = default, c32 = default, c33 = default;
+        for (; k + TLanes.Count <= inputs; k += TLanes.Count)
         {
-            Vector256<float> b0 = Vector256.Load(b), b1 = b0, b2 = b0, b3 = b0;
-            if (TColumns.Value > 1)
+            if (TOutputs.Value > 1 && row == 0) Prefetch(w0 + k, w1 + k, w2 + k, w3 + k);
+            TVector b0 = TLanes.Load(w0 + k), b1 = b0, b2 = b0, b3 = b0;
+            if (TOutputs.Value > 1)
             {
-                b1 = Vector256.Load(b + bRow);
-                b2 = Vector256.Load(b + 2 * bRow);
-                b3 = Vector256.Load(b + 3 * bRow);
+                b1 = TLanes.Load(w1 + k);
+                b2 = TLanes.Load(w2 + k);
+                b3 = TLanes.Load(w3 + k);
             }
-            Add<TColumns>(Vector256.Load(a), b0, b1, b2, b3, ref c00, ref c01, ref c02, ref c03);
-            if (TRows.Value > 1) Add<TColumns>(Vector256.Load(a + aRow), b0, b1, b2, b3, ref c10, ref c11, ref c12, ref c13);
-            if (TRows.Value > 2) Add<TColumns>(Vector256.Load(a + 2 * aRow), b0, b1, b2, b3, ref c20, ref c21, ref c22, ref c23);
-            if (TRows.Value > 3) Add<TColumns>(Vector256.Load(a + 3 * aRow), b0, b1, b2, b3, ref c30, ref c31, ref c32, ref c33);
+            Add<TOutputs>(x + k, b0, b1, b2, b3, ref c00, ref c01, ref c02, ref c03);
+            if (TRows.Value > 1) Add<TOutputs>(x + k + inputs, b0, b1, b2, b3, ref c10, ref c11, ref c12, ref c13);
+            if (TRows.Value > 2) Add<TOutputs>(x + k + 2 * (nint)inputs, b0, b1, b2, b3, ref c20, ref c21, ref c22, ref c23);
+            if (TRows.Value > 3) Add<TOutputs>(x + k + 3 * (nint)inputs, b0, b1, b2, b3, ref c30, ref c31, ref c32, ref c33);
         }
-        Finish<TColumns>(product, row, column, a, b, k, c00, c01, c02, c03);
-        if (TRows.Value > 1) Finish<TColumns>(product, row + 1, column, a + aRow, b, k, c10, c11, c12, c13);
-        if (TRows.Value > 2) Finish<TColumns>(product, row + 2, column, a + 2 * aRow, b, k, c20, c21, c22, c23);
-        if (TRows.Value > 3) Finish<TColumns>(product, row + 3, column, a + 3 * aRow, b, k, c30, c31, c32, c33);
+        Finish<TOutputs>(row, output, apart, k, c00, c01, c02, c03);
+        if (TRows.Value > 1) Finish<TOutputs>(row + 1, output, apart, k, c10, c11, c12, c13);
+        if (TRows.Value > 2) Finish<TOutputs>(row + 2, output, apart, k, c20, c21, c22, c23);
+        if (TRows.Value > 3) Finish<TOutputs>(row + 3, output, apart, k, c30, c31, c32, c33);
+    }
+
+    /// <summary>Asks for what the four streams come to later, past the end of a row too: the next one follows.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Prefetch(TElement* w0, TElement* w1, TElement* w2, TElement* w3)
+    {
+        if (!Sse.IsSupported) return;
+        Sse.Prefetch0((byte*)w0 + PrefetchBytes);
+        Sse.Prefetch0((byte*)w1 + PrefetchBytes);
+        Sse.Prefetch0((byte*)w2 + PrefetchBytes);
+        Sse.Prefetch0((byte*)w3 + PrefetchBytes);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Add<TColumns>(
-        Vector256<float> a, Vector256<float> b0, Vector256<float> b1, Vector256<float> b2, Vector256<float> b3,
-        ref Vector256<float> c0, ref Vector256<float> c1, ref Vector256<float> c2, ref Vector256<float> c3) where TColumns : IConst
+    private static void Add<TOutputs>(
+        float* x, TVector b0, TVector b1, TVector b2, TVector b3,
+        ref TVector c0, ref TVector c1, ref TVector c2, ref TVector c3) where TOutputs : IConst
     {
-        c0 = Vector256.MultiplyAddEstimate(a, b0, c0);
-        if (TColumns.Value == 1) return;
-        c1 = Vector256.MultiplyAddEstimate(a, b1, c1);
-        c2 = Vector256.MultiplyAddEstimate(a, b2, c2);
-        c3 = Vector256.MultiplyAddEstimate(a, b3, c3);
+        TVector a = TLanes.Load((Float32*)x);
+        c0 = TLanes.MultiplyAdd(a, b0, c0);
+        if (TOutputs.Value == 1) return;
+        c1 = TLanes.MultiplyAdd(a, b1, c1);
+        c2 = TLanes.MultiplyAdd(a, b2, c2);
+        c3 = TLanes.MultiplyAdd(a, b3, c3);
     }
 
-    /// <summary>Sums the lanes, adds the last steps (<paramref name="k"/> of them at a and b) and the bias, and stores.</summary>
-    private static void Finish<TColumns>(
-        in GemmProduct product, int row, int column, float* a, float* b, int k,
-        Vector256<float> c0, Vector256<float> c1, Vector256<float> c2, Vector256<float> c3) where TColumns : IConst
+    /// <summary>Sums the lanes, adds the inputs from <paramref name="k"/> on and the bias, and stores.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Finish<TOutputs>(int row, int output, int apart, int k, TVector c0, TVector c1, TVector c2, TVector c3)
+        where TOutputs : IConst
     {
-        Store(product, row, column, Vector256.Sum(c0), a, b, k);
-        if (TColumns.Value == 1) return;
-        Store(product, row, column + 1, Vector256.Sum(c1), a, b + product.BRow, k);
-        Store(product, row, column + 2, Vector256.Sum(c2), a, b + 2 * product.BRow, k);
-        Store(product, row, column + 3, Vector256.Sum(c3), a, b + 3 * product.BRow, k);
+        Store(row, output, k, TLanes.Sum(c0));
+        if (TOutputs.Value == 1) return;
+        Store(row, output + apart, k, TLanes.Sum(c1));
+        Store(row, output + 2 * apart, k, TLanes.Sum(c2));
+        Store(row, output + 3 * apart, k, TLanes.Sum(c3));
     }
 
-    private static void Store(in GemmProduct product, int row, int column, float sum, float* a, float* b, int k)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Store(int row, int output, int k, float sum)
     {
-        for (int i = 0; i < k; i++) sum += a[i] * b[i];
-        if (product.Bias != null) sum += product.Bias[column];
-        product.C[(nint)row * product.N + column] = sum;
+        if (k < _product.Inputs) sum += Rest(row, output, k);
+        if (_product.Bias != null) sum += _product.Bias[output];
+        _product.Y[(nint)row * _product.Outputs + output] = sum;
+    }
+
+    private float Rest(int row, int output, int k)
+    {
+        float* x = _product.X + (nint)row * _product.Inputs;
+        TElement* w = (TElement*)_product.W + (nint)output * _product.Inputs;
+        float sum = 0;
+        for (; k < _product.Inputs; k++) sum += x[k] * TElement.Load(w + k);
+        return sum;
     }
 }

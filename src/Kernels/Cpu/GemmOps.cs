@@ -10,6 +10,8 @@ public sealed unsafe partial class CpuOps
     // Below this many multiply-adds a product is done before a second thread has begun.
     private const long SerialMultiplyAdds = 200_000;
 
+    private const int FewestStreamedBytes = 1 << 16;
+
     private readonly GemmWorkspace _gemm = new(device.Workers.Threads);
 
     /// <summary>The kernel in use.</summary>
@@ -40,6 +42,25 @@ public sealed unsafe partial class CpuOps
         GemmWork<TKernel> work = new(first, second, sum, _gemm.Panels);
         _workers.For(work.Items, first.MultiplyAdds + second.MultiplyAdds < SerialMultiplyAdds ? int.MaxValue : 1, work);
         GC.KeepAlive(_gemm);   // its memory was in use until here
+    }
+
+    /// <summary>A product for few rows; see <see cref="DotProduct"/>.</summary>
+    private void Dot(in DotProduct product, bool isBFloat16)
+    {
+        if (product.Rows == 0) return;
+        bool wide = GemmPath == GemmPath.Vector512;
+        if (isBFloat16 && wide) Dot(product, sizeof(BFloat16), new DotWork<BFloat16, Vector512<float>, Lanes512>(product));
+        else if (isBFloat16) Dot(product, sizeof(BFloat16), new DotWork<BFloat16, Vector256<float>, Lanes256>(product));
+        else if (wide) Dot(product, sizeof(Float32), new DotWork<Float32, Vector512<float>, Lanes512>(product));
+        else Dot(product, sizeof(Float32), new DotWork<Float32, Vector256<float>, Lanes256>(product));
+    }
+
+    /// <summary>Helpings of neighbouring weights, eight a thread so that threads end together, but none too short to stream.</summary>
+    private void Dot<TWork>(in DotProduct product, int elementSize, in TWork work) where TWork : unmanaged, IWork
+    {
+        long multiplyAdds = (long)product.Rows * product.Outputs * product.Inputs;
+        int grain = Math.Max(product.Outputs / (8 * _workers.Threads), Grain((long)product.Inputs * elementSize, FewestStreamedBytes));
+        _workers.For(product.Outputs, multiplyAdds < SerialMultiplyAdds ? int.MaxValue : grain, work);
     }
 
     private readonly struct GemmWork<TKernel>(in GemmProduct first, in GemmProduct second, in ColumnSum sum, float* panels) : IWork

@@ -24,15 +24,17 @@ internal static unsafe class GemmPack
     }
 
     /// <summary>B is the transpose of [N, K]: element (k, j) lies at b[j · stride + k].</summary>
-    public static void Transposed(float* b, nint stride, int steps, int columns, int width, bool avx, float* panel)
+    public static void Transposed<TElement>(TElement* b, nint stride, int steps, int columns, int width, bool avx, float* panel)
+        where TElement : unmanaged, IElement<TElement>
     {
         int j = 0;
         if (avx)
             for (; j + 8 <= columns; j += 8) Transposed8(b + j * stride, stride, steps, width, panel + j);
         for (; j < columns; j++)
         {
-            float* source = b + j * stride, destination = panel + j;
-            for (int k = 0; k < steps; k++, destination += width) *destination = source[k];
+            TElement* source = b + j * stride;
+            float* destination = panel + j;
+            for (int k = 0; k < steps; k++, destination += width) *destination = TElement.Load(source + k);
         }
         for (; j < width; j++)
         {
@@ -41,10 +43,11 @@ internal static unsafe class GemmPack
         }
     }
 
-    private static void Transposed8(float* b, nint stride, int steps, int width, float* panel)
+    private static void Transposed8<TElement>(TElement* b, nint stride, int steps, int width, float* panel)
+        where TElement : unmanaged, IElement<TElement>
     {
         int k = 0;
-        float* b4 = b + 4 * stride;
+        TElement* b4 = b + 4 * stride;
         for (; k + 8 <= steps; k += 8, b += 8, b4 += 8)
         {
             Vector256<float> r0 = Two(b, b4), r1 = Two(b + stride, b4 + stride);
@@ -61,13 +64,14 @@ internal static unsafe class GemmPack
         for (; k < steps; k++, b++, b4++, panel += width)
             for (int j = 0; j < 4; j++)
             {
-                panel[j] = b[j * stride];
-                panel[j + 4] = b4[j * stride];
+                panel[j] = TElement.Load(b + j * stride);
+                panel[j + 4] = TElement.Load(b4 + j * stride);
             }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<float> Two(float* low, float* high) => Vector256.Create(Vector128.Load(low), Vector128.Load(high));
+    private static Vector256<float> Two<TElement>(TElement* low, TElement* high) where TElement : unmanaged, IElement<TElement> =>
+        Vector256.Create(TElement.Load4(low), TElement.Load4(high));
 
     /// <summary>Transposes two 4 × 4 blocks side by side.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -93,21 +93,24 @@ internal static unsafe class VectorMath
     }
 
     /// <summary>Σ aᵢ·bᵢ in a fixed order: four vector sums, then the tail.</summary>
-    public static float Dot(float* a, float* b, int count)
+    public static float Dot(float* a, float* b, int count) => Dot(a, (Float32*)b, count);
+
+    /// <inheritdoc cref="Dot(float*, float*, int)"/>
+    public static float Dot<TElement>(float* a, TElement* b, int count) where TElement : unmanaged, IElement<TElement>
     {
         Vector256<float> sum0 = default, sum1 = default, sum2 = default, sum3 = default;
         int i = 0;
         for (; i + 32 <= count; i += 32)
         {
-            sum0 = Vector256.MultiplyAddEstimate(Vector256.Load(a + i), Vector256.Load(b + i), sum0);
-            sum1 = Vector256.MultiplyAddEstimate(Vector256.Load(a + i + 8), Vector256.Load(b + i + 8), sum1);
-            sum2 = Vector256.MultiplyAddEstimate(Vector256.Load(a + i + 16), Vector256.Load(b + i + 16), sum2);
-            sum3 = Vector256.MultiplyAddEstimate(Vector256.Load(a + i + 24), Vector256.Load(b + i + 24), sum3);
+            sum0 = Vector256.MultiplyAddEstimate(Vector256.Load(a + i), TElement.Load8(b + i), sum0);
+            sum1 = Vector256.MultiplyAddEstimate(Vector256.Load(a + i + 8), TElement.Load8(b + i + 8), sum1);
+            sum2 = Vector256.MultiplyAddEstimate(Vector256.Load(a + i + 16), TElement.Load8(b + i + 16), sum2);
+            sum3 = Vector256.MultiplyAddEstimate(Vector256.Load(a + i + 24), TElement.Load8(b + i + 24), sum3);
         }
         for (; i + 8 <= count; i += 8)
-            sum0 = Vector256.MultiplyAddEstimate(Vector256.Load(a + i), Vector256.Load(b + i), sum0);
+            sum0 = Vector256.MultiplyAddEstimate(Vector256.Load(a + i), TElement.Load8(b + i), sum0);
         float total = Vector256.Sum(sum0 + sum1 + (sum2 + sum3));
-        for (; i < count; i++) total += a[i] * b[i];
+        for (; i < count; i++) total += a[i] * TElement.Load(b + i);
         return total;
     }
 }

@@ -3,9 +3,12 @@ using QSharp.Engine;
 namespace QSharp.Kernels;
 
 /// <summary>Sizes: N tokens, V rows of the table, C columns, P positions (0: none).</summary>
-internal sealed class EmbeddingCase : OpCase
+/// <param name="tables">F32, or BF16, which has no backward.</param>
+internal sealed class EmbeddingCase(string suffix, DType tables) : OpCase
 {
-    public override string Name => "embedding";
+    private readonly Gradient _gradient = tables == DType.F32 ? Gradient.Added : Gradient.None;
+
+    public override string Name => "embedding" + suffix;
 
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
@@ -16,13 +19,13 @@ internal sealed class EmbeddingCase : OpCase
     public override IReadOnlyList<Operand> Inputs(CaseShape s)
     {
         Operand tokens = new("tokens", s[0], DType.I32) { Draw = Draws.Integer(0, s[1]) };
-        Operand table = new("table", (s[1], s[2])) { Gradient = Gradient.Added };
+        Operand table = new("table", (s[1], s[2]), tables) { Gradient = _gradient };
         if (s[3] == 0) return [tokens, table];
         return
         [
             tokens, table,
             new("positions", s[0], DType.I32) { Draw = Draws.Fixed(n => n % s[3]) },
-            new("positionTable", (s[3], s[2])) { Gradient = Gradient.Added },
+            new("positionTable", (s[3], s[2]), tables) { Gradient = _gradient },
         ];
     }
 
@@ -54,5 +57,5 @@ internal sealed class EmbeddingCase : OpCase
         return [y];
     }
 
-    public override Cost Cost(CaseShape s) => new(4L * s[0] * s[2] * (s[3] == 0 ? 2 : 3) + 8L * s[0], (long)s[0] * s[2]);
+    public override Cost Cost(CaseShape s) => new((4L + tables.Size() * (s[3] == 0 ? 1 : 2)) * s[0] * s[2] + 8L * s[0], (long)s[0] * s[2]);
 }

@@ -8,20 +8,20 @@ public abstract partial class Ops
 {
     /// <summary>y[n] = table[tokens[n]] + positionTable[positions[n]]; without the second term where positions are None.</summary>
     /// <param name="tokens">[N] I32, from 0 to V − 1. The CPU twin throws on any other id, before it writes anything.</param>
-    /// <param name="table">[V, C].</param>
+    /// <param name="table">[V, C], F32 or BF16.</param>
     /// <param name="positions">[N] I32, from 0 to P − 1, or None (models that rotate their queries and keys instead).</param>
-    /// <param name="positionTable">[P, C], or None together with the positions.</param>
+    /// <param name="positionTable">[P, C], F32 or BF16, or None together with the positions.</param>
     /// <param name="y">[N, C].</param>
     public void Embedding(Tensor tokens, Tensor table, Tensor positions, Tensor positionTable, Tensor y)
     {
         int rows = checked((int)tokens.Count), columns = table.Shape.Last;
         Require(tokens, rows, DType.I32);
-        Require(table, table.Shape.Rows, columns);
+        RequireWeight(table, table.Shape.Rows, columns);
         Require(positions.IsNone == positionTable.IsNone, "positions and positionTable are both given or both None.");
         if (!positions.IsNone)
         {
             Require(positions, rows, DType.I32);
-            Require(positionTable, positionTable.Shape.Rows, columns);
+            RequireWeight(positionTable, positionTable.Shape.Rows, columns);
         }
         Require(y, rows, columns);
         EmbeddingCore(tokens, table, positions, positionTable, y);
@@ -60,7 +60,7 @@ public sealed unsafe partial class CpuOps
         RequireRows(positions, positionTable.IsNone ? 0 : positionTable.Shape.Rows, nameof(Embedding), "position");
         int columns = table.Shape.Last;
         _workers.For((int)tokens.Count, Grain(16 + columns), new EmbeddingWork(
-            tokens.Ints(), table.Floats(), positions.Ints(), positionTable.Floats(), y.Floats(), columns));
+            tokens.Ints(), new Table(table), positions.Ints(), new Table(positionTable), y.Floats(), columns));
     }
 
     private protected override void EmbeddingBackwardCore(Tensor dy, Tensor tokens, Tensor positions, Tensor dTable, Tensor dPositionTable)
@@ -71,23 +71,49 @@ public sealed unsafe partial class CpuOps
         if (!dPositionTable.IsNone) AddRows(dy, positions, dPositionTable, dTable.Shape.Last);
     }
 
-    private readonly struct EmbeddingWork(int* tokens, float* table, int* positions, float* positionTable, float* y, int columns) : IWork
+    private readonly struct EmbeddingWork(int* tokens, Table table, int* positions, Table positionTable, float* y, int columns) : IWork
     {
         public void Run(int begin, int end, int worker)
         {
             for (int n = begin; n < end; n++)
             {
-                float* token = table + (long)tokens[n] * columns, to = y + (long)n * columns;
-                if (positions is null)
-                {
-                    new ReadOnlySpan<float>(token, columns).CopyTo(new Span<float>(to, columns));
-                    continue;
-                }
-                float* position = positionTable + (long)positions[n] * columns;
-                int c = 0;
-                for (; c + 8 <= columns; c += 8) (Vector256.Load(token + c) + Vector256.Load(position + c)).Store(to + c);
-                for (; c < columns; c++) to[c] = token[c] + position[c];
+                float* to = y + (long)n * columns;
+                table.Copy(tokens[n], columns, to);
+                if (positions is not null) positionTable.Add(positions[n], columns, to);
             }
+        }
+    }
+
+    /// <summary>Rows of F32 or BF16.</summary>
+    private readonly struct Table(Tensor tensor)
+    {
+        private readonly nint _address = tensor.Address;
+        private readonly bool _isBFloat16 = tensor.DType == DType.BF16;
+
+        public void Copy(int row, int columns, float* to)
+        {
+            if (_isBFloat16) Widen((BFloat16*)_address + (long)row * columns, columns, to);
+            else new ReadOnlySpan<float>((float*)_address + (long)row * columns, columns).CopyTo(new Span<float>(to, columns));
+        }
+
+        public void Add(int row, int columns, float* to)
+        {
+            if (_isBFloat16) Add((BFloat16*)_address + (long)row * columns, columns, to);
+            else Add((Float32*)_address + (long)row * columns, columns, to);
+        }
+
+        private static void Widen(BFloat16* row, int columns, float* to)
+        {
+            int c = 0;
+            for (; c + 8 <= columns; c += 8) BFloat16.Load8(row + c).Store(to + c);
+            for (; c < columns; c++) to[c] = BFloat16.Load(row + c);
+        }
+
+        private static void Add<TElement>(TElement* row, int columns, float* to) where TElement : unmanaged, IElement<TElement>
+        {
+            int c = 0;
+            for (; c + 8 <= columns; c += 8) (Vector256.Load(to + c) + TElement.Load8(row + c)).Store(to + c);
+            for (; c < columns; c++) to[c] += TElement.Load(row + c);
         }
     }
 }

@@ -3,9 +3,10 @@ using QSharp.Engine;
 namespace QSharp.Kernels;
 
 /// <summary>Sizes: prefixes, tokens a prefix, vocabulary, atoms, width.</summary>
-internal sealed class GatheredMatMulCase : OpCase
+/// <param name="weights">F32, or BF16, which has no backward.</param>
+internal sealed class GatheredMatMulCase(string suffix, DType weights) : OpCase
 {
-    public override string Name => "gathered_mat_mul";
+    public override string Name => "gathered_mat_mul" + suffix;
 
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
@@ -15,9 +16,9 @@ internal sealed class GatheredMatMulCase : OpCase
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
     [
-        new("x", (s[0], s[4])) { Gradient = Gradient.Written },
-        new("w", (s[2] * s[3], s[4])) { Gradient = Gradient.Added },
-        new("bias", s[2] * s[3]) { Gradient = Gradient.Added },
+        new("x", (s[0], s[4])) { Gradient = weights == DType.F32 ? Gradient.Written : Gradient.None },
+        new("w", (s[2] * s[3], s[4]), weights) { Gradient = weights == DType.F32 ? Gradient.Added : Gradient.None },
+        new("bias", s[2] * s[3]) { Gradient = weights == DType.F32 ? Gradient.Added : Gradient.None },
         new("tokens", s[0] * s[1], DType.I32) { Draw = Draws.Integer(0, s[2]) },
     ];
 
@@ -45,5 +46,5 @@ internal sealed class GatheredMatMulCase : OpCase
     }
 
     public override Cost Cost(CaseShape s) =>
-        new(4L * (s[0] * s[4] + s[0] * s[1] * s[3] * (s[4] + 2L)), 2L * s[0] * s[1] * s[3] * s[4]);
+        new(4L * s[0] * s[4] + s[0] * s[1] * s[3] * ((long)weights.Size() * s[4] + 8), 2L * s[0] * s[1] * s[3] * s[4]);
 }

@@ -9,25 +9,28 @@ public abstract partial class Ops
     /// A rows of the token that was taken (training, K = 1) or of K candidates (decoding).
     /// </summary>
     /// <param name="x">[M/K, C].</param>
-    /// <param name="w">[V·A, C].</param>
+    /// <param name="w">[V·A, C], F32 or BF16.</param>
     /// <param name="bias">[V·A] or None.</param>
     /// <param name="tokens">[M] I32, each in [0, V).</param>
     /// <param name="y">[M, A].</param>
     public void GatheredMatMul(Tensor x, Tensor w, Tensor bias, Tensor tokens, Tensor y)
     {
         (int rows, int perRow, int atoms, int width) = GatheredSizes(x, w, bias, tokens, y);
+        RequireWeight(w, w.Shape.Rows, width);
         if (rows == 0 || perRow == 0) return;
         GatheredMatMulCore(x, w, bias, tokens, y, perRow, atoms, width);
     }
 
     /// <summary>Writes dx; adds to dw and dBias, touching the taken rows only. Several tokens of one prefix add up in dx.</summary>
     /// <param name="dy">[M, A].</param>
+    /// <param name="w">[V·A, C], F32 only.</param>
     /// <param name="dx">[M/K, C].</param>
     /// <param name="dw">[V·A, C].</param>
     /// <param name="dBias">[V·A] or None.</param>
     public void GatheredMatMulBackward(Tensor dy, Tensor x, Tensor w, Tensor tokens, Tensor dx, Tensor dw, Tensor dBias)
     {
         (int rows, int perRow, int atoms, int width) = GatheredSizes(x, w, dBias, tokens, dy);
+        Require(w, w.Shape.Rows, width);
         Require(dx, rows, width);
         Require(dw, w.Shape.Rows, width);
         if (rows == 0) return;
@@ -61,8 +64,12 @@ public sealed unsafe partial class CpuOps
     private protected override void GatheredMatMulCore(Tensor x, Tensor w, Tensor bias, Tensor tokens, Tensor y, int perRow, int atoms, int width)
     {
         RequireRows(tokens, w.Shape.Rows / atoms, nameof(GatheredMatMul), "token");
-        _workers.For((int)tokens.Count, Grain((long)atoms * width),
-            new GatheredForwardWork(x.Floats(), w.Floats(), bias.Floats(), tokens.Ints(), y.Floats(), perRow, atoms, width));
+        if (w.DType == DType.BF16) Gathered((BFloat16*)w.Address);
+        else Gathered((Float32*)w.Address);
+
+        void Gathered<TElement>(TElement* weights) where TElement : unmanaged, IElement<TElement> =>
+            _workers.For((int)tokens.Count, Grain((long)atoms * width), new GatheredForwardWork<TElement>(
+                x.Floats(), weights, bias.Floats(), tokens.Ints(), y.Floats(), perRow, atoms, width));
     }
 
     private protected override void GatheredMatMulBackwardCore(
@@ -79,7 +86,9 @@ public sealed unsafe partial class CpuOps
             for (int a = 0; a < atoms; a++) biasGradient[(long)token[m] * atoms + a] += gradient[(long)m * atoms + a];
     }
 
-    private readonly struct GatheredForwardWork(float* x, float* w, float* bias, int* tokens, float* y, int perRow, int atoms, int width) : IWork
+    private readonly struct GatheredForwardWork<TElement>(
+        float* x, TElement* w, float* bias, int* tokens, float* y, int perRow, int atoms, int width) : IWork
+        where TElement : unmanaged, IElement<TElement>
     {
         public void Run(int begin, int end, int worker)
         {

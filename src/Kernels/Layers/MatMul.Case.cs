@@ -2,18 +2,18 @@ using QSharp.Engine;
 
 namespace QSharp.Kernels;
 
-/// <summary>y = x·wᵀ + bias with all three gradients.</summary>
-internal sealed class MatMulCase : OpCase
+/// <summary>y = x·wᵀ + bias, with all three gradients where w is F32: in BF16 it is only read.</summary>
+internal sealed class MatMulCase(string suffix, DType weights) : OpCase
 {
-    public override string Name => "mat_mul";
+    public override string Name => "mat_mul" + suffix;
 
     public override IReadOnlyList<CaseShape> Shapes { get; } = MatMulShapes.All;
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
     [
-        new("x", (s[0], s[1])) { Gradient = Gradient.Written },
-        new("w", (s[2], s[1])) { Gradient = Gradient.Added },
-        new("bias", s[2]) { Gradient = Gradient.Added },
+        new("x", (s[0], s[1])) { Gradient = weights == DType.F32 ? Gradient.Written : Gradient.None },
+        new("w", (s[2], s[1]), weights) { Gradient = weights == DType.F32 ? Gradient.Added : Gradient.None },
+        new("bias", s[2]) { Gradient = weights == DType.F32 ? Gradient.Added : Gradient.None },
     ];
 
     public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("y", (s[0], s[2])) { IsDifferentiable = true }];
@@ -28,7 +28,7 @@ internal sealed class MatMulCase : OpCase
 
     public override double[][] Oracle(CaseShape s, double[][] inputs) => [MatMulShapes.Product(s, inputs[0], inputs[1], inputs[2])];
 
-    public override Cost Cost(CaseShape s) => MatMulShapes.Cost(s);
+    public override Cost Cost(CaseShape s) => MatMulShapes.Cost(s, weights.Size());
 }
 
 /// <summary>Without bias; backward for the weights alone, as where x is the first layer's input.</summary>
@@ -67,6 +67,8 @@ internal static class MatMulShapes
         new("odd, tall", 257, 3, 17),
         new("odd, deep", 17, 257, 3),
         new("one row", 1, 257, 17),
+        new("decoding", 1, 192, 515),
+        new("few rows", 6, 49, 70),
         new("one", 1, 1, 1),
         new("one output", 65, 64, 1),
         new("a block less one", 47, 255, 47),
@@ -92,6 +94,6 @@ internal static class MatMulShapes
         return y;
     }
 
-    public static Cost Cost(CaseShape s) =>
-        new(4L * s[0] * s[1] + 4L * s[1] * s[2] + 4L * s[0] * s[2], 2L * s[0] * s[1] * s[2]);
+    public static Cost Cost(CaseShape s, long weightBytes = 4) =>
+        new(4L * s[0] * s[1] + weightBytes * s[1] * s[2] + 4L * s[0] * s[2], 2L * s[0] * s[1] * s[2]);
 }

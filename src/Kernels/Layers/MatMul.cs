@@ -9,7 +9,7 @@ public abstract partial class Ops
     /// On the CPU after Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008): see docs/design.md.
     /// </summary>
     /// <param name="x">[N, I].</param>
-    /// <param name="w">[O, I].</param>
+    /// <param name="w">[O, I], F32 or BF16; arithmetic is fp32 either way.</param>
     /// <param name="bias">[O] or None.</param>
     /// <param name="y">[N, O]; none of the others.</param>
     public void MatMul(Tensor x, Tensor w, Tensor bias, Tensor y)
@@ -25,13 +25,14 @@ public abstract partial class Ops
     /// <summary>dx = dy·w, written; dw += dyᵀ·x; dBias += Σₙ dyₙ. What is None is not computed.</summary>
     /// <param name="dy">[N, O].</param>
     /// <param name="x">[N, I], the input of <see cref="MatMul"/>; may be None if dw is.</param>
-    /// <param name="w">[O, I].</param>
+    /// <param name="w">[O, I], F32 only.</param>
     /// <param name="dx">[N, I] or None; neither dy nor x.</param>
     /// <param name="dw">[O, I] or None; added to.</param>
     /// <param name="dBias">[O] or None; added to.</param>
     public void MatMulBackward(Tensor dy, Tensor x, Tensor w, Tensor dx, Tensor dw, Tensor dBias)
     {
         int rows = RequireProduct(x.IsNone ? dx : x, w, dy, nameof(MatMulBackward));
+        Require(w, w.Shape.D0, w.Shape.D1);
         Require(dy, rows, w.Shape.D0);
         if (!dw.IsNone || !x.IsNone) Require(x, rows, w.Shape.D1);
         if (!dx.IsNone)
@@ -48,7 +49,7 @@ public abstract partial class Ops
     private int RequireProduct(Tensor x, Tensor w, Tensor y, string op)
     {
         Require(!w.IsNone && w.Shape.Rank == 2, $"w is {w}, but must be [O, I].", op);
-        Require(w, w.Shape.D0, w.Shape.D1, op: op);
+        RequireWeight(w, w.Shape.D0, w.Shape.D1, op: op);
         return checked((int)(w.Shape.D1 > 0 && !x.IsNone ? x.Count / w.Shape.D1 : w.Shape.D0 > 0 ? y.Count / w.Shape.D0 : 0));
     }
 
@@ -62,14 +63,29 @@ public sealed unsafe partial class CpuOps
     private protected override void MatMulCore(Tensor x, Tensor w, Tensor bias, Tensor y, int rows)
     {
         int outputs = w.Shape.D0, inputs = w.Shape.D1;
+        if (rows <= DotProduct.MostRows)
+        {
+            Dot(new DotProduct
+            {
+                Rows = rows,
+                Outputs = outputs,
+                Inputs = inputs,
+                X = x.Floats(),
+                W = (void*)w.Address,
+                Bias = bias.Floats(),
+                Y = y.Floats(),
+            }, w.DType == DType.BF16);
+            return;
+        }
         GemmProduct product = new(rows, outputs, inputs)
         {
             A = x.Floats(),
             ARow = inputs,
             AStep = 1,
-            B = w.Floats(),
+            B = (void*)w.Address,
             BRow = inputs,
             BIsTransposed = true,
+            BIsBFloat16 = w.DType == DType.BF16,
             C = y.Floats(),
             Bias = bias.Floats(),
         };
