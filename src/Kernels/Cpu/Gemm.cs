@@ -52,7 +52,7 @@ internal readonly unsafe struct GemmProduct
 
     public nint AStep { get; init; }
 
-    /// <summary>Floats, or BFloat16 where <see cref="BIsBFloat16"/>.</summary>
+    /// <summary>Floats, or BF16 where <see cref="BIsBFloat16"/>.</summary>
     public void* B { get; init; }
 
     /// <summary>Elements between two rows of B as it is stored.</summary>
@@ -123,8 +123,8 @@ internal readonly unsafe struct GemmProduct
         bool avx = typeof(TKernel) != typeof(GemmKernelAny);
         nint first = column * BRow + k;
         if (!BIsTransposed) GemmPack.Plain((float*)B + k * BRow + column, BRow, steps, columns, width, panel);
-        else if (BIsBFloat16) GemmPack.Transposed((BFloat16*)B + first, BRow, steps, columns, width, avx, panel);
-        else GemmPack.Transposed((Float32*)B + first, BRow, steps, columns, width, avx, panel);
+        else if (BIsBFloat16) GemmPack.Transposed((BF16Element*)B + first, BRow, steps, columns, width, avx, panel);
+        else GemmPack.Transposed((F32Element*)B + first, BRow, steps, columns, width, avx, panel);
     }
 
     private void Whole<TKernel>(

@@ -119,7 +119,7 @@ internal readonly unsafe struct DotWork<TElement, TVector, TLanes>(in DotProduct
         float* x, TVector b0, TVector b1, TVector b2, TVector b3,
         ref TVector c0, ref TVector c1, ref TVector c2, ref TVector c3) where TOutputs : IConst
     {
-        TVector a = TLanes.Load((Float32*)x);
+        TVector a = TLanes.Load((F32Element*)x);
         c0 = TLanes.MultiplyAdd(a, b0, c0);
         if (TOutputs.Value == 1) return;
         c1 = TLanes.MultiplyAdd(a, b1, c1);

@@ -49,10 +49,10 @@ public sealed unsafe partial class CpuOps
     {
         if (product.Rows == 0) return;
         bool wide = GemmPath == GemmPath.Vector512;
-        if (isBFloat16 && wide) Dot(product, sizeof(BFloat16), new DotWork<BFloat16, Vector512<float>, Lanes512>(product));
-        else if (isBFloat16) Dot(product, sizeof(BFloat16), new DotWork<BFloat16, Vector256<float>, Lanes256>(product));
-        else if (wide) Dot(product, sizeof(Float32), new DotWork<Float32, Vector512<float>, Lanes512>(product));
-        else Dot(product, sizeof(Float32), new DotWork<Float32, Vector256<float>, Lanes256>(product));
+        if (isBFloat16 && wide) Dot(product, sizeof(BF16Element), new DotWork<BF16Element, Vector512<float>, Lanes512>(product));
+        else if (isBFloat16) Dot(product, sizeof(BF16Element), new DotWork<BF16Element, Vector256<float>, Lanes256>(product));
+        else if (wide) Dot(product, sizeof(F32Element), new DotWork<F32Element, Vector512<float>, Lanes512>(product));
+        else Dot(product, sizeof(F32Element), new DotWork<F32Element, Vector256<float>, Lanes256>(product));
     }
 
     /// <summary>Helpings of neighbouring weights, eight a thread so that threads end together, but none too short to stream.</summary>

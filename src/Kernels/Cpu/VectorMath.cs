@@ -93,7 +93,7 @@ internal static unsafe class VectorMath
     }
 
     /// <summary>Σ aᵢ·bᵢ in a fixed order: four vector sums, then the tail.</summary>
-    public static float Dot(float* a, float* b, int count) => Dot(a, (Float32*)b, count);
+    public static float Dot(float* a, float* b, int count) => Dot(a, (F32Element*)b, count);
 
     /// <inheritdoc cref="Dot(float*, float*, int)"/>
     public static float Dot<TElement>(float* a, TElement* b, int count) where TElement : unmanaged, IElement<TElement>

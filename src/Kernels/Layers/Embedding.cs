@@ -92,21 +92,21 @@ public sealed unsafe partial class CpuOps
 
         public void Copy(int row, int columns, float* to)
         {
-            if (_isBFloat16) Widen((BFloat16*)_address + (long)row * columns, columns, to);
+            if (_isBFloat16) Widen((BF16Element*)_address + (long)row * columns, columns, to);
             else new ReadOnlySpan<float>((float*)_address + (long)row * columns, columns).CopyTo(new Span<float>(to, columns));
         }
 
         public void Add(int row, int columns, float* to)
         {
-            if (_isBFloat16) Add((BFloat16*)_address + (long)row * columns, columns, to);
-            else Add((Float32*)_address + (long)row * columns, columns, to);
+            if (_isBFloat16) Add((BF16Element*)_address + (long)row * columns, columns, to);
+            else Add((F32Element*)_address + (long)row * columns, columns, to);
         }
 
-        private static void Widen(BFloat16* row, int columns, float* to)
+        private static void Widen(BF16Element* row, int columns, float* to)
         {
             int c = 0;
-            for (; c + 8 <= columns; c += 8) BFloat16.Load8(row + c).Store(to + c);
-            for (; c < columns; c++) to[c] = BFloat16.Load(row + c);
+            for (; c + 8 <= columns; c += 8) BF16Element.Load8(row + c).Store(to + c);
+            for (; c < columns; c++) to[c] = BF16Element.Load(row + c);
         }
 
         private static void Add<TElement>(TElement* row, int columns, float* to) where TElement : unmanaged, IElement<TElement>

@@ -64,8 +64,8 @@ public sealed unsafe partial class CpuOps
     private protected override void GatheredMatMulCore(Tensor x, Tensor w, Tensor bias, Tensor tokens, Tensor y, int perRow, int atoms, int width)
     {
         RequireRows(tokens, w.Shape.Rows / atoms, nameof(GatheredMatMul), "token");
-        if (w.DType == DType.BF16) Gathered((BFloat16*)w.Address);
-        else Gathered((Float32*)w.Address);
+        if (w.DType == DType.BF16) Gathered((BF16Element*)w.Address);
+        else Gathered((F32Element*)w.Address);
 
         void Gathered<TElement>(TElement* weights) where TElement : unmanaged, IElement<TElement> =>
             _workers.For((int)tokens.Count, Grain((long)atoms * width), new GatheredForwardWork<TElement>(
