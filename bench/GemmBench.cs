@@ -38,7 +38,7 @@ internal static unsafe class GemmBench
         using CpuDevice one = new(1), all = new(most);
         Ops opsOne = Ops.For(one), opsAll = Ops.For(all);
         OpenBlas? blas = OpenBlas.Find();
-        Console.WriteLine($"Processor: {Processor()}, {most} threads; .NET {Environment.Version}; kernel: {((CpuOps)opsOne).GemmPath}");
+        Console.WriteLine($"Processor: {Machine.Processor()}, {most} threads; .NET {Environment.Version}; kernel: {((CpuOps)opsOne).GemmPath}");
         Console.WriteLine($"Peer: {(blas is null ? "OpenBLAS is absent (libopenblas.so.0 not found)" : blas.Name)}");
         double peakOne = 0, peakAll = 0;
         List<(string Label, string Product, double GFlop, double[] Seconds)> results = [];
@@ -75,16 +75,6 @@ internal static unsafe class GemmBench
                 + $"| **{Rate(best[1])}** | {100 * flops / best[1] / peakAll:f0} | {Rate(best[3])} "
                 + $"| {best[0] * 1e6:f1} / {best[1] * 1e6:f1} |");
         }
-    }
-
-    private static string Processor()
-    {
-        const string Information = "/proc/cpuinfo";
-        if (!File.Exists(Information)) return "unknown";
-        string Field(string name) =>
-            File.ReadLines(Information).FirstOrDefault(line => line.StartsWith(name, StringComparison.Ordinal))
-                ?.Split(':')[1].Trim() ?? "?";
-        return $"{Field("model name")} (family {Field("cpu family")}, model {Field("model\t")})";
     }
 
     /// <summary>One product of one shape, done by all.</summary>

@@ -3,4 +3,5 @@ using BenchmarkDotNet.Running;
 using QSharp.Bench;
 
 if (args is ["gemm", ..]) GemmBench.Run(args[1..]);
+else if (args is ["decode", ..]) DecodeBench.Run(args[1..]);
 else BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);

@@ -97,7 +97,7 @@ internal sealed class CaseRun : IDisposable
     public static double[] Values(Tensor tensor)
     {
         if (tensor.DType == DType.I32) return [.. tensor.Span<int>().ToArray().Select(value => (double)value)];
-        if (tensor.DType == DType.BF16) return [.. tensor.Span<ushort>().ToArray().Select(bits => (double)BitConverter.Int32BitsToSingle(bits << 16))];
+        if (tensor.DType == DType.BF16) return [.. tensor.Span<ushort>().ToArray().Select(bits => (double)BFloat16.Widen(bits))];
         return [.. tensor.Span<float>().ToArray().Select(value => (double)value)];
     }
 
@@ -139,7 +139,7 @@ internal sealed class CaseRun : IDisposable
         if (tensor.DType == DType.BF16)
         {
             Span<ushort> halves = tensor.Span<ushort>();
-            for (int i = 0; i < values.Length; i++) halves[i] = (ushort)(BitConverter.SingleToInt32Bits((float)values[i]) >> 16);
+            for (int i = 0; i < values.Length; i++) halves[i] = BFloat16.Round((float)values[i]);
             return;
         }
         Span<float> floats = tensor.Span<float>();

@@ -78,11 +78,8 @@ public class GemmTests
                     (arena.Take((n, i)), arena.Take((o, i), DType.BF16), arena.Take((o, i)), arena.Take((n, o)), arena.Take((n, o))));
                 Fill(x, ref random);
                 Fill(whole, ref random);
-                for (int e = 0; e < half.Count; e++)
-                {
-                    half.Span<ushort>()[e] = (ushort)(BitConverter.SingleToInt32Bits(whole.Span<float>()[e]) >> 16);
-                    whole.Span<float>()[e] = BitConverter.Int32BitsToSingle(half.Span<ushort>()[e] << 16);
-                }
+                BFloat16.Round(whole.Span<float>(), half.Span<ushort>());
+                BFloat16.Widen(half.Span<ushort>(), whole.Span<float>());
                 ops.MatMul(x, half, Tensor.None, y);
                 ops.MatMul(x, whole, Tensor.None, expected);
                 Assert.True(y.Span<float>().SequenceEqual(expected.Span<float>()), $"{n}, {i}, {o} with {threads} threads");

@@ -52,7 +52,7 @@ internal readonly unsafe struct GemmProduct
 
     public nint AStep { get; init; }
 
-    /// <summary>Floats, or BF16Element where <see cref="BIsBFloat16"/>.</summary>
+    /// <summary>Floats, or BF16 where <see cref="BIsBFloat16"/>.</summary>
     public void* B { get; init; }
 
     /// <summary>Elements between two rows of B as it is stored.</summary>

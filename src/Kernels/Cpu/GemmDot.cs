@@ -97,10 +97,15 @@ internal readonly unsafe struct DotWork<TElement, TVector, TLanes>(in DotProduct
             if (TRows.Value > 2) Add<TOutputs>(x + k + 2 * (nint)inputs, b0, b1, b2, b3, ref c20, ref c21, ref c22, ref c23);
             if (TRows.Value > 3) Add<TOutputs>(x + k + 3 * (nint)inputs, b0, b1, b2, b3, ref c30, ref c31, ref c32, ref c33);
         }
-        Finish<TOutputs>(row, output, apart, k, c00, c01, c02, c03);
-        if (TRows.Value > 1) Finish<TOutputs>(row + 1, output, apart, k, c10, c11, c12, c13);
-        if (TRows.Value > 2) Finish<TOutputs>(row + 2, output, apart, k, c20, c21, c22, c23);
-        if (TRows.Value > 3) Finish<TOutputs>(row + 3, output, apart, k, c30, c31, c32, c33);
+        float* y = _product.Y + (nint)row * _product.Outputs + output, bias = _product.Bias == null ? null : _product.Bias + output;
+        Store<TOutputs>(y, bias, apart, c00, c01, c02, c03);
+        if (TRows.Value > 1) Store<TOutputs>(y + _product.Outputs, bias, apart, c10, c11, c12, c13);
+        if (TRows.Value > 2) Store<TOutputs>(y + 2 * (nint)_product.Outputs, bias, apart, c20, c21, c22, c23);
+        if (TRows.Value > 3) Store<TOutputs>(y + 3 * (nint)_product.Outputs, bias, apart, c30, c31, c32, c33);
+        // Only now, and not in Store: a call there would drive all sums out of their registers, in the loop too.
+        if (k == inputs) return;
+        for (int r = row; r < row + TRows.Value; r++)
+            for (int o = 0; o < TOutputs.Value; o++) AddRest(r, output + o * apart, k);
     }
 
     /// <summary>Asks for what the four streams come to later, past the end of a row too: the next one follows.</summary>
@@ -127,32 +132,24 @@ internal readonly unsafe struct DotWork<TElement, TVector, TLanes>(in DotProduct
         c3 = TLanes.MultiplyAdd(a, b3, c3);
     }
 
-    /// <summary>Sums the lanes, adds the inputs from <paramref name="k"/> on and the bias, and stores.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void Finish<TOutputs>(int row, int output, int apart, int k, TVector c0, TVector c1, TVector c2, TVector c3)
+    private static void Store<TOutputs>(float* y, float* bias, int apart, TVector c0, TVector c1, TVector c2, TVector c3)
         where TOutputs : IConst
     {
-        Store(row, output, k, TLanes.Sum(c0));
+        y[0] = TLanes.Sum(c0) + (bias == null ? 0 : bias[0]);
         if (TOutputs.Value == 1) return;
-        Store(row, output + apart, k, TLanes.Sum(c1));
-        Store(row, output + 2 * apart, k, TLanes.Sum(c2));
-        Store(row, output + 3 * apart, k, TLanes.Sum(c3));
+        y[apart] = TLanes.Sum(c1) + (bias == null ? 0 : bias[apart]);
+        y[2 * apart] = TLanes.Sum(c2) + (bias == null ? 0 : bias[2 * apart]);
+        y[3 * apart] = TLanes.Sum(c3) + (bias == null ? 0 : bias[3 * apart]);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void Store(int row, int output, int k, float sum)
-    {
-        if (k < _product.Inputs) sum += Rest(row, output, k);
-        if (_product.Bias != null) sum += _product.Bias[output];
-        _product.Y[(nint)row * _product.Outputs + output] = sum;
-    }
-
-    private float Rest(int row, int output, int k)
+    /// <summary>The inputs from <paramref name="k"/> on, which fill no vector.</summary>
+    private void AddRest(int row, int output, int k)
     {
         float* x = _product.X + (nint)row * _product.Inputs;
         TElement* w = (TElement*)_product.W + (nint)output * _product.Inputs;
         float sum = 0;
         for (; k < _product.Inputs; k++) sum += x[k] * TElement.Load(w + k);
-        return sum;
+        _product.Y[(nint)row * _product.Outputs + output] += sum;
     }
 }
