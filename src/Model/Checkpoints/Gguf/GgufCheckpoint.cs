@@ -42,9 +42,11 @@ public sealed class GgufCheckpoint : ITensorSource, IDisposable
     public IReadOnlyDictionary<string, string> Metadata => _file.Summary();
 
     /// <exception cref="UserException">The file is malformed, or of a model that is not supported.</exception>
-    public static GgufCheckpoint Open(string path)
+    public static GgufCheckpoint Open(string path) => Open(GgufFile.Open(path));
+
+    /// <summary>Takes the file over.</summary>
+    internal static GgufCheckpoint Open(GgufFile file)
     {
-        GgufFile file = GgufFile.Open(path);
         try
         {
             return new GgufCheckpoint(file);
@@ -111,6 +113,9 @@ internal sealed record GgufTensorMap(string Name, long[] Shape, GgufTensor Sourc
                 "attn_k" => (int)config["num_key_value_heads"]!,
                 _ => 0,
             };
+            long rows = tensor.Count / (words[^1] == "bias" ? 1 : tensor.Shape[^1]);
+            if (rotary < 0 || (rotary > 0 && rows % (2L * rotary) != 0))
+                throw new UserException($"{file.Path}: the tensor '{tensor.Name}' has {rows} rows, which do not make {rotary} heads of an even size; the file was written wrongly.");
             bool isTransposed = isGpt2 && words[^1] == "weight" && tensor.Shape.Length == 2 && kind is "attn_qkv" or "attn_output" or "ffn_up" or "ffn_down";
             long[] shape = isTransposed ? [tensor.Shape[1], tensor.Shape[0]] : tensor.Shape;
             yield return new GgufTensorMap($"{prefix}{name}.{words[^1]}", shape, tensor, rotary, isTransposed);
