@@ -16,8 +16,10 @@ internal static class DecodeBench
 
     private static readonly DecodeShape[] _shapes =
     [
-        new("SmolLM2-135M", Layers: 30, Width: 576, Heads: 9, KvHeads: 3, HeadDim: 64, Hidden: 1536, Vocab: 49152, DType.BF16, Context: 256, Rounds: 40),
-        new("story", Layers: 2, Width: 128, Heads: 8, KvHeads: 4, HeadDim: 16, Hidden: 384, Vocab: 2048, DType.F32, Context: 128, Rounds: 3000),
+        new("SmolLM2-135M", DType.BF16, Layers: 30, Width: 576, Heads: 9, KvHeads: 3, HeadDim: 64, Hidden: 1536, Vocab: 49152)
+        { Context = 256, Rounds = 40 },
+        new("story", DType.F32, Layers: 2, Width: 128, Heads: 8, KvHeads: 4, HeadDim: 16, Hidden: 384, Vocab: 2048)
+        { Context = 128, Rounds = 3000 },
     ];
 
     public static void Run(string[] args)

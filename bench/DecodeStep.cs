@@ -5,7 +5,13 @@ namespace QSharp.Bench;
 
 /// <summary>The sizes of a model with a tied head, RMS norm, SwiGLU and rotary positions.</summary>
 internal sealed record DecodeShape(
-    string Name, int Layers, int Width, int Heads, int KvHeads, int HeadDim, int Hidden, int Vocab, DType Weights, int Context, int Rounds);
+    string Name, DType Weights, int Layers, int Width, int Heads, int KvHeads, int HeadDim, int Hidden, int Vocab)
+{
+    /// <summary>Columns of the cache in use.</summary>
+    public required int Context { get; init; }
+
+    public required int Rounds { get; init; }
+}
 
 /// <summary>One call of an op.</summary>
 internal sealed record DecodeCall(string Name, Action Run);
@@ -33,6 +39,7 @@ internal sealed class DecodeStep : IDisposable
         PhiloxStream random = new(1);
         foreach (Tensor vector in _t.Random)
             foreach (ref float value in vector.Span<float>()) value = random.NextNormal();
+        foreach (ref float value in _t.Peaked.Span<float>()) value = 3 * random.NextNormal();
         foreach (Tensor matrix in _t.Matrices) Fill(matrix, shape.Width, ref random);
         Restart();
         Calls = [.. Step()];
@@ -103,7 +110,7 @@ internal sealed class DecodeStep : IDisposable
         Tensors t = _t;
         foreach ((float temperature, float topP) in new[] { (0f, 1f), (0.7f, 1f), (1f, 0.9f), (0.7f, 0.5f) })
             yield return new($"TiltedSample, T {temperature}, top-p {topP}", Draw(GuidanceRule.Reference(temperature, topP)));
-        yield return new($"TopK {Candidates} of {Shape.Vocab}", () => _ops.TopK(t.Logits, t.Candidates, Tensor.None));
+        yield return new($"TopK {Candidates} of {Shape.Vocab}", () => _ops.TopK(t.Peaked, t.Candidates, Tensor.None));
         yield return new($"TopK {Candidates} of {LargeVocabulary}", () => _ops.TopK(t.LargeLogits, t.Candidates, Tensor.None));
         foreach (int context in new[] { 64, 512, 1023 })
             yield return new($"CachedAttention, context {context}", () =>
@@ -116,7 +123,7 @@ internal sealed class DecodeStep : IDisposable
     }
 
     private Action Draw(GuidanceRule rule) => () => _ops.TiltedSample(
-        _t.Logits, Tensor.None, Tensor.None, Tensor.None, _t.Streams, _t.Positions, rule, Key, _t.Token, Tensor.None, _t.Statistics);
+        _t.Peaked, Tensor.None, Tensor.None, Tensor.None, _t.Streams, _t.Positions, rule, Key, _t.Token, Tensor.None, _t.Statistics);
 
     private sealed class Tensors
     {
@@ -124,13 +131,16 @@ internal sealed class DecodeStep : IDisposable
         {
             int mixed = s.Heads * s.HeadDim, packed = (s.Heads + 2 * s.KvHeads) * s.HeadDim, column = s.KvHeads * s.HeadDim;
             Table = arena.Take((s.Vocab, s.Width), s.Weights);
-            Tensor[] PerLayer(int outputs, int inputs) => [.. Enumerable.Range(0, s.Layers).Select(_ => arena.Take((outputs, inputs), s.Weights))];
-            (Qkv, Out, Up, Down) = (PerLayer(packed, s.Width), PerLayer(s.Width, mixed), PerLayer(2 * s.Hidden, s.Width), PerLayer(s.Width, s.Hidden));
+            Tensor[] PerLayer(int outputs, int inputs) =>
+                [.. Enumerable.Range(0, s.Layers).Select(_ => arena.Take((outputs, inputs), s.Weights))];
+            (Qkv, Out) = (PerLayer(packed, s.Width), PerLayer(s.Width, mixed));
+            (Up, Down) = (PerLayer(2 * s.Hidden, s.Width), PerLayer(s.Width, s.Hidden));
             (Keys, Values) = (arena.Take((s.Layers, 1, Capacity, column)), arena.Take((s.Layers, 1, Capacity, column)));
-            (Norm, Stream, Normed, Branch) = (arena.Take(s.Width), arena.Take((1, s.Width)), arena.Take((1, s.Width)), arena.Take((1, s.Width)));
+            (Norm, Stream) = (arena.Take(s.Width), arena.Take((1, s.Width)));
+            (Normed, Branch) = (arena.Take((1, s.Width)), arena.Take((1, s.Width)));
             (Packed, Mixed) = (arena.Take((1, packed)), arena.Take((1, mixed)));
             (GateUp, Activated) = (arena.Take((1, 2 * s.Hidden)), arena.Take((1, s.Hidden)));
-            (Logits, LargeLogits) = (arena.Take((1, s.Vocab)), arena.Take((1, LargeVocabulary)));
+            (Logits, Peaked, LargeLogits) = (arena.Take((1, s.Vocab)), arena.Take((1, s.Vocab)), arena.Take((1, LargeVocabulary)));
             (Stats, Statistics) = (arena.Take(1), arena.Take((1, SampleStatistics.Count)));
             Frequencies = arena.Take(s.HeadDim / 2);
             Candidates = arena.Take((1, DecodeStep.Candidates), DType.I32);
@@ -154,6 +164,9 @@ internal sealed class DecodeStep : IDisposable
         public Tensor GateUp { get; }
         public Tensor Activated { get; }
         public Tensor Logits { get; }
+        /// <summary>What is drawn from: random weights give logits that are far too even.</summary>
+        public Tensor Peaked { get; }
+
         public Tensor LargeLogits { get; }
         public Tensor Stats { get; }
         public Tensor Statistics { get; }

@@ -8,9 +8,9 @@ namespace QSharp.Tests.Kernels;
 /// <summary>Every kernel of the matrix product that the machine can run, not only the one that it would choose.</summary>
 public class GemmTests
 {
-    // Around the kernels' rows (4, 6, 8), widths (16, 32, 48), dotted and unpacked rows (8, 32) and steps of K (256).
+    // Around the kernels' rows (4, 6, 8), widths (16, 32, 48), dotted and unpacked rows (4, 20, 32) and steps of K (256).
     private static readonly int[] _sizes =
-        [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 65, 96, 129, 255, 256, 257, 300];
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 15, 16, 17, 20, 21, 31, 32, 33, 47, 48, 49, 63, 65, 96, 129, 255, 256, 257, 300];
 
     public static TheoryData<int> Paths()
     {
@@ -50,16 +50,17 @@ public class GemmTests
         Fill(x, ref random);
         Fill(w, ref random);
         ops.MatMul(x, w, Tensor.None, y);
-        foreach (int rows in new[] { DotProduct.MostRows + 1, 33, 64, 199 })
+        foreach (int rows in new[] { DotProduct.MostRows(I) + 1, 33, 64, 199 })
         {
             ops.MatMul(x.Range(0, rows), w, Tensor.None, part.Range(0, rows));
             Assert.True(part.Range(0, rows).Span<float>().SequenceEqual(y.Range(0, rows).Span<float>()), $"{rows} rows");
         }
-        foreach (int rows in new[] { 1, 2, 3, 4, 5, DotProduct.MostRows })   // dotted rows have another order of summation, the same for each of them
+        // Dotted rows have another order of summation, the same for each of them.
+        foreach (int rows in new[] { 1, 2, 3, 4, 5, 9, DotProduct.MostRows(I) })
         {
-            ops.MatMul(x.Range(0, 1), w, Tensor.None, part.Range(10, 1));
+            ops.MatMul(x.Range(0, 1), w, Tensor.None, part.Range(100, 1));
             ops.MatMul(x.Range(0, rows), w, Tensor.None, part.Range(0, rows));
-            Assert.True(part.Range(0, 1).Span<float>().SequenceEqual(part.Range(10, 1).Span<float>()), $"{rows} rows");
+            Assert.True(part.Range(0, 1).Span<float>().SequenceEqual(part.Range(100, 1).Span<float>()), $"{rows} rows");
         }
         memory.Dispose();
     }
@@ -68,14 +69,17 @@ public class GemmTests
     public void Weights_in_BF16_give_the_bits_of_the_same_weights_in_F32(int path)
     {
         PhiloxStream random = new(5);
-        foreach ((int n, int i, int o) in new[] { (1, 576, 515), (1, 37, 7), (2, 64, 33), (3, 100, 130), (8, 257, 65), (9, 300, 49), (40, 65, 97) })
+        (int, int, int)[] sizes =
+            [(1, 576, 515), (1, 37, 7), (2, 64, 33), (3, 100, 130), (8, 257, 65), (19, 300, 49), (21, 300, 49), (40, 65, 97)];
+        foreach ((int n, int i, int o) in sizes)
             foreach (int threads in new[] { 1, 2 })
             {
                 using CpuDevice device = new(threads);
                 CpuOps ops = (CpuOps)Ops.For(device);
                 ops.GemmPath = (GemmPath)path;
-                ((Tensor x, Tensor half, Tensor whole, Tensor y, Tensor expected), DeviceBuffer memory) = Arena.Build(device, arena =>
-                    (arena.Take((n, i)), arena.Take((o, i), DType.BF16), arena.Take((o, i)), arena.Take((n, o)), arena.Take((n, o))));
+                ((Tensor x, Tensor half, Tensor whole, Tensor y, Tensor expected), DeviceBuffer memory) = Arena.Build(
+                    device, arena => (
+                        arena.Take((n, i)), arena.Take((o, i), DType.BF16), arena.Take((o, i)), arena.Take((n, o)), arena.Take((n, o))));
                 Fill(x, ref random);
                 Fill(whole, ref random);
                 BFloat16.Round(whole.Span<float>(), half.Span<ushort>());

@@ -6,14 +6,16 @@ namespace QSharp.Kernels;
 
 /// <summary>
 /// One token against the keys of one sequence: what decoding does. A vector holds eight components of a head here, since
-/// there are not eight queries to lay side by side; a block of keys stays near the processor while all query heads use it.
+/// there are not eight queries to lay side by side. Two query heads go over a block of keys, and then of values, at once.
 /// </summary>
 internal static unsafe class SingleQuery
 {
     private const int Block = 128;
+    private const int PrefetchRows = 32;
+    private const int LeastForPrefetch = 64;   // shorter rows cost more to ask for than to wait for
 
     /// <summary>Floats of scratch for this many query heads.</summary>
-    public static int ScratchSize(int heads) => Block + 2 * heads;
+    public static int ScratchSize(int heads) => (Block + 2) * heads;
 
     /// <summary>y = softmax(qKᵀ/√D)·V for the query heads of one KV head, which lie side by side, as their results do.</summary>
     /// <param name="head">Queries of the first head, keys and values.</param>
@@ -25,7 +27,7 @@ internal static unsafe class SingleQuery
     public static void Attend(in AttentionHead head, int token, int heads, nint own, float* y, float* scratch)
     {
         int dim = head.HeadDim, count = head.Visible(token);
-        float* q = head.Q + token * head.QStride, maxima = scratch + Block, sums = maxima + heads;
+        float* q = head.Q + token * head.QStride, scores = scratch, maxima = scratch + Block * heads, sums = maxima + heads;
         float scale = head.Scale;
         if (own >= 0)
         {
@@ -45,14 +47,21 @@ internal static unsafe class SingleQuery
         for (int k0 = 0; k0 < count; k0 += Block)
         {
             int block = Math.Min(Block, count - k0);
-            bool started = k0 > 0 || own >= 0;
+            float* keys = head.K + k0 * head.KvStride, values = head.V + k0 * head.KvStride;
+            for (int h = 0; h < heads; h += 2)
+            {
+                bool prefetches = h == 0 && dim >= LeastForPrefetch;
+                float* of = q + h * dim, to = scores + h * Block;
+                if (h + 1 < heads) Scores<Const2>(of, keys, head.KvStride, dim, scale, block, prefetches, to);
+                else Scores<Const1>(of, keys, head.KvStride, dim, scale, block, prefetches, to);
+            }
             for (int h = 0; h < heads; h++)
             {
-                Scores(q + h * dim, head.K + k0 * head.KvStride, head.KvStride, dim, scale, block, scratch);
-                float before = maxima[h], largest = Largest(scratch, block, before);
+                float* weights = scores + h * Block;
+                float before = maxima[h], largest = Largest(weights, block, before);
                 float origin = float.IsNegativeInfinity(largest) ? 0 : largest;   // else the difference would be −∞ − (−∞)
-                float sum = Weights(scratch, block, origin);
-                if (started)
+                float sum = Weights(weights, block, origin);
+                if (k0 > 0 || own >= 0)
                 {
                     float factor = MathF.Exp(before - origin);
                     sum += sums[h] * factor;
@@ -60,43 +69,74 @@ internal static unsafe class SingleQuery
                 }
                 maxima[h] = largest;
                 sums[h] = sum;
-                AddValues(head.V + k0 * head.KvStride, head.KvStride, dim, scratch, block, y + h * dim);
+            }
+            for (int h = 0; h < heads; h += 2)
+            {
+                bool prefetches = h == 0 && dim >= LeastForPrefetch;
+                float* weights = scores + h * Block, to = y + h * dim;
+                if (h + 1 < heads) AddValues<Const2>(values, head.KvStride, dim, weights, block, prefetches, to);
+                else AddValues<Const1>(values, head.KvStride, dim, weights, block, prefetches, to);
             }
         }
         for (int h = 0; h < heads; h++) AttentionHead.Multiply(y + h * dim, 1 / sums[h], dim);
     }
 
-    /// <summary>q·k/√D for a block of keys; from there up to a multiple of eight −∞.</summary>
-    private static void Scores(float* q, float* key, nint stride, int dim, float scale, int block, float* scores)
+    /// <summary>q·k/√D of one or two heads for a block of keys; from there up to a multiple of eight −∞.</summary>
+    private static void Scores<THeads>(
+        float* q, float* key, nint stride, int dim, float scale, int block, bool prefetches, float* scores) where THeads : IConst
     {
         int s = 0;
         for (; s + 4 <= block; s += 4, key += 4 * stride)
         {
             float* k1 = key + stride, k2 = k1 + stride, k3 = k2 + stride;
+            if (prefetches)
+                for (int ahead = PrefetchRows; ahead < PrefetchRows + 4; ahead++) Prefetch(key + ahead * stride, dim);
             Vector256<float> a0 = default, a1 = default, a2 = default, a3 = default;
+            Vector256<float> b0 = default, b1 = default, b2 = default, b3 = default;
             int d = 0;
             for (; d + 8 <= dim; d += 8)
             {
-                Vector256<float> part = Vector256.Load(q + d);
-                a0 = Vector256.MultiplyAddEstimate(part, Vector256.Load(key + d), a0);
-                a1 = Vector256.MultiplyAddEstimate(part, Vector256.Load(k1 + d), a1);
-                a2 = Vector256.MultiplyAddEstimate(part, Vector256.Load(k2 + d), a2);
-                a3 = Vector256.MultiplyAddEstimate(part, Vector256.Load(k3 + d), a3);
+                Vector256<float> part0 = Vector256.Load(key + d), part1 = Vector256.Load(k1 + d);
+                Vector256<float> part2 = Vector256.Load(k2 + d), part3 = Vector256.Load(k3 + d);
+                Add(Vector256.Load(q + d), part0, part1, part2, part3, ref a0, ref a1, ref a2, ref a3);
+                if (THeads.Value > 1) Add(Vector256.Load(q + dim + d), part0, part1, part2, part3, ref b0, ref b1, ref b2, ref b3);
             }
-            Vector128<float> sums = Sums(a0, a1, a2, a3);
-            for (; d < dim; d++) sums += Vector128.Create(key[d], k1[d], k2[d], k3[d]) * q[d];
-            (sums * scale).Store(scores + s);
+            Vector128<float> first = Lanes256.Sums(a0, a1, a2, a3), second = THeads.Value > 1 ? Lanes256.Sums(b0, b1, b2, b3) : default;
+            for (; d < dim; d++)
+            {
+                Vector128<float> parts = Vector128.Create(key[d], k1[d], k2[d], k3[d]);
+                first += parts * q[d];
+                if (THeads.Value > 1) second += parts * q[dim + d];
+            }
+            (first * scale).Store(scores + s);
+            if (THeads.Value > 1) (second * scale).Store(scores + Block + s);
         }
-        for (; s < block; s++, key += stride) scores[s] = scale * VectorMath.Dot(q, key, dim);
-        for (; (s & 7) != 0; s++) scores[s] = float.NegativeInfinity;
+        for (; s < block; s++, key += stride)
+            for (int h = 0; h < THeads.Value; h++) scores[h * Block + s] = scale * VectorMath.Dot(q + h * dim, key, dim);
+        for (; (s & 7) != 0; s++)
+            for (int h = 0; h < THeads.Value; h++) scores[h * Block + s] = float.NegativeInfinity;
+    }
+
+    /// <summary>
+    /// Rows of one KV head lie apart, with those of the others between them, which the processor's own prefetching does not
+    /// follow. Past the last row it is wasted and harmless.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Prefetch(float* row, int dim)
+    {
+        if (!Sse.IsSupported) return;
+        for (int d = 0; d < dim; d += 16) Sse.Prefetch0(row + d);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<float> Sums(Vector256<float> a0, Vector256<float> a1, Vector256<float> a2, Vector256<float> a3)
+    private static void Add(
+        Vector256<float> q, Vector256<float> k0, Vector256<float> k1, Vector256<float> k2, Vector256<float> k3,
+        ref Vector256<float> s0, ref Vector256<float> s1, ref Vector256<float> s2, ref Vector256<float> s3)
     {
-        if (!Avx.IsSupported) return Vector128.Create(Vector256.Sum(a0), Vector256.Sum(a1), Vector256.Sum(a2), Vector256.Sum(a3));
-        Vector256<float> halves = Avx.HorizontalAdd(Avx.HorizontalAdd(a0, a1), Avx.HorizontalAdd(a2, a3));
-        return halves.GetLower() + halves.GetUpper();
+        s0 = Vector256.MultiplyAddEstimate(q, k0, s0);
+        s1 = Vector256.MultiplyAddEstimate(q, k1, s1);
+        s2 = Vector256.MultiplyAddEstimate(q, k2, s2);
+        s3 = Vector256.MultiplyAddEstimate(q, k3, s3);
     }
 
     private static float Largest(float* scores, int block, float before)
@@ -121,43 +161,67 @@ internal static unsafe class SingleQuery
         return Vector256.Sum(sum);
     }
 
-    /// <summary>y += Σ_s weights[s]·values[s], in four sums at a time, so that additions do not wait for each other.</summary>
-    private static void AddValues(float* values, nint stride, int dim, float* weights, int count, float* y)
+    /// <summary>
+    /// y += Σ_s weights[s]·values[s] of one or two heads, even and odd s apart, so that additions do not wait for each other.
+    /// </summary>
+    private static void AddValues<THeads>(
+        float* values, nint stride, int dim, float* weights, int count, bool prefetches, float* y) where THeads : IConst
     {
         int d = 0;
         for (; d + 16 <= dim; d += 16)
         {
-            Vector256<float> a0 = Vector256.Load(y + d), b0 = Vector256.Load(y + d + 8), a1 = default, b1 = default;
-            float* row = values + d;
+            float* row = values + d, y0 = y + d, y1 = y0 + dim;
+            Vector256<float> a0 = Vector256.Load(y0), a1 = Vector256.Load(y0 + 8), a2 = default, a3 = default;
+            Vector256<float> b0 = default, b1 = default, b2 = default, b3 = default;
+            if (THeads.Value > 1) (b0, b1) = (Vector256.Load(y1), Vector256.Load(y1 + 8));
             int s = 0;
             for (; s + 2 <= count; s += 2, row += 2 * stride)
             {
-                Vector256<float> w0 = Vector256.Create(weights[s]), w1 = Vector256.Create(weights[s + 1]);
-                a0 = Vector256.MultiplyAddEstimate(w0, Vector256.Load(row), a0);
-                b0 = Vector256.MultiplyAddEstimate(w0, Vector256.Load(row + 8), b0);
-                a1 = Vector256.MultiplyAddEstimate(w1, Vector256.Load(row + stride), a1);
-                b1 = Vector256.MultiplyAddEstimate(w1, Vector256.Load(row + stride + 8), b1);
+                if (prefetches && d == 0)
+                {
+                    Prefetch(row + PrefetchRows * stride, dim);
+                    Prefetch(row + (PrefetchRows + 1) * stride, dim);
+                }
+                Vector256<float> v0 = Vector256.Load(row), v1 = Vector256.Load(row + 8);
+                Vector256<float> v2 = Vector256.Load(row + stride), v3 = Vector256.Load(row + stride + 8);
+                AddPair(weights + s, v0, v1, v2, v3, ref a0, ref a1, ref a2, ref a3);
+                if (THeads.Value > 1) AddPair(weights + Block + s, v0, v1, v2, v3, ref b0, ref b1, ref b2, ref b3);
             }
-            if (s < count)
+            for (; s < count; s++, row += stride)
             {
-                a0 = Vector256.MultiplyAddEstimate(Vector256.Create(weights[s]), Vector256.Load(row), a0);
-                b0 = Vector256.MultiplyAddEstimate(Vector256.Create(weights[s]), Vector256.Load(row + 8), b0);
+                Vector256<float> v0 = Vector256.Load(row), v1 = Vector256.Load(row + 8);
+                AddOne(weights[s], v0, v1, ref a0, ref a1);
+                if (THeads.Value > 1) AddOne(weights[Block + s], v0, v1, ref b0, ref b1);
             }
-            (a0 + a1).Store(y + d);
-            (b0 + b1).Store(y + d + 8);
-        }
-        for (; d + 8 <= dim; d += 8)
-        {
-            Vector256<float> sum = Vector256.Load(y + d);
-            for (int s = 0; s < count; s++)
-                sum = Vector256.MultiplyAddEstimate(Vector256.Create(weights[s]), Vector256.Load(values + s * stride + d), sum);
-            sum.Store(y + d);
+            (a0 + a2).Store(y0);
+            (a1 + a3).Store(y0 + 8);
+            if (THeads.Value == 1) continue;
+            (b0 + b2).Store(y1);
+            (b1 + b3).Store(y1 + 8);
         }
         for (; d < dim; d++)
-        {
-            float sum = y[d];
-            for (int s = 0; s < count; s++) sum += weights[s] * values[s * stride + d];
-            y[d] = sum;
-        }
+            for (int h = 0; h < THeads.Value; h++)
+            {
+                float sum = y[h * dim + d];
+                for (int s = 0; s < count; s++) sum += weights[h * Block + s] * values[s * stride + d];
+                y[h * dim + d] = sum;
+            }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AddPair(
+        float* weights, Vector256<float> v0, Vector256<float> v1, Vector256<float> v2, Vector256<float> v3,
+        ref Vector256<float> s0, ref Vector256<float> s1, ref Vector256<float> s2, ref Vector256<float> s3)
+    {
+        AddOne(weights[0], v0, v1, ref s0, ref s1);
+        AddOne(weights[1], v2, v3, ref s2, ref s3);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AddOne(float weight, Vector256<float> v0, Vector256<float> v1, ref Vector256<float> s0, ref Vector256<float> s1)
+    {
+        Vector256<float> weights = Vector256.Create(weight);
+        s0 = Vector256.MultiplyAddEstimate(weights, v0, s0);
+        s1 = Vector256.MultiplyAddEstimate(weights, v1, s1);
     }
 }

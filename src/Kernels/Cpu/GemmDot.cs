@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
 using QSharp.Engine;
@@ -12,10 +13,10 @@ namespace QSharp.Kernels;
 internal readonly unsafe struct DotProduct
 {
     /// <summary>
-    /// Most rows that are done this way. Above, packing w pays. Rows go in fours over each four outputs, whose weights
-    /// come from the nearest cache after the first time.
+    /// Most rows that are done this way; above, packing w pays. Rows go in fours over each four outputs, whose weights come
+    /// from the nearest cache after the first time. Where a dot product is short, adding up its lanes costs as much as itself.
     /// </summary>
-    public const int MostRows = 8;
+    public static int MostRows(int inputs) => inputs < 256 ? 4 : 20;
 
     public int Rows { get; init; }
 
@@ -136,11 +137,17 @@ internal readonly unsafe struct DotWork<TElement, TVector, TLanes>(in DotProduct
     private static void Store<TOutputs>(float* y, float* bias, int apart, TVector c0, TVector c1, TVector c2, TVector c3)
         where TOutputs : IConst
     {
-        y[0] = TLanes.Sum(c0) + (bias == null ? 0 : bias[0]);
-        if (TOutputs.Value == 1) return;
-        y[apart] = TLanes.Sum(c1) + (bias == null ? 0 : bias[apart]);
-        y[2 * apart] = TLanes.Sum(c2) + (bias == null ? 0 : bias[2 * apart]);
-        y[3 * apart] = TLanes.Sum(c3) + (bias == null ? 0 : bias[3 * apart]);
+        if (TOutputs.Value == 1)
+        {
+            y[0] = TLanes.Sum(c0) + (bias == null ? 0 : bias[0]);
+            return;
+        }
+        Vector128<float> sums = TLanes.Sums(c0, c1, c2, c3);
+        if (bias != null) sums += Vector128.Create(bias[0], bias[apart], bias[2 * apart], bias[3 * apart]);
+        y[0] = sums[0];
+        y[apart] = sums[1];
+        y[2 * apart] = sums[2];
+        y[3 * apart] = sums[3];
     }
 
     /// <summary>The inputs from <paramref name="k"/> on, which fill no vector.</summary>

@@ -74,10 +74,11 @@ internal static unsafe class Nucleus
             {
                 Vector256<float> x = Vector256.Load(buffer + i);
                 if (!Vector256.GreaterThanOrEqualAny(x, Vector256.Create(floor))) continue;
+                Vector256<uint> key = Ordered(x), isWanted = Vector256<uint>.AllBitsSet;
+                if (shift + bits < 32) isWanted = Vector256.Equals(Vector256.ShiftRightLogical(key, shift + bits), wanted);
+                if (isWanted.ExtractMostSignificantBits() == 0) continue;   // nearly always, after the first pass
                 Vector256<float> weight = VectorMath.Exp((x - Vector256.Create(max)) * scale);
-                Vector256<uint> key = Ordered(x);
-                Vector256<uint> isWanted = Vector256.GreaterThanOrEqual(weight, Vector256.Create(lightest)).AsUInt32();
-                if (shift + bits < 32) isWanted &= Vector256.Equals(Vector256.ShiftRightLogical(key, shift + bits), wanted);
+                isWanted &= Vector256.GreaterThanOrEqual(weight, Vector256.Create(lightest)).AsUInt32();
                 uint lanes = isWanted.ExtractMostSignificantBits();
                 if (lanes == 0) continue;
                 weight.Store(weights);

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.Intrinsics;
 
 using QSharp.Engine;
@@ -54,12 +55,14 @@ public sealed unsafe partial class CpuOps
             for (; token + 32 <= vocabulary; token += 32)
             {
                 Vector256<float> bar = Vector256.Create(worst);
-                Vector256<float> above = Vector256.GreaterThan(Vector256.Load(x + token), bar)
-                    | Vector256.GreaterThan(Vector256.Load(x + token + 8), bar)
-                    | Vector256.GreaterThan(Vector256.Load(x + token + 16), bar)
-                    | Vector256.GreaterThan(Vector256.Load(x + token + 24), bar);
-                if (above.ExtractMostSignificantBits() == 0) continue;
-                for (int i = token; i < token + 32; i++) Offer(x, heap, i, ref worst);
+                Vector256<float> a = Vector256.GreaterThan(Vector256.Load(x + token), bar);
+                Vector256<float> b = Vector256.GreaterThan(Vector256.Load(x + token + 8), bar);
+                Vector256<float> c = Vector256.GreaterThan(Vector256.Load(x + token + 16), bar);
+                Vector256<float> d = Vector256.GreaterThan(Vector256.Load(x + token + 24), bar);
+                if ((a | b | c | d).ExtractMostSignificantBits() == 0) continue;
+                uint above = a.ExtractMostSignificantBits() | (b.ExtractMostSignificantBits() << 8)
+                    | (c.ExtractMostSignificantBits() << 16) | (d.ExtractMostSignificantBits() << 24);
+                for (; above != 0; above &= above - 1) Offer(x, heap, token + BitOperations.TrailingZeroCount(above), ref worst);
             }
             for (; token < vocabulary; token++) Offer(x, heap, token, ref worst);
             for (int last = k - 1; last > 0; last--)

@@ -63,7 +63,7 @@ public sealed unsafe partial class CpuOps
     private protected override void MatMulCore(Tensor x, Tensor w, Tensor bias, Tensor y, int rows)
     {
         int outputs = w.Shape.D0, inputs = w.Shape.D1;
-        if (rows <= DotProduct.MostRows)
+        if (rows <= DotProduct.MostRows(inputs))
         {
             Dot(new DotProduct
             {
