@@ -8,7 +8,11 @@ public sealed record TextFiles(Tokenizer Tokenizer, ChatTemplate? Chat)
 {
     /// <summary>Reads them from a model: a folder, or a GGUF file.</summary>
     /// <exception cref="UserException">A file is missing, damaged or of an unknown kind.</exception>
-    public static TextFiles Open(string path) => path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)
-        ? throw new UserException($"{path}: the tokenizer inside a GGUF file is not read yet; give a model's folder.")
-        : new TextFiles(TokenizerLoader.FromFolder(path), ChatTemplate.FromFolder(path));
+    public static TextFiles Open(string path)
+    {
+        if (HubCache.IsId(path)) path = HubCache.Find(path);
+        if (!File.Exists(path)) return new TextFiles(TokenizerLoader.FromFolder(path), ChatTemplate.FromFolder(path));   // without a config
+        using ModelFiles files = ModelFiles.Open(path);
+        return new TextFiles(files.Tokenizer, files.Chat);
+    }
 }

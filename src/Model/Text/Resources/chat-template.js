@@ -91,10 +91,27 @@ const contains = (container, item) => {
   if (container instanceof ObjectValue) return container.value.has(item.value);
   throw new Error(`'in' does not work with ${item.type} and ${container.type}`);
 };
+const number = (a, b, value) => a instanceof FloatValue || b instanceof FloatValue ? new FloatValue(value) : new IntegerValue(value);
+const repeated = (text, times) => {
+  if (text.length * times > 1e8) throw new Error(`a text of ${text.length} characters ${times} times is too long`);
+  return new StringValue(text.repeat(Math.max(0, times)));
+};
+const product = (a, b) => {
+  if (a instanceof StringValue && b instanceof IntegerValue) return repeated(a.value, b.value);
+  if (b instanceof StringValue && a instanceof IntegerValue) return repeated(b.value, a.value);
+  if (isNumber(a) && isNumber(b)) return number(a, b, a.value * b.value);
+  throw new Error(`'*' does not work with ${a.type} and ${b.type}`);
+};
+const remainder = (a, b) => {
+  if (!isNumber(a) || !isNumber(b) || Number(b.value) === 0) throw new Error(`'%' does not work with ${a.type} and ${b.type === "IntegerValue" ? b.value : b.type}`);
+  return number(a, b, ((a.value % b.value) + b.value) % b.value);   // of the sign of the second
+};
 const operators = {
   "==": (a, b) => new BooleanValue(equal(a, b)),
   "!=": (a, b) => new BooleanValue(!equal(a, b)),
   "~": (a, b) => new StringValue(a.toString() + b.toString()),
+  "*": product,
+  "%": remainder,
   "in": (a, b) => new BooleanValue(contains(b, a)),
   "not in": (a, b) => new BooleanValue(!contains(b, a)),
 };
