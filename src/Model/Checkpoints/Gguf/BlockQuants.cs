@@ -47,97 +47,101 @@ internal static class BlockQuants
 
     private static float Half(ReadOnlySpan<byte> block, int at) => (float)BinaryPrimitives.ReadHalfLittleEndian(block[at..]);
 
+    /// <summary>Sixteen integers as floats, exactly.</summary>
+    private static (Vector256<float> Low, Vector256<float> High) Floats(Vector128<byte> q)
+    {
+        (Vector128<short> low, Vector128<short> high) = Vector128.Widen(q.AsSByte());
+        (Vector128<int> q0, Vector128<int> q1) = Vector128.Widen(low);
+        (Vector128<int> q2, Vector128<int> q3) = Vector128.Widen(high);
+        return (Vector256.ConvertToSingle(Vector256.Create(q0, q1)), Vector256.ConvertToSingle(Vector256.Create(q2, q3)));
+    }
+
+    /// <summary>y = d·q of 16 signed integers.</summary>
+    private static void Scale(Vector128<byte> q, float d, Span<float> y)
+    {
+        (Vector256<float> low, Vector256<float> high) = Floats(q);
+        (low * Vector256.Create(d)).CopyTo(y);
+        (high * Vector256.Create(d)).CopyTo(y[8..]);
+    }
+
+    /// <summary>y = d·q + m of 16 integers: two roundings, as the reference does.</summary>
+    private static void Affine(Vector128<byte> q, float d, float m, Span<float> y)
+    {
+        (Vector256<float> low, Vector256<float> high) = Floats(q);
+        (low * Vector256.Create(d) + Vector256.Create(m)).CopyTo(y);
+        (high * Vector256.Create(d) + Vector256.Create(m)).CopyTo(y[8..]);
+    }
+
+    private static Vector128<byte> Bytes(ReadOnlySpan<byte> block, int at) => Vector128.Create(block.Slice(at, 16));
+
+    /// <summary>A value where a byte has the mask's bit, 0 where it has not.</summary>
+    private static Vector128<byte> Bit(Vector128<byte> bytes, Vector128<byte> mask, byte value) =>
+        Vector128.Equals(bytes & mask, mask) & Vector128.Create(value);
+
+    /// <summary>The fifth bits of 16 integers, which lie in two bytes.</summary>
+    private static Vector128<byte> FifthBits(ReadOnlySpan<byte> bits) => Bit(
+        Vector128.Create(bits[0] * 0x0101010101010101UL, bits[1] * 0x0101010101010101UL).AsByte(), Vector128.Create(0x8040201008040201UL).AsByte(), 16);
+
     private static void Q4Zero(ReadOnlySpan<byte> block, Span<float> y)
     {
         float d = Half(block, 0);
-        for (int i = 0; i < 16; i++)
-        {
-            y[i] = ((block[2 + i] & 15) - 8) * d;
-            y[16 + i] = ((block[2 + i] >> 4) - 8) * d;
-        }
+        Vector128<byte> packed = Bytes(block, 2), eight = Vector128.Create((byte)8);
+        Scale((packed & Vector128.Create((byte)15)) - eight, d, y);
+        Scale((packed >>> 4) - eight, d, y[16..]);
     }
 
     private static void Q4One(ReadOnlySpan<byte> block, Span<float> y)
     {
         float d = Half(block, 0), m = Half(block, 2);
-        Vector128<byte> packed = Vector128.Create(block[4..]);
+        Vector128<byte> packed = Bytes(block, 4);
         Affine(packed & Vector128.Create((byte)15), d, m, y);
         Affine(packed >>> 4, d, m, y[16..]);
-    }
-
-    /// <summary>y = q·d + m: two roundings, as the reference does.</summary>
-    private static void Affine(Vector128<byte> q, float d, float m, Span<float> y)
-    {
-        (Vector128<ushort> low, Vector128<ushort> high) = Vector128.Widen(q);
-        (Vector128<uint> q0, Vector128<uint> q1) = Vector128.Widen(low);
-        (Vector128<uint> q2, Vector128<uint> q3) = Vector128.Widen(high);
-        Vector128<float> scale = Vector128.Create(d), offset = Vector128.Create(m);
-        (Vector128.ConvertToSingle(q0.AsInt32()) * scale + offset).CopyTo(y);
-        (Vector128.ConvertToSingle(q1.AsInt32()) * scale + offset).CopyTo(y[4..]);
-        (Vector128.ConvertToSingle(q2.AsInt32()) * scale + offset).CopyTo(y[8..]);
-        (Vector128.ConvertToSingle(q3.AsInt32()) * scale + offset).CopyTo(y[12..]);
     }
 
     private static void Q5Zero(ReadOnlySpan<byte> block, Span<float> y)
     {
         float d = Half(block, 0);
-        uint high = BinaryPrimitives.ReadUInt32LittleEndian(block[2..]);
-        for (int i = 0; i < 16; i++)
-        {
-            y[i] = ((int)((block[6 + i] & 15u) | ((high >> i) & 1) << 4) - 16) * d;
-            y[16 + i] = ((int)((uint)(block[6 + i] >> 4) | ((high >> (i + 16)) & 1) << 4) - 16) * d;
-        }
+        Vector128<byte> packed = Bytes(block, 6), sixteen = Vector128.Create((byte)16);
+        Scale((packed & Vector128.Create((byte)15) | FifthBits(block[2..])) - sixteen, d, y);
+        Scale((packed >>> 4 | FifthBits(block[4..])) - sixteen, d, y[16..]);
     }
 
     private static void Q5One(ReadOnlySpan<byte> block, Span<float> y)
     {
         float d = Half(block, 0), m = Half(block, 2);
-        uint high = BinaryPrimitives.ReadUInt32LittleEndian(block[4..]);
-        for (int i = 0; i < 16; i++)
-        {
-            y[i] = (int)((block[8 + i] & 15u) | ((high >> i) & 1) << 4) * d + m;
-            y[16 + i] = (int)((uint)(block[8 + i] >> 4) | ((high >> (i + 16)) & 1) << 4) * d + m;
-        }
+        Vector128<byte> packed = Bytes(block, 8);
+        Affine(packed & Vector128.Create((byte)15) | FifthBits(block[4..]), d, m, y);
+        Affine(packed >>> 4 | FifthBits(block[6..]), d, m, y[16..]);
     }
 
     private static void Q8Zero(ReadOnlySpan<byte> block, Span<float> y)
     {
-        Vector256<float> d = Vector256.Create(Half(block, 0));
-        ReadOnlySpan<sbyte> q = MemoryMarshal.Cast<byte, sbyte>(block[2..]);
-        for (int i = 0; i < 32; i += 16)
-        {
-            (Vector128<short> low, Vector128<short> high) = Vector128.Widen(Vector128.Create(q[i..]));
-            (Vector128<int> q0, Vector128<int> q1) = Vector128.Widen(low);
-            (Vector128<int> q2, Vector128<int> q3) = Vector128.Widen(high);
-            (Vector256.ConvertToSingle(Vector256.Create(q0, q1)) * d).CopyTo(y[i..]);
-            (Vector256.ConvertToSingle(Vector256.Create(q2, q3)) * d).CopyTo(y[(i + 8)..]);
-        }
+        float d = Half(block, 0);
+        Scale(Bytes(block, 2), d, y);
+        Scale(Bytes(block, 18), d, y[16..]);
     }
 
     private static void Q2K(ReadOnlySpan<byte> block, Span<float> y)
     {
         ReadOnlySpan<byte> scales = block[..16];
         float d = Half(block, 80), min = Half(block, 82);
-        for (int part = 0, at = 0; part < 16; part++)
+        for (int part = 0; part < 16; part++)
         {
             // Parts of 16: two next to each other for each of the four 2-bit shifts of 32 bytes.
-            ReadOnlySpan<byte> q = block.Slice(16 + 32 * (part / 8) + 16 * (part % 2), 16);
-            int shift = part / 2 % 4 * 2;
-            float scale = d * (scales[part] & 15), offset = min * (scales[part] >> 4);
-            for (int i = 0; i < 16; i++) y[at++] = scale * ((q[i] >> shift) & 3) - offset;
+            Vector128<byte> q = Bytes(block, 16 + 32 * (part / 8) + 16 * (part % 2)) >>> (part / 2 % 4 * 2);
+            Affine(q & Vector128.Create((byte)3), d * (scales[part] & 15), -(min * (scales[part] >> 4)), y[(16 * part)..]);
         }
     }
 
     private static void Q3K(ReadOnlySpan<byte> block, Span<float> y)
     {
-        ReadOnlySpan<byte> high = block[..32];
         float d = Half(block, 108);
-        for (int part = 0, at = 0; part < 16; part++)
+        for (int part = 0; part < 16; part++)
         {
-            int first = 16 * (part % 2), shift = part / 2 % 4 * 2, bit = 1 << (part / 2);
-            ReadOnlySpan<byte> q = block.Slice(32 + 32 * (part / 8) + first, 16);
-            float scale = d * (ScaleOf3K(block.Slice(96, 12), part) - 32);
-            for (int i = 0; i < 16; i++) y[at++] = scale * (((q[i] >> shift) & 3) - ((high[first + i] & bit) != 0 ? 0 : 4));
+            int first = 16 * (part % 2);
+            Vector128<byte> q = Bytes(block, 32 + 32 * (part / 8) + first) >>> (part / 2 % 4 * 2);
+            Vector128<byte> high = Bit(Bytes(block, first), Vector128.Create((byte)(1 << (part / 2))), 4);
+            Scale((q & Vector128.Create((byte)3) | high) - Vector128.Create((byte)4), d * (ScaleOf3K(block.Slice(96, 12), part) - 32), y[(16 * part)..]);
         }
     }
 
@@ -154,24 +158,26 @@ internal static class BlockQuants
         for (int part = 0; part < 8; part++)
         {
             (int scale, int offset) = ScaleOf4K(block.Slice(4, 12), part);
-            ReadOnlySpan<byte> q = block.Slice(16 + 32 * (part / 2), 32);
-            float dPart = d * scale, mPart = min * offset;
-            int shift = 4 * (part % 2);
-            for (int i = 0; i < 32; i++) y[32 * part + i] = dPart * ((q[i] >> shift) & 15) - mPart;
+            for (int i = 0; i < 32; i += 16)
+            {
+                Vector128<byte> q = Bytes(block, 16 + 32 * (part / 2) + i) >>> (4 * (part % 2));
+                Affine(q & Vector128.Create((byte)15), d * scale, -(min * offset), y[(32 * part + i)..]);
+            }
         }
     }
 
     private static void Q5K(ReadOnlySpan<byte> block, Span<float> y)
     {
         float d = Half(block, 0), min = Half(block, 2);
-        ReadOnlySpan<byte> high = block.Slice(16, 32);
         for (int part = 0; part < 8; part++)
         {
             (int scale, int offset) = ScaleOf4K(block.Slice(4, 12), part);
-            ReadOnlySpan<byte> q = block.Slice(48 + 32 * (part / 2), 32);
-            float dPart = d * scale, mPart = min * offset;
-            int shift = 4 * (part % 2);
-            for (int i = 0; i < 32; i++) y[32 * part + i] = dPart * (((q[i] >> shift) & 15) + ((high[i] >> part) & 1) * 16) - mPart;
+            for (int i = 0; i < 32; i += 16)
+            {
+                Vector128<byte> q = Bytes(block, 48 + 32 * (part / 2) + i) >>> (4 * (part % 2));
+                Vector128<byte> high = Bit(Bytes(block, 16 + i), Vector128.Create((byte)(1 << part)), 16);
+                Affine(q & Vector128.Create((byte)15) | high, d * scale, -(min * offset), y[(32 * part + i)..]);
+            }
         }
     }
 
@@ -184,18 +190,14 @@ internal static class BlockQuants
     {
         float d = Half(block, 208);
         ReadOnlySpan<sbyte> scales = MemoryMarshal.Cast<byte, sbyte>(block.Slice(192, 16));
-        for (int half = 0; half < 2; half++)
+        for (int part = 0; part < 16; part++)
         {
-            ReadOnlySpan<byte> low = block.Slice(64 * half, 64), high = block.Slice(128 + 32 * half, 32);
-            for (int quarter = 0; quarter < 4; quarter++)
-            {
-                int lowShift = 4 * (quarter / 2), highShift = 2 * quarter, first = 32 * (quarter % 2);
-                for (int i = 0; i < 32; i++)
-                {
-                    int q = ((low[first + i] >> lowShift) & 15) | ((high[i] >> highShift) & 3) << 4;
-                    y[128 * half + 32 * quarter + i] = d * scales[8 * half + 2 * quarter + i / 16] * (q - 32);
-                }
-            }
+            // Parts of 16: two for each of the four quarters of 128, which share low bytes two by two and all their high bytes.
+            int half = part / 8, quarter = part / 2 % 4, i = 16 * (part % 2);
+            Vector128<byte> low = Bytes(block, 64 * half + 32 * (quarter % 2) + i) >>> (4 * (quarter / 2));
+            Vector128<byte> high = Bytes(block, 128 + 32 * half + i) >>> (2 * quarter);
+            Vector128<byte> q = low & Vector128.Create((byte)15) | (high & Vector128.Create((byte)3)) << 4;
+            Scale(q - Vector128.Create((byte)32), d * scales[part], y[(16 * part)..]);
         }
     }
 }

@@ -64,6 +64,13 @@ public sealed class GgufCheckpoint : ITensorSource, IDisposable
 
     public void CopyTo(string name, long first, Span<float> destination) => _maps[name].CopyTo(_file, first, destination);
 
+    /// <summary>Says before long work whether all values can be read.</summary>
+    /// <exception cref="UserException">A tensor is of a type that cannot be read.</exception>
+    public void RequireReadable()
+    {
+        foreach (GgufTensorMap map in _maps.Values) _file.RequireReadable(map.Source);
+    }
+
     public void Dispose() => _file.Dispose();
 }
 
@@ -113,9 +120,9 @@ internal sealed record GgufTensorMap(string Name, long[] Shape, GgufTensor Sourc
                 "attn_k" => (int)config["num_key_value_heads"]!,
                 _ => 0,
             };
-            long rows = tensor.Count / (words[^1] == "bias" ? 1 : tensor.Shape[^1]);
-            if (rotary < 0 || (rotary > 0 && rows % (2L * rotary) != 0))
-                throw new UserException($"{file.Path}: the tensor '{tensor.Name}' has {rows} rows, which do not make {rotary} heads of an even size; the file was written wrongly.");
+            long rows = tensor.Shape.Length == 1 ? tensor.Count : tensor.Count / tensor.Shape[^1];
+            if (rotary > 0 && rows % (2L * rotary) != 0)
+                throw new UserException($"{file.Path}: the tensor '{SafeTensorsText.Clean(tensor.Name)}' has {rows} rows, which is no even number for each of {rotary} heads; the file was written wrongly.");
             bool isTransposed = isGpt2 && words[^1] == "weight" && tensor.Shape.Length == 2 && kind is "attn_qkv" or "attn_output" or "ffn_up" or "ffn_down";
             long[] shape = isTransposed ? [tensor.Shape[1], tensor.Shape[0]] : tensor.Shape;
             yield return new GgufTensorMap($"{prefix}{name}.{words[^1]}", shape, tensor, rotary, isTransposed);

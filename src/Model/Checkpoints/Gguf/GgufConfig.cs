@@ -18,6 +18,8 @@ internal static class GgufConfig
     public static JsonObject Read(GgufFile file)
     {
         string architecture = file.Text("general.architecture");
+        if (file.Has("split.count") && file.Integer("split.count") is var parts and > 1)
+            throw new UserException($"{file.Path}: this is one of the {parts} parts of a split file, which is not supported; join them with 'llama-gguf-split --merge'.");
         JsonObject config = architecture switch
         {
             "llama" or "qwen2" or "qwen3" => Llama(file, architecture),
@@ -57,7 +59,9 @@ internal static class GgufConfig
             throw new UserException($"{file.Path}: keys and values of different sizes ({headSize} and {Size("attention.value_length")}) are not supported.");
         if (Has("rope.dimension_count") && Size("rope.dimension_count") != headSize)
             throw new UserException($"{file.Path}: {architecture}.rope.dimension_count is {Size("rope.dimension_count")}, but rotating a part of each head is not supported.");
-        double theta = Has("rope.freq_base") ? file.Number($"{architecture}.rope.freq_base") : 10000;
+        if (headSize < 2 || headSize % 2 != 0)
+            throw new UserException($"{file.Path}: a head of {headSize} entries cannot be rotated pair by pair; {architecture}.embedding_length or attention.key_length is wrong.");
+        double theta = Has("rope.freq_base") ? Positive(file, $"{architecture}.rope.freq_base") : 10000;
         (string name, bool hasBias) = architecture switch { "qwen2" => ("Qwen2", true), "qwen3" => ("Qwen3", false), _ => ("Llama", false) };
         JsonObject config = new()
         {
@@ -71,7 +75,7 @@ internal static class GgufConfig
             ["head_dim"] = headSize,
             ["intermediate_size"] = Size("feed_forward_length"),
             ["max_position_embeddings"] = context,
-            ["rms_norm_eps"] = Shortest(file.Number($"{architecture}.attention.layer_norm_rms_epsilon")),
+            ["rms_norm_eps"] = Shortest(Positive(file, $"{architecture}.attention.layer_norm_rms_epsilon")),
             ["rope_theta"] = theta,
             ["rope_scaling"] = RopeScaling(file, headSize, theta),
         };
@@ -91,7 +95,7 @@ internal static class GgufConfig
         ["n_inner"] = file.Integer("gpt2.feed_forward_length"),
         ["n_positions"] = file.Integer("gpt2.context_length"),
         ["n_ctx"] = file.Integer("gpt2.context_length"),
-        ["layer_norm_epsilon"] = Shortest(file.Number("gpt2.attention.layer_norm_epsilon")),
+        ["layer_norm_epsilon"] = Shortest(Positive(file, "gpt2.attention.layer_norm_epsilon")),
     };
 
     /// <summary>A file may ask for what would be computed wrongly here.</summary>
@@ -131,7 +135,7 @@ internal static class GgufConfig
             return new JsonObject
             {
                 ["rope_type"] = "llama3",
-                ["factor"] = factor,
+                ["factor"] = (double)factor,
                 ["low_freq_factor"] = 1.0,
                 ["high_freq_factor"] = 4.0,
                 ["original_max_position_embeddings"] = context,
@@ -143,6 +147,15 @@ internal static class GgufConfig
     private static int Vocabulary(GgufFile file) => file.TryFind(Embedding, out GgufTensor table) && table.Shape.Length == 2 && table.Shape[0] <= int.MaxValue
         ? (int)table.Shape[0]
         : throw new UserException($"{file.Path}: there is no token table '{Embedding}' of two dimensions, so this is no complete model.");
+
+    /// <summary>A number that is above 0 and finite as a float32 too.</summary>
+    private static double Positive(GgufFile file, string key)
+    {
+        double number = file.Number(key);
+        return (float)number > 0 && float.IsFinite((float)number)
+            ? number
+            : throw new UserException($"{file.Path}: {key} is {number.ToString(CultureInfo.InvariantCulture)}, but must be a number above 0.");
+    }
 
     /// <summary>The shortest decimal that gives a float32: 1e-05 and not 9.99999974e-06.</summary>
     private static double Shortest(double value) => double.Parse(((float)value).ToString("R", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);

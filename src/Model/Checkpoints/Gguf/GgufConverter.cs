@@ -1,55 +1,89 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+
+using QSharp.Engine;
+
 namespace QSharp.Model;
 
-/// <summary>What a conversion has written.</summary>
-public sealed record Conversion(string Path, int Tensors, long Parameters, long Bytes);
+/// <summary>What a conversion wrote.</summary>
+/// <param name="Bytes">Of all files.</param>
+public sealed record ConvertedModel(string Path, int Tensors, long Parameters, long Bytes);
 
-/// <summary>Writes a GGUF file as the Hugging Face folder that it stands for, every value rounded to BF16.</summary>
+/// <summary>
+/// Writes the Hugging Face folder that a GGUF file stands for: config, tokenizer and the weights in BF16, whose values are
+/// those that this program computes with when it loads the file itself. The same file gives the same bytes.
+/// </summary>
 public static class GgufConverter
 {
-    // Of one step: what is in memory of a tensor at a time, in elements.
-    private const int PieceElements = 1 << 22;
+    // As the transformers library cuts its files.
+    private const long MostShardBytes = 5_000_000_000;
 
-    /// <summary>
-    /// config.json, generation_config.json, tokenizer.json, tokenizer_config.json with the chat template, and the weights in
-    /// one file, or in several with an index above 5 GB. Tensors are converted piece by piece. The folder appears whole or
-    /// not at all.
-    /// </summary>
-    /// <exception cref="Engine.UserException">The file is not supported, or the folder cannot be written.</exception>
-    public static Conversion Write(GgufCheckpoint checkpoint, string folder, IProgressSink progress, CancellationToken stop)
+    // Floats held at a time.
+    private const int PieceElements = 1 << 24;
+
+    /// <summary>Writes the folder, whole or not at all.</summary>
+    /// <param name="overwrite">Replaces what an earlier conversion left there.</param>
+    /// <exception cref="UserException">
+    /// The folder holds something and may not be replaced, cannot be written, or the file holds what cannot be read.
+    /// </exception>
+    public static ConvertedModel Write(GgufCheckpoint model, string folder, bool overwrite = false) =>
+        Write(model, folder, overwrite, new SilentProgress(), CancellationToken.None);
+
+    /// <inheritdoc cref="Write(GgufCheckpoint, string, bool)"/>
+    /// <param name="mostShardBytes">Of weights in one file.</param>
+    public static ConvertedModel Write(
+        GgufCheckpoint model, string folder, bool overwrite, IProgressSink progress, CancellationToken stop, long mostShardBytes = MostShardBytes)
     {
-        IReadOnlyList<TensorEntry> tensors = checkpoint.Tensors;
-        long parameters = tensors.Sum(tensor => tensor.Count), done = 0;
+        RequireFree(folder, overwrite);
+        // All that can be refused is refused before gigabytes are written.
+        ModelFamily.ReadConfig(model.Config, model.Path);
+        model.RequireReadable();
+        (string Name, JsonObject Json)[] documents =
+        [
+            ("config.json", model.Config), ("generation_config.json", model.GenerationConfig),
+            (TokenizerLoader.FileName, model.TokenizerJson), ("tokenizer_config.json", model.TokenizerConfig),
+        ];
+        long parameters = model.Tensors.Sum(tensor => tensor.Count), written = 0;
         progress.Start("convert", parameters);
-        AtomicFolder.Write(folder, partial =>
+        AtomicFolder.Write(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)), partial =>
         {
-            // The tokenizer first: it is the likelier one to be refused, and that before hundreds of megabytes are written.
-            JsonFile.Write(Path.Combine(partial, "tokenizer.json"), checkpoint.TokenizerJson);
-            JsonFile.Write(Path.Combine(partial, "tokenizer_config.json"), checkpoint.TokenizerConfig);
-            JsonFile.Write(Path.Combine(partial, "config.json"), checkpoint.Config);
-            JsonFile.Write(Path.Combine(partial, "generation_config.json"), checkpoint.GenerationConfig);
-            SafeTensorsFolder.Write(partial, tensors.Select(tensor => Source(checkpoint, tensor, Report)), new Dictionary<string, string> { ["format"] = "pt" });
+            SafeTensorsFolder.Write(partial, model.Tensors.Select(Source), new Dictionary<string, string> { ["format"] = "pt" }, mostShardBytes);
+            foreach ((string name, JsonObject json) in documents) JsonFile.Write(Path.Combine(partial, name), json);
         });
-        progress.Finish($"{tensors.Count} tensors");
-        return new Conversion(folder, tensors.Count, parameters, Directory.EnumerateFiles(folder).Sum(file => new FileInfo(file).Length));
+        long bytes = Directory.EnumerateFiles(folder).Sum(file => new FileInfo(file).Length);
+        progress.Finish(string.Create(CultureInfo.InvariantCulture, $"{model.Tensors.Count} tensors, {bytes:N0} bytes"));
+        return new ConvertedModel(folder, model.Tensors.Count, parameters, bytes);
 
-        void Report(int elements)
+        SafeTensorsSource Source(TensorEntry tensor) => new(tensor.Name, "BF16", tensor.Shape, stream => Copy(tensor, stream));
+
+        void Copy(TensorEntry tensor, Stream stream)
         {
-            stop.ThrowIfCancellationRequested();
-            progress.Report(done += elements, []);
+            long row = tensor.Shape[^1], piece = Math.Max(1, PieceElements / row) * row;
+            float[] values = GC.AllocateUninitializedArray<float>(checked((int)Math.Min(piece, tensor.Count)));
+            for (long first = 0; first < tensor.Count; first += piece)
+            {
+                stop.ThrowIfCancellationRequested();
+                Span<float> part = values.AsSpan(0, (int)Math.Min(piece, tensor.Count - first));
+                model.CopyTo(tensor.Name, first, part);
+                SafeTensorsFloats.Write(stream, part, "BF16");
+                progress.Report(written += part.Length, []);
+            }
         }
     }
 
-    private static SafeTensorsSource Source(GgufCheckpoint checkpoint, TensorEntry tensor, Action<int> report) =>
-        new(tensor.Name, "BF16", tensor.Shape, stream =>
-        {
-            long length = tensor.Shape[^1], rows = Math.Max(1, PieceElements / length);
-            float[] values = new float[Math.Min(rows * length, tensor.Count)];
-            for (long first = 0; first < tensor.Count; first += values.Length)
-            {
-                Span<float> piece = values.AsSpan(0, (int)Math.Min(values.Length, tensor.Count - first));
-                checkpoint.CopyTo(tensor.Name, first, piece);
-                SafeTensorsFloats.Write(stream, piece, "BF16");
-                report(piece.Length);
-            }
-        });
+    /// <summary>A folder that holds anything is replaced only when asked for, and only if a conversion could have made all of it.</summary>
+    private static void RequireFree(string folder, bool overwrite)
+    {
+        if (File.Exists(folder)) throw new UserException($"{folder}: this is a file; give the name of a folder.");
+        if (!Directory.Exists(folder)) return;
+        string[] names = [.. Directory.EnumerateFileSystemEntries(folder).Select(entry => Path.GetFileName(entry)).Order(StringComparer.Ordinal)];
+        if (names.Length == 0) return;
+        if (!overwrite) throw new UserException($"{folder}: this folder is not empty; replace it with --overwrite, or give another one.");
+        if (names.FirstOrDefault(name => !IsOwn(name)) is { } other)
+            throw new UserException($"--overwrite: {folder} holds {SafeTensorsText.Quote(other)}, which is no part of a converted model; move it away, or give another folder.");
+    }
+
+    private static bool IsOwn(string name) =>
+        name is "config.json" or "generation_config.json" or TokenizerLoader.FileName or "tokenizer_config.json" or SafeTensorsFolder.IndexName
+        || (name.StartsWith("model", StringComparison.Ordinal) && name.EndsWith(".safetensors", StringComparison.Ordinal));
 }

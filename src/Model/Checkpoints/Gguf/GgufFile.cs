@@ -130,8 +130,7 @@ public sealed class GgufFile : IDisposable
     public void CopyTo(GgufTensor tensor, long firstRow, Span<float> destination)
     {
         GgufType type = _tensors[tensor.Name].Type;
-        if (!BlockQuants.IsSupported(type.Name))
-            throw new UserException($"{Path}: the tensor '{SafeTensorsText.Clean(tensor.Name)}' is stored as {type.Name}, which is not supported; give a file of F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 or Q2_K to Q6_K.");
+        RequireReadable(tensor);
         long first = firstRow * tensor.Shape[^1];
         if (firstRow < 0 || first > tensor.Count - destination.Length || destination.Length % type.BlockSize != 0)
             throw new ArgumentException($"CopyTo: {destination.Length} elements from row {firstRow} on are not whole rows of {tensor.Name}.");
@@ -142,6 +141,13 @@ public sealed class GgufFile : IDisposable
             long at = tensor.Offset + (first + done) / type.BlockSize * type.BlockBytes;
             BlockQuants.Dequantise(type, _file.Span(at, count / type.BlockSize * type.BlockBytes), destination.Slice(done, count));
         }
+    }
+
+    /// <exception cref="UserException">Values of the tensor's type cannot be read.</exception>
+    public void RequireReadable(GgufTensor tensor)
+    {
+        if (!BlockQuants.IsSupported(tensor.Type))
+            throw new UserException($"{Path}: the tensor '{SafeTensorsText.Clean(tensor.Name)}' is stored as {tensor.Type}, which is not supported; give a file of F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 or Q2_K to Q6_K.");
     }
 
     public void Dispose() => _file.Dispose();
@@ -236,11 +242,15 @@ public sealed class GgufFile : IDisposable
     private UserException NotGguf(ReadOnlySpan<byte> head)
     {
         if (head.IsEmpty) return new UserException($"{Path} is empty (0 bytes): whatever should have filled it did not finish; download it again.");
-        string? mistake = SafeTensorsMistakes.Recognise(head);
+        string? mistake = IsSafeTensors(head) ? "a safetensors file: give the folder that it lies in" : SafeTensorsMistakes.Recognise(head);
         return new UserException(mistake is null
             ? $"{Path} is not a GGUF file, for it does not begin with the letters GGUF: check the name, or download it again."
             : $"{Path} is not a GGUF file but {mistake}.");
     }
+
+    /// <summary>The length of a header in eight bytes, and the header, a JSON object.</summary>
+    private static bool IsSafeTensors(ReadOnlySpan<byte> head) =>
+        head.Length > 8 && head[8] == '{' && BinaryPrimitives.ReadUInt64LittleEndian(head) <= SafeTensorsHeader.MaxBytes;
 
     private Value List(string key) => !_metadata.TryGetValue(key, out Value value) ? throw Missing(key)
         : value.Count < 0 || value.Count > int.MaxValue ? throw Wrong(key, "a list")

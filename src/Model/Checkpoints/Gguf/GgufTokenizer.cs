@@ -7,9 +7,18 @@ namespace QSharp.Model;
 /// <summary>tokenizer.json and tokenizer_config.json from a GGUF file's metadata.</summary>
 internal static class GgufTokenizer
 {
-    private const int Normal = 1, Unknown = 2, Control = 3, UserDefined = 4;
+    private const int Normal = 1, Unknown = 2, Control = 3, UserDefined = 4, Unused = 5;
+
+    // SentencePiece learns no longer ones, and the ways to cut one grow with its square.
+    private const int LongestPiece = 512;
 
     private const string Contractions = @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|", Rest = @"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+    // What llama.cpp takes where a converter knew nothing better, one cut after another.
+    private static readonly string[] _defaultPatterns =
+    [
+        @"[\p{P}\$\+<=>\^~\|]+", @"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)", @"\p{N}+", "[0-9][0-9][0-9]",
+    ];
 
     /// <exception cref="UserException">The tokenizer is of a kind that is not supported, or its lists do not fit.</exception>
     public static JsonObject Document(GgufFile file)
@@ -44,7 +53,7 @@ internal static class GgufTokenizer
 
     private static JsonObject BytePairs(GgufFile file, string[] tokens, int[] types)
     {
-        string kind = file.TextOrNull("tokenizer.ggml.pre") ?? "gpt-2";
+        string kind = Kind(file);
         JsonNode byteLevel = ByteLevel(usesRegex: false);
         (JsonNode? normalizer, JsonNode splitter, bool ignoresMerges) = kind switch
         {
@@ -53,7 +62,8 @@ internal static class GgufTokenizer
             "llama-bpe" or "llama3" or "llama-v3" => (null, Sequence("pretokenizers", Split(Contractions + @"\p{N}{1,3}" + Rest), byteLevel), true),
             "qwen2" or "deepseek-r1-qwen" =>
                 ((JsonNode?)new JsonObject { ["type"] = "NFC" }, Sequence("pretokenizers", Split(Contractions + @"\p{N}" + Rest), byteLevel), false),
-            _ => throw new UserException($"{file.Path}: tokenizer.ggml.pre is '{SafeTensorsText.Clean(kind)}', which is not supported; gpt-2, smollm, llama-bpe and qwen2 are."),
+            "default" => (null, Sequence("pretokenizers", [.. _defaultPatterns.Select(Split), byteLevel]), false),
+            _ => throw new UserException($"{file.Path}: tokenizer.ggml.pre is '{SafeTensorsText.Clean(kind)}', which is not supported; gpt-2, smollm, llama-bpe, qwen2 and default are."),
         };
         JsonObject document = new() { ["version"] = "1.0", ["truncation"] = null, ["padding"] = null };
         document["added_tokens"] = AddedTokens(tokens, types);
@@ -61,9 +71,17 @@ internal static class GgufTokenizer
         document["pre_tokenizer"] = splitter;
         document["post_processor"] = Template(file, tokens);
         document["decoder"] = ByteLevel(usesRegex: true);
-        document["model"] = Model(tokens, file.Texts("tokenizer.ggml.merges"), unknown: null, byteFallback: false, ignoresMerges);
+        document["model"] = Model(tokens, types, file.Texts("tokenizer.ggml.merges"), unknown: null, byteFallback: false, ignoresMerges);
         return document;
     }
+
+    /// <summary>How a text is cut before pairs are merged. Files from before May 2024 do not say it.</summary>
+    private static string Kind(GgufFile file) => file.TextOrNull("tokenizer.ggml.pre") ?? file.Text("general.architecture") switch
+    {
+        "gpt2" => "gpt-2",
+        "qwen2" or "qwen3" => "qwen2",
+        _ => throw new UserException($"{file.Path}: the metadata has no tokenizer.ggml.pre, so how the tokenizer cuts a text is not known; convert the model again with a current program."),
+    };
 
     private static JsonObject SentencePiece(GgufFile file, string[] tokens, int[] types)
     {
@@ -79,7 +97,7 @@ internal static class GgufTokenizer
         document["post_processor"] = Template(file, tokens);
         document["decoder"] = new JsonObject { ["type"] = "Sequence", ["decoders"] = decoders };
         int unknown = Math.Max(Special(file, tokens, "unknown"), Array.IndexOf(types, Unknown));
-        document["model"] = Model(tokens, Merges(file, tokens, types), unknown < 0 ? null : tokens[unknown], byteFallback: true, ignoresMerges: false);
+        document["model"] = Model(tokens, types, Merges(file, tokens, types), unknown < 0 ? null : tokens[unknown], byteFallback: true, ignoresMerges: false);
         return document;
     }
 
@@ -93,11 +111,11 @@ internal static class GgufTokenizer
         if (scores.Length != tokens.Length)
             throw new UserException($"{file.Path}: tokenizer.ggml.scores has {scores.Length} entries for {tokens.Length} tokens; the file was written wrongly.");
         Dictionary<string, double> known = [];
-        for (int id = 0; id < tokens.Length; id++) if (types[id] is Normal or UserDefined) known.TryAdd(tokens[id], scores[id]);
+        for (int id = 0; id < tokens.Length; id++) if (IsMerged(id)) known.TryAdd(tokens[id], scores[id]);
         List<(string Left, string Right, double Score)> merges = [];
         for (int id = 0; id < tokens.Length; id++)
         {
-            if (types[id] is not (Normal or UserDefined)) continue;
+            if (!IsMerged(id)) continue;
             List<(string Left, string Right)> ways = [];
             for (int cut = 1; cut < tokens[id].Length; cut++)
             {
@@ -107,12 +125,16 @@ internal static class GgufTokenizer
             merges.AddRange(ways.OrderByDescending(way => known[way.Left]).ThenByDescending(way => known[way.Right]).Select(way => (way.Left, way.Right, scores[id])));
         }
         return merges.OrderByDescending(merge => merge.Score).Select(merge => $"{merge.Left} {merge.Right}");
+
+        // A space is "▁" by the time pairs are merged, so a piece with one is only ever cut out as a whole.
+        bool IsMerged(int id) => types[id] is Normal or UserDefined && tokens[id].Length <= LongestPiece && !tokens[id].Contains(' ');
     }
 
-    private static JsonObject Model(string[] tokens, IEnumerable<string> merges, string? unknown, bool byteFallback, bool ignoresMerges)
+    private static JsonObject Model(string[] tokens, int[] types, IEnumerable<string> merges, string? unknown, bool byteFallback, bool ignoresMerges)
     {
         JsonObject vocabulary = [];
-        for (int id = 0; id < tokens.Length; id++) vocabulary[tokens[id]] = id;
+        // Rows of the model beyond its tokens are given names that a folder does not have.
+        for (int id = 0; id < tokens.Length; id++) if (types[id] != Unused || tokens[id] != $"[PAD{id}]") vocabulary[tokens[id]] = id;
         return new JsonObject
         {
             ["type"] = "BPE",

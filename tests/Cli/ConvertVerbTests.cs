@@ -1,0 +1,55 @@
+using System.Text.Json.Nodes;
+
+using QSharp.Tests.Model;
+
+using Xunit;
+
+namespace QSharp.Tests.Cli;
+
+/// <summary>convert as a user runs it.</summary>
+public sealed class ConvertVerbTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    [Fact]
+    public async Task A_file_becomes_a_folder_once_and_again_only_on_demand()
+    {
+        string file = GgufBuilder.TinyLlama().Save(_folder);
+        CliResult made = await CliRun.Run(_folder.Path, "convert", file, "out", "--json", "--quiet");
+        Assert.Equal((0, ""), (made.ExitCode, made.Error));
+        JsonObject report = JsonNode.Parse(made.Out)!.AsObject();
+        Assert.Equal(["path", "tensors", "parameters", "bytes"], report.Select(entry => entry.Key));
+        Assert.Equal(("out", 11), ((string)report["path"]!, (int)report["tensors"]!));
+        Assert.Equal(Directory.GetFiles(_folder["out"]).Sum(path => new FileInfo(path).Length), (long)report["bytes"]!);
+
+        CliResult again = await CliRun.Run(_folder.Path, "convert", file, "out");
+        Assert.Equal((2, ""), (again.ExitCode, again.Out));
+        Sentence.Assert(again.Error.TrimEnd(), "out", "--overwrite");
+
+        CliResult replaced = await CliRun.Run(_folder.Path, "convert", file, "out", "--overwrite");
+        Assert.True(replaced.ExitCode == 0, replaced.Error);
+        Assert.Contains("11 tensors", replaced.Out);
+        Assert.Contains("convert: done", replaced.Error);
+
+        // The folder is a model for the other verbs.
+        string text = "abab";
+        CliResult fromFile = await CliRun.Run(_folder.Path, "score", "--model", file, "--text", text, "--weights", "f32", "--json");
+        CliResult fromFolder = await CliRun.Run(_folder.Path, "score", "--model", "out", "--text", text, "--weights", "f32", "--json");
+        Assert.True(fromFile.ExitCode == 0, fromFile.Error);
+        Assert.Equal(fromFile.Out, fromFolder.Out);
+    }
+
+    [Fact]
+    public async Task What_is_wrong_is_one_sentence()
+    {
+        foreach ((string[] args, string words) in ((string[], string)[])[(["nowhere.gguf", "out"], "nowhere.gguf"), ([".", "out"], "is a folder"), (["a.gguf"], "DIR")])
+        {
+            CliResult refused = await CliRun.Run(_folder.Path, ["convert", .. args]);
+            Assert.Equal((2, ""), (refused.ExitCode, refused.Out));
+            Assert.Contains(words, refused.Error.Split('\n')[0]);
+        }
+        Assert.Empty(_folder.Entries());
+    }
+
+    public void Dispose() => _folder.Dispose();
+}
