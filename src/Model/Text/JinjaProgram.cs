@@ -125,8 +125,22 @@ internal sealed class JinjaProgram
     {
         string? pattern = code switch
         {
-            'd' => "dd", 'm' => "MM", 'Y' => "yyyy", 'y' => "yy", 'b' or 'h' => "MMM", 'B' => "MMMM", 'a' => "ddd", 'A' => "dddd",
-            'H' => "HH", 'I' => "hh", 'M' => "mm", 'S' => "ss", 'p' => "tt", 'F' => "yyyy-MM-dd", 'T' => "HH:mm:ss", _ => null,
+            'd' => "dd",
+            'm' => "MM",
+            'Y' => "yyyy",
+            'y' => "yy",
+            'b' or 'h' => "MMM",
+            'B' => "MMMM",
+            'a' => "ddd",
+            'A' => "dddd",
+            'H' => "HH",
+            'I' => "hh",
+            'M' => "mm",
+            'S' => "ss",
+            'p' => "tt",
+            'F' => "yyyy-MM-dd",
+            'T' => "HH:mm:ss",
+            _ => null,
         };
         return code switch
         {

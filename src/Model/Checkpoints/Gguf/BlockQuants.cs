@@ -31,7 +31,8 @@ internal static class BlockQuants
 
     private static BlockReader? Reader(string type) => type switch
     {
-        "F32" or "F16" or "BF16" => static (_, _) => { },   // by whole spans, above
+        "F32" or "F16" or "BF16" => static (_, _) => { }
+        ,   // by whole spans, above
         "Q4_0" => Q4Zero,
         "Q4_1" => Q4One,
         "Q5_0" => Q5Zero,

@@ -86,17 +86,34 @@ internal sealed record GgufTensorMap(string Name, long[] Shape, GgufTensor Sourc
 {
     private static readonly Dictionary<string, string> _llama = new()
     {
-        ["attn_q"] = "self_attn.q_proj", ["attn_k"] = "self_attn.k_proj", ["attn_v"] = "self_attn.v_proj", ["attn_output"] = "self_attn.o_proj",
-        ["attn_q_norm"] = "self_attn.q_norm", ["attn_k_norm"] = "self_attn.k_norm", ["attn_norm"] = "input_layernorm",
-        ["ffn_norm"] = "post_attention_layernorm", ["ffn_gate"] = "mlp.gate_proj", ["ffn_up"] = "mlp.up_proj", ["ffn_down"] = "mlp.down_proj",
-        ["token_embd"] = "model.embed_tokens", ["output_norm"] = "model.norm", ["output"] = "lm_head",
+        ["attn_q"] = "self_attn.q_proj",
+        ["attn_k"] = "self_attn.k_proj",
+        ["attn_v"] = "self_attn.v_proj",
+        ["attn_output"] = "self_attn.o_proj",
+        ["attn_q_norm"] = "self_attn.q_norm",
+        ["attn_k_norm"] = "self_attn.k_norm",
+        ["attn_norm"] = "input_layernorm",
+        ["ffn_norm"] = "post_attention_layernorm",
+        ["ffn_gate"] = "mlp.gate_proj",
+        ["ffn_up"] = "mlp.up_proj",
+        ["ffn_down"] = "mlp.down_proj",
+        ["token_embd"] = "model.embed_tokens",
+        ["output_norm"] = "model.norm",
+        ["output"] = "lm_head",
     };
 
     private static readonly Dictionary<string, string> _gpt2 = new()
     {
-        ["attn_qkv"] = "attn.c_attn", ["attn_output"] = "attn.c_proj", ["ffn_up"] = "mlp.c_fc", ["ffn_down"] = "mlp.c_proj",
-        ["attn_norm"] = "ln_1", ["ffn_norm"] = "ln_2",
-        ["token_embd"] = "transformer.wte", ["position_embd"] = "transformer.wpe", ["output_norm"] = "transformer.ln_f", ["output"] = "lm_head",
+        ["attn_qkv"] = "attn.c_attn",
+        ["attn_output"] = "attn.c_proj",
+        ["ffn_up"] = "mlp.c_fc",
+        ["ffn_down"] = "mlp.c_proj",
+        ["attn_norm"] = "ln_1",
+        ["ffn_norm"] = "ln_2",
+        ["token_embd"] = "transformer.wte",
+        ["position_embd"] = "transformer.wpe",
+        ["output_norm"] = "transformer.ln_f",
+        ["output"] = "lm_head",
     };
 
     /// <exception cref="UserException">A tensor has a name that the architecture does not know.</exception>
