@@ -13,6 +13,7 @@ public class TokenStreamTests(ITestOutputHelper output)
 {
     private static readonly string[] _pieces = ["a", "b ", " c", "é", "中", "😀", "e\u0301", "\n", "  ", "<s>", "<|end|>", "▁", "日", "12"];
 
+    /// <summary>Decoding is such a stream itself; that its text is right is tested elsewhere, here that nothing is given too early.</summary>
     [Theory]
     [InlineData("llama"), InlineData("gpt2"), InlineData("metaspace first"), InlineData("metaspace never split"), InlineData("strip of three")]
     [InlineData("strip without fuse"), InlineData("added token outside the byte alphabet"), InlineData("added tokens with options, normalized")]
@@ -29,6 +30,34 @@ public class TokenStreamTests(ITestOutputHelper output)
             Assert.All(parts, part => Assert.Equal(part, WellFormed(part)));   // no half of a surrogate pair alone
             Assert.Equal(tokenizer.Decode(ids, skipSpecial), string.Concat(parts));
         }, seed: seed, iter: 3000);
+    }
+
+    /// <summary>The rule of the reference library over a whole list: neighbouring bytes are one text, or a U+FFFD each.</summary>
+    [Fact]
+    public void Bytes_that_come_one_by_one_give_what_the_whole_list_spells()
+    {
+        Tokenizer tokenizer = TestTokenizers.Make("llama");
+        string[] tokens = ["<0xC3>", "<0xA9>", "<0xE4>", "<0xB8>", "<0xAD>", "<0x0A>", "▁", "▁a", "abc"];
+        Gen.Int[0, tokens.Length - 1].Array[0, 12].Sample(places =>
+        {
+            string[] list = [.. places.Select(at => tokens[at])];
+            TokenStream stream = tokenizer.Stream();
+            string given = string.Concat(list.Select(token => stream.Append(tokenizer.Find(token)!.Value))) + stream.Finish();
+            Assert.Equal(Whole(list), given);
+        }, iter: 10_000);
+
+        static string Whole(string[] list)
+        {
+            string text = "";
+            for (int start = 0, end; start < list.Length; start = Math.Max(end, start + 1))
+            {
+                for (end = start; end < list.Length && list[end].Length == 6; end++) { }
+                byte[] bytes = [.. list[start..end].Select(token => Convert.ToByte(token[3..5], 16))];
+                text += bytes.Length == 0 ? list[start].Replace('▁', ' ')
+                    : System.Text.Unicode.Utf8.IsValid(bytes) ? System.Text.Encoding.UTF8.GetString(bytes) : new string('\uFFFD', bytes.Length);
+            }
+            return text.StartsWith(' ') ? text[1..] : text;
+        }
     }
 
     [Fact]

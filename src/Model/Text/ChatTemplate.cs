@@ -62,10 +62,10 @@ public sealed class ChatTemplate(string template, string? bosToken, string? eosT
     private static string? Default(JsonNode? template, string source)
     {
         if (template is null) return null;
-        if (template is JsonValue value && value.TryGetValue(out string? text)) return text;
-        JsonNode? named = (template as JsonArray)?.FirstOrDefault(each => each is JsonObject json && json["name"]?.ToString() == "default");
-        return (named?["template"] as JsonValue)?.ToString()
-            ?? throw new UserException($"{source}: 'chat_template' is neither a text nor a list with one named 'default'; take the file from where the model came from.");
+        JsonNode? one = template is JsonArray list ? list.FirstOrDefault(each => each is JsonObject json && json["name"]?.ToString() == "default")?["template"] : template;
+        return one is JsonValue value && value.TryGetValue(out string? text)
+            ? text
+            : throw new UserException($"{source}: 'chat_template' is neither a text nor a list with one named 'default'; take the file from where the model came from.");
     }
 
     private static JsonObject? Object(string folder, string name)

@@ -26,13 +26,22 @@ internal static class TextFile
     /// <summary>A file that holds JSON; a key may stand once.</summary>
     public static JsonNode? Json(string path)
     {
+        ReadOnlySpan<byte> json = WithoutMark(Bytes(path));
         try
         {
-            return JsonNode.Parse(WithoutMark(Bytes(path)), documentOptions: new JsonDocumentOptions { AllowDuplicateProperties = false });
+            // The tree would throw only when a damaged text is asked for.
+            Utf8JsonReader reader = new(json);
+            while (reader.Read())
+                if (reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName) reader.GetString();
+            return JsonNode.Parse(json, documentOptions: new JsonDocumentOptions { AllowDuplicateProperties = false });
         }
         catch (JsonException error)
         {
             throw new UserException($"{path}: not valid JSON (line {error.LineNumber + 1}); mend it or download it again.", error);
+        }
+        catch (InvalidOperationException error)
+        {
+            throw new UserException($"{path}: a text is not valid UTF-8 or has half of a surrogate pair as an escape; mend it or download it again.", error);
         }
     }
 
