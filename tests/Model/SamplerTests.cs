@@ -204,6 +204,32 @@ public sealed class SamplerTests
         }
     }
 
+    /// <summary>Qwen2.5's small and large models have one tokenizer and pad their tables to different sizes.</summary>
+    [Theory, InlineData(HeadKind.V), InlineData(HeadKind.Q)]
+    public void A_guide_whose_table_is_padded_otherwise_than_the_references_guides_the_same(HeadKind kind)
+    {
+        using SamplerRig rig = new("llama", kind, FamilyKind.Bernoulli);
+        using Guidance fused = new FusedGuidance(rig.Ops);
+        GuidanceRule rule = new(Tilt.LogMeanExp, rig.Family, 3);
+        using LanguageModel wideReference = TestModels.Language(rig.Ops, rig.Reference.Config with { Vocab = SamplerRig.Vocab + 3 }, 90);
+        using ValueModel wideGuide = TestModels.Value(rig.Ops, rig.Guide.Config with { Vocab = SamplerRig.Vocab + 11 }, rig.Guide.Settings, 91);
+        CopyRows(rig.Reference, wideReference);
+        CopyRows(rig.Guide, wideGuide);
+        using Sampler plain = rig.NewSampler(fused), padded = new(wideReference, wideGuide, fused, SamplerRig.Shape with { Vocabulary = SamplerRig.Vocab }, []);
+        SampleBatch a = rig.NewBatch(), b = rig.NewBatch();
+        SamplerRig.Draw(plain, a, rule);
+        SamplerRig.Draw(padded, b, rule);
+        for (int row = 0; row < a.Count; row++) SamplerRig.AssertSame("padded", a, row, b, row, 1e-5);
+        // Too small a table is the user's mistake.
+        Assert.Throws<QSharp.Engine.UserException>(() => new Sampler(wideReference, rig.Guide, fused, SamplerRig.Shape, []));
+
+        static void CopyRows(HeadedModel from, HeadedModel to)
+        {
+            foreach ((string name, QSharp.Engine.Tensor source, _) in from.Weights.Named)
+                source.Span<float>().CopyTo(to.Weights.Named.First(parameter => parameter.Name == name).Value.Span<float>());
+        }
+    }
+
     /// <summary>Every way of treating tokens outside, both tilts, both orders, and the shapings in turn.</summary>
     private static IEnumerable<GuidanceRule> Rules(ReturnFamily family)
     {
