@@ -35,6 +35,16 @@ public sealed class TextVerbsTests : IDisposable
     }
 
     [Fact]
+    public async Task Without_a_limit_a_response_fills_the_context_and_no_more()
+    {
+        JsonObject made = (await Json("generate", "--prompt", "the cat", "--ignore-eos"))[0];
+        Assert.Equal(128, Ints(made["prompt_ids"]!).Length + Ints(made["ids"]!).Length);
+        CliResult warned = await CliRun.Run(_folder.Path, ["generate", "--model", _model.Path, "--prompt", "a", "--max-tokens", "130"]);
+        Assert.Equal(0, warned.ExitCode);
+        Assert.Contains("context is 128", warned.Error);
+    }
+
+    [Fact]
     public async Task Ids_without_a_token_are_never_drawn()
     {
         List<JsonObject> samples = await Json("generate", "--prompt", "a", "--samples", "40", "--max-tokens", "10");

@@ -20,7 +20,7 @@ internal sealed class GenerateVerb
     private readonly Option<string?> _messages = OptionFactory.OptionalText("--messages", "A JSON file with a chat, a list of {\"role\", \"content\"}.");
     private readonly Option<bool> _chat = OptionFactory.Flag("--chat", "Each prompt is what a user says, and goes through the model's chat template.");
     private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses to each prompt.", 1, 1);
-    private readonly Option<int> _maxTokens = OptionFactory.Integer("--max-tokens", "Most tokens of a response.", 256, 1);
+    private readonly Option<int> _maxTokens = OptionFactory.Integer("--max-tokens", "Most tokens of a response; less by default where the context leaves no room.", 256, 1);
     private readonly Option<string[]> _stops = OptionFactory.Texts("--stop", "A text that ends a response; may be given several times.");
     private readonly Option<bool> _ignoreEnd = OptionFactory.Flag("--ignore-eos", "Go on after the model's end tokens, up to --max-tokens.");
     private readonly Option<int> _rows = OptionFactory.Integer("--batch-rows", "Most responses sampled side by side.", 16, 1);
@@ -59,7 +59,7 @@ internal sealed class GenerateVerb
         using ValueModel? guide = guideFolder is null ? null : LoadGuide(guideFolder, files, reference, recipe, progress);
         GuidanceRule rule = guide is null ? recipe.Reference : (recipe with { Settings = guide.Settings }).Rule(Tilt.LogMeanExp, parsed.GetValue(_eta));
         GenerateSettings settings = new(
-            rule, recipe.Candidates, parsed.GetValue(_maxTokens), parsed.GetValue(_samples), parsed.GetValue(_ignoreEnd) ? [] : files.EndIds,
+            rule, recipe.Candidates, MaxTokens(parsed, ids, reference.Config.Context, progress), parsed.GetValue(_samples), parsed.GetValue(_ignoreEnd) ? [] : files.EndIds,
             parsed.GetValue(_stops)!, _common.Seed(parsed), parsed.GetValue(_rows));
         using Guidance guidance = _decoding.Guidance(parsed, ops);
         TextGenerator generator = new(reference, guide, guidance, files.Tokenizer, settings);
@@ -74,6 +74,15 @@ internal sealed class GenerateVerb
         }
         progress.Note(Speed(generator) + (guide is null ? "" : string.Create(CultureInfo.InvariantCulture, $"; KL {kl / (ids.Count * settings.Samples):0.000} nats a response")));
         return ExitCodes.Done;
+    }
+
+    /// <summary>Without a number of the user's, what the context leaves room for.</summary>
+    private int MaxTokens(ParseResult parsed, List<int[]> prompts, int context, IProgressSink progress)
+    {
+        int longest = prompts.Max(prompt => prompt.Length), tokens = parsed.GetValue(_maxTokens);
+        if (parsed.GetResult(_maxTokens) is not { Implicit: false }) return Math.Clamp(context - longest, 1, tokens);
+        if (longest + tokens > context) progress.Note($"Prompt and response may take {longest + tokens} tokens, but the model's context is {context}.");
+        return tokens;
     }
 
     private static string Speed(TextGenerator generator)
