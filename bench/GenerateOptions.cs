@@ -9,7 +9,8 @@ namespace QSharp.Bench;
 /// <param name="Model">A folder or a GGUF file.</param>
 internal sealed record GenerateOptions(string Model, int Threads, int PromptTokens, int Tokens, int Repeats, WeightFormat Format)
 {
-    private const string Usage = "generate --model PATH [--threads N] [--prompt-tokens 64] [--tokens 128] [--repeats 5] [--weights auto|f32|bf16]";
+    private const string Usage =
+        "generate --model PATH [--threads N] [--prompt-tokens 64] [--tokens 128] [--repeats 5] [--weights auto|f32|bf16]";
 
     /// <exception cref="UserException">An option is unknown, lacks a value or has a wrong one.</exception>
     public static GenerateOptions Parse(string[] args)
@@ -33,7 +34,7 @@ internal sealed record GenerateOptions(string Model, int Threads, int PromptToke
     }
 
     private static int Number(string value, int least) =>
-        int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number >= least ? number : throw Wrong(value);
+        int.TryParse(value, CultureInfo.InvariantCulture, out int number) && number >= least ? number : throw Wrong(value);
 
     private static UserException Wrong(string value) => new($"{value} is not a possible value: {Usage}");
 }

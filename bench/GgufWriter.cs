@@ -14,11 +14,12 @@ namespace QSharp.Bench;
 internal static class GgufWriter
 {
     private const uint UInt32Type = 4, Float32Type = 6, StringType = 8;   // of metadata
+    private const uint Float32Tensor = 0, BFloat16Tensor = 30;
     private const int Alignment = 32;
 
-    /// <summary>Writes matrices as they lie in memory, or as F16; vectors as F32.</summary>
+    /// <summary>Writes matrices as they lie in memory, and vectors as F32.</summary>
     /// <exception cref="UserException">The peer has no architecture for such a model.</exception>
-    public static void Write(string path, LanguageModel model, bool asHalf)
+    public static void Write(string path, LanguageModel model)
     {
         string architecture = Architecture(model.Config);
         (Tensor divisors, DeviceBuffer memory) = Arena.Build(model.Ops.Device, arena => arena.Take(Math.Max(model.Config.HeadDim / 2, 1)));
@@ -42,14 +43,14 @@ internal static class GgufWriter
             int rank = part.Value.Shape.Rank;
             writer.Write((uint)rank);
             for (int i = rank - 1; i >= 0; i--) writer.Write((ulong)part.Value.Shape[i]);   // the contiguous dimension first
-            writer.Write(TensorType(part.Value, asHalf));
+            writer.Write(part.Value.DType == DType.BF16 ? BFloat16Tensor : Float32Tensor);
             writer.Write((ulong)offset);
-            offset = Aligned(offset + (IsHalf(part.Value, asHalf) ? part.Value.Count * 2 : part.Value.Bytes));
+            offset = Aligned(offset + part.Value.Bytes);
         }
         foreach (Part part in parts)
         {
             WritePadding(writer);
-            WriteRows(writer, part, asHalf);
+            WriteRows(writer, part);
         }
     }
 
@@ -132,34 +133,13 @@ internal static class GgufWriter
         _ => throw new ArgumentException($"Unknown parameter {kind}."),
     };
 
-    private static bool IsHalf(Tensor value, bool asHalf) => asHalf && value.Shape.Rank > 1;
-
-    private static uint TensorType(Tensor value, bool asHalf) => IsHalf(value, asHalf) ? 1u : value.DType == DType.BF16 ? 30u : 0u;
-
-    private static void WriteRows(BinaryWriter writer, Part part, bool asHalf)
+    private static void WriteRows(BinaryWriter writer, Part part)
     {
         Tensor value = part.Value.Shape.Rank == 1 ? part.Value.As((part.Value.Shape.D0, 1)) : part.Value;
-        bool isHalf = IsHalf(part.Value, asHalf);
-        Half[] halves = new Half[value.Shape.Last];
-        float[] floats = new float[value.Shape.Last];
         for (int row = 0; row < value.Shape.D0; row++)
         {
             Tensor source = value.Slice(SourceRow(row, part.Paired));
-            if (isHalf)
-            {
-                if (source.DType == DType.BF16) BFloat16.Widen(source.Span<ushort>(), floats);
-                else source.Span<float>().CopyTo(floats);
-                for (int i = 0; i < halves.Length; i++) halves[i] = (Half)floats[i];
-                writer.Write(MemoryMarshal.AsBytes<Half>(halves));
-            }
-            else if (source.DType == DType.BF16)
-            {
-                writer.Write(MemoryMarshal.AsBytes(source.Span<ushort>()));
-            }
-            else
-            {
-                writer.Write(MemoryMarshal.AsBytes(source.Span<float>()));
-            }
+            writer.Write(source.DType == DType.BF16 ? MemoryMarshal.AsBytes(source.Span<ushort>()) : MemoryMarshal.AsBytes(source.Span<float>()));
         }
     }
 

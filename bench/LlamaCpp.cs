@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Numerics.Tensors;
+using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
 
 using LLama;
 using LLama.Common;
@@ -19,11 +21,28 @@ internal sealed class LlamaCpp : IDisposable
     {
         NativeLogConfig.llama_log_set((_, _) => { });   // it tells much
         (Name, WeightBytes, Tolerance) = (name, weightBytes, tolerance);
-        _parameters = new ModelParams(file) { Threads = threads, BatchThreads = threads, GpuLayerCount = 0, LoadMode = Environment.GetEnvironmentVariable("XMM") == "1" ? LLamaLoadMode.None : LLamaLoadMode.MemoryMap };
+        _parameters = new ModelParams(file)
+        {
+            Threads = threads,
+            BatchThreads = threads,
+            GpuLayerCount = 0,
+            LoadMode = LLamaLoadMode.None,   // the file is not needed any more; as fast as a mapped one
+        };
         _weights = LLamaWeights.LoadFromFile(_parameters);
     }
 
-    public static string Version => $"LLamaSharp {typeof(LLamaWeights).Assembly.GetName().Version?.ToString(3)}";
+    /// <summary>Its version and the instructions that it was compiled for.</summary>
+    public static string Version
+    {
+        get
+        {
+            // The assembly does not know its own version, but the list of what this program was built with does.
+            string list = Path.Combine(AppContext.BaseDirectory, $"{typeof(LlamaCpp).Assembly.GetName().Name}.deps.json");
+            string version = Regex.Match(File.ReadAllText(list), "\"LLamaSharp/([^\"]+)\"").Groups[1].Value;
+            string features = Marshal.PtrToStringUTF8(NativeApi.llama_print_system_info()) ?? "?";
+            return $"LLamaSharp {version}; {features.Replace(" = 1", "").Trim(' ', '|')}";
+        }
+    }
 
     public string Name { get; }
 
@@ -31,32 +50,32 @@ internal sealed class LlamaCpp : IDisposable
 
     public double Tolerance { get; }
 
-    /// <summary>An engine with a cache of F32, as ours is.</summary>
-    public IEngine Open(int rows, int promptTokens, int newTokens) => OpenContext(rows, promptTokens, newTokens);
+    /// <summary>An engine as its users have it: a cache of F16 and fused attention, which is its fastest setting too.</summary>
+    public IEngine Open(int rows, int promptTokens, int newTokens) =>
+        new Context(_weights.CreateContext(Settings(rows, promptTokens, newTokens)));
 
-    /// <summary>Logits after a prompt, and after each but the last of the tokens that follow it.</summary>
+    /// <summary>Logits after a prompt, and after each but the last of the tokens that follow it, with a cache of F32.</summary>
     public List<float[]> Trace(int[] prompt, int[] tokens)
     {
-        using Context context = OpenContext(1, prompt.Length, tokens.Length);
+        ModelParams settings = Settings(1, prompt.Length, tokens.Length) with
+        {
+            TypeK = GGMLType.GGML_TYPE_F32,
+            TypeV = GGMLType.GGML_TYPE_F32,
+            FlashAttention = false,   // it rounds to F16 within
+        };
+        using Context context = new(_weights.CreateContext(settings));
         return context.Trace(prompt, tokens);
     }
 
     public void Dispose() => _weights.Dispose();
 
-    private Context OpenContext(int rows, int promptTokens, int newTokens)
+    private ModelParams Settings(int rows, int promptTokens, int newTokens) => _parameters with
     {
-        ModelParams parameters = _parameters with
-        {
-            SeqMax = (uint)rows,
-            ContextSize = (uint)(rows * (promptTokens + newTokens)),
-            BatchSize = (uint)(rows * promptTokens),
-            KVUnified = false,   // the rows share nothing, and need not be masked from one another
-            TypeK = Environment.GetEnvironmentVariable("XKV") == "1" ? GGMLType.GGML_TYPE_F16 : GGMLType.GGML_TYPE_F32,
-            TypeV = Environment.GetEnvironmentVariable("XKV") == "1" ? GGMLType.GGML_TYPE_F16 : GGMLType.GGML_TYPE_F32,
-            FlashAttention = Environment.GetEnvironmentVariable("XFA") == "1",
-        };
-        return new Context(_weights.CreateContext(parameters));
-    }
+        SeqMax = (uint)rows,
+        ContextSize = (uint)(rows * (promptTokens + newTokens)),
+        BatchSize = (uint)(rows * promptTokens),
+        KVUnified = false,   // rows share nothing, and need not be masked from one another
+    };
 
     private sealed class Context(LLamaContext context) : IEngine
     {
