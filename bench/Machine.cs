@@ -8,7 +8,7 @@ namespace QSharp.Bench;
 /// <summary>What the machine is and what it can read.</summary>
 internal static unsafe class Machine
 {
-    private const int PieceBytes = 1 << 20;   // a thread takes this much at a time
+    private const int PieceBytes = 1 << 16;
 
     public static string Processor()
     {
