@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 
+using QSharp.Model;
 using QSharp.Tests.Model;
 
 using Xunit;
@@ -49,6 +50,31 @@ public sealed class ConvertVerbTests : IDisposable
             Assert.Contains(words, refused.Error.Split('\n')[0]);
         }
         Assert.Empty(_folder.Entries());
+        SafeTensorsWriter.Write(_folder["model.safetensors"], [SafeTensorsSource.FromFloats("w", [1], new float[1])]);
+        CliResult other = await CliRun.Run(_folder.Path, "convert", "model.safetensors", "out");
+        Assert.Equal((2, ""), (other.ExitCode, other.Out));
+        Sentence.Assert(other.Error.TrimEnd('\n'), "model.safetensors", "safetensors file");
+        Assert.Equal(["model.safetensors"], _folder.Entries());
+    }
+
+    [Theory]
+    [InlineData(64, "")]          // not even the first
+    [InlineData(128, "out\n")]    // an earlier conversion stays
+    public async Task A_full_disk_is_one_sentence_and_leaves_nothing_behind(int kibibytes, string left)
+    {
+        using TemporaryFolder disk = new();
+        string file = GgufBuilder.TinyLlama().WithoutTensor("token_embd.weight").Numbered("token_embd.weight", 8192, 8).Save(_folder);
+        string small = GgufBuilder.TinyLlama().Save(disk);
+        string convert = $"dotnet '{Path.Combine(AppContext.BaseDirectory, "qsharp.dll")}' convert --quiet";
+        File.Move(small, _folder["small.gguf"]);
+        string script = $"mount -t tmpfs -o size={kibibytes}k none '{disk.Path}' || exit 99\ncd '{disk.Path}'\n"
+            + (left.Length > 0 ? $"{convert} '{_folder["small.gguf"]}' out >/dev/null || exit 98\n" : "")
+            + $"{convert} '{file}' out --overwrite\ncode=$?\nls\nexit $code";
+        if (!File.Exists("/usr/bin/unshare")) Assert.Skip("There is no unshare here.");
+        CliResult result = await CliRun.Other("/usr/bin/unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script);
+        Assert.SkipWhen(result.Error.Contains("unshare") || result.ExitCode == 99, $"No file system can be mounted here: {result.Error}");
+        Assert.Equal((2, left), (result.ExitCode, result.Out));
+        Sentence.Assert(result.Error.TrimEnd('\n'), "out", "No space left");
     }
 
     public void Dispose() => _folder.Dispose();

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 
 using QSharp.Engine;
@@ -46,14 +47,17 @@ public sealed class GgufConverterTests : IDisposable
         }
     }
 
-    [Fact]
-    public void The_folder_is_the_same_model_as_the_file()
+    [Theory]
+    [InlineData("random-gguf")]
+    [InlineData("smollm2-135m-instruct")]
+    public void The_folder_is_the_same_model_as_the_file(string name)
     {
-        if (GgufTests.Shared("models", "random-gguf", "every-type.gguf") is not { } path)
+        if (GgufTests.Shared("models", name) is not { } shared)
         {
             Assert.Skip(NoFolder);
             return;
         }
+        string path = Directory.GetFiles(shared, "*.gguf").Single();
         using ModelFiles file = ModelFiles.Open(path);
         using (GgufCheckpoint model = GgufCheckpoint.Open(path)) GgufConverter.Write(model, _folder["out"]);
         using ModelFiles folder = ModelFiles.Open(_folder["out"]);
@@ -63,6 +67,11 @@ public sealed class GgufConverterTests : IDisposable
         using CpuDevice device = new(1);
         using LanguageModel fromFile = file.LoadLanguageModel(Ops.For(device)), fromFolder = folder.LoadLanguageModel(Ops.For(device));
         Assert.Equal(ModelFolder.Fingerprint(fromFile), ModelFolder.Fingerprint(fromFolder));
+        JsonNode golden = JsonNode.Parse(File.ReadAllText(Path.Combine(shared, "golden.json")))![0]!;
+        int[] ids = TestTokenizers.Ints(golden["ids"]!);
+        Assert.Equal(ids, folder.Tokenizer.Encode((string)golden["text"]!));
+        using Scorer scorer = new(fromFolder, top: 10);
+        Assert.Equal((double)golden["sequence_logprob"]!, scorer.Score(ids).Total, 1e-3);
     }
 
     [Fact]
@@ -136,7 +145,55 @@ public sealed class GgufConverterTests : IDisposable
         Sentence.Assert(Assert.Throws<UserException>(() => GgufConverter.Write(model, model.Path, overwrite: true)).Message, model.Path, "is a file");
     }
 
+    [Theory]
+    [InlineData("random-mistral", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")]
+    [InlineData("story", "config.json", "model.safetensors")]
+    public void A_model_that_no_conversion_made_is_not_replaced(string name, params string[] files)
+    {
+        if (GgufTests.Shared("models", name) is not { } shared)
+        {
+            Assert.Skip(NoFolder);
+            return;
+        }
+        Directory.CreateDirectory(_folder["out"]);
+        foreach (string file in files) File.WriteAllBytes(_folder["out", file], File.ReadAllBytes(Path.Combine(shared, file)));
+        KeptAsItIs();
+        string[] configs =
+            ["mine", "[]", "{}", """{"qsharp":{"head":"q"}}""", """{"converted_from":["gguf"]}""", """{"converted_from":1}"""];
+        foreach (string config in configs)
+        {
+            File.WriteAllText(_folder["out", "config.json"], config);
+            KeptAsItIs();
+        }
+        File.Delete(_folder["out", "config.json"]);
+        KeptAsItIs();
+    }
+
+    [Theory, InlineData("model-lora.safetensors"), InlineData("model.safetensors.bak"), InlineData("model-00001-of-00002.safetensors/mine")]
+    public void Files_beside_a_converted_model_are_not_lost(string other)
+    {
+        using (GgufCheckpoint model = GgufBuilder.TinyLlama().OpenModel(_folder)) GgufConverter.Write(model, _folder["out"]);
+        Directory.CreateDirectory(Path.GetDirectoryName(_folder["out", other])!);
+        File.WriteAllText(_folder["out", other], "mine");
+        KeptAsItIs();
+    }
+
     public void Dispose() => _folder.Dispose();
+
+    private void KeptAsItIs()
+    {
+        string[] before = Contents();
+        using GgufCheckpoint model = GgufBuilder.TinyLlama().OpenModel(_folder);
+        UserException refusal = Assert.Throws<UserException>(() => GgufConverter.Write(model, _folder["out"], overwrite: true));
+        Sentence.Assert(refusal.Message, _folder["out"], "--overwrite");
+        Assert.Equal(before, Contents());
+    }
+
+    private string[] Contents() =>
+    [
+        .. Directory.GetFiles(_folder["out"], "*", SearchOption.AllDirectories).Order()
+            .Select(path => path + Convert.ToHexString(SHA256.HashData(File.ReadAllBytes(path)))),
+    ];
 
     private void Refused(GgufBuilder file, params ReadOnlySpan<string> words)
     {

@@ -220,6 +220,9 @@ public sealed partial class SafeTensorsFolder : ITensorSource, IDisposable
         }
     }
 
+    /// <summary>Whether a file of that name is one that <see cref="Write"/> makes.</summary>
+    internal static bool IsOwnName(string name) => name is SingleName or IndexName || ShardPattern().IsMatch(name);
+
     /// <summary>What the folder has instead, as the end of a message.</summary>
     private string Others()
     {

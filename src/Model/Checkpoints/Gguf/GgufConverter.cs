@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 
 using QSharp.Engine;
@@ -17,6 +18,9 @@ public static class GgufConverter
 {
     // As the transformers library cuts its files.
     private const long MostShardBytes = 5_000_000_000;
+
+    // In config.json: tells a folder that a conversion made from a downloaded or a trained one, which has the same files.
+    private const string ConfigName = "config.json", Mark = "converted_from", MarkValue = "gguf";
 
     // Floats held at a time.
     private const int PieceElements = 1 << 24;
@@ -40,7 +44,7 @@ public static class GgufConverter
         model.RequireReadable();
         (string Name, JsonObject Json)[] documents =
         [
-            ("config.json", model.Config), ("generation_config.json", model.GenerationConfig),
+            (ConfigName, Marked(model.Config)), ("generation_config.json", model.GenerationConfig),
             (TokenizerLoader.FileName, model.TokenizerJson), ("tokenizer_config.json", model.TokenizerConfig),
         ];
         long parameters = model.Tensors.Sum(tensor => tensor.Count), written = 0;
@@ -71,7 +75,14 @@ public static class GgufConverter
         }
     }
 
-    /// <summary>A folder that holds anything is replaced only when asked for, and only if a conversion could have made all of it.</summary>
+    private static JsonObject Marked(JsonObject config)
+    {
+        JsonObject marked = config.DeepClone().AsObject();
+        marked[Mark] = MarkValue;
+        return marked;
+    }
+
+    /// <summary>A folder that holds anything is replaced only when asked for, and only if a conversion has made it and all in it.</summary>
     private static void RequireFree(string folder, bool overwrite)
     {
         if (File.Exists(folder)) throw new UserException($"{folder}: this is a file; give the name of a folder.");
@@ -79,11 +90,27 @@ public static class GgufConverter
         string[] names = [.. Directory.EnumerateFileSystemEntries(folder).Select(entry => Path.GetFileName(entry)).Order(StringComparer.Ordinal)];
         if (names.Length == 0) return;
         if (!overwrite) throw new UserException($"{folder}: this folder is not empty; replace it with --overwrite, or give another one.");
-        if (names.FirstOrDefault(name => !IsOwn(name)) is { } other)
+        if (names.FirstOrDefault(name => !IsOwn(name) || !File.Exists(Path.Combine(folder, name))) is { } other)
             throw new UserException($"--overwrite: {folder} holds {SafeTensorsText.Quote(other)}, which is no part of a converted model; move it away, or give another folder.");
+        if (!IsConverted(Path.Combine(folder, ConfigName)))
+            throw new UserException($"--overwrite: {folder} was not made by 'qsharp convert' (its {ConfigName} does not say so); "
+                + "remove it yourself, or give another folder.");
+    }
+
+    private static bool IsConverted(string config)
+    {
+        try
+        {
+            return File.Exists(config)
+                && JsonFile.Read(config)[Mark] is JsonValue mark && mark.TryGetValue(out string? value) && value == MarkValue;
+        }
+        catch (JsonException)
+        {
+            return false;
+        }
     }
 
     private static bool IsOwn(string name) =>
-        name is "config.json" or "generation_config.json" or TokenizerLoader.FileName or "tokenizer_config.json" or SafeTensorsFolder.IndexName
-        || (name.StartsWith("model", StringComparison.Ordinal) && name.EndsWith(".safetensors", StringComparison.Ordinal));
+        name is ConfigName or "generation_config.json" or TokenizerLoader.FileName or "tokenizer_config.json"
+        || SafeTensorsFolder.IsOwnName(name);
 }
