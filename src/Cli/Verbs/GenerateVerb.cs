@@ -54,8 +54,7 @@ internal sealed class GenerateVerb
         using LanguageModel reference = files.LoadLanguageModel(ops, _weights.Value(parsed));
         List<int[]> ids = prompts.GetAwaiter().GetResult();
 
-        GuideRecipe recipe = _decoding.Apply(new GuideRecipe(
-            new ValueSettings(HeadKind.V, ReturnFamily.Bernoulli, BidirectionalPrompt: false), 0, 0, 0, 0, Candidates: 20, Outside.Min), parsed);
+        GuideRecipe recipe = _decoding.Apply(GuideRecipe.Text, parsed);
         using ValueModel? guide = guideFolder is null ? null : LoadGuide(guideFolder, files, reference, recipe, progress);
         GuidanceRule rule = guide is null ? recipe.Reference : (recipe with { Settings = guide.Settings }).Rule(Tilt.LogMeanExp, parsed.GetValue(_eta));
         GenerateSettings settings = new(

@@ -45,7 +45,7 @@ internal sealed class TaskOptions
             bool isGraph = parsed.GetValue(_task) == Catalog.Tasks[0];
             StarGraphRecipe? graph = isGraph ? _graph.Recipe(parsed) : null;
             ITask task = graph is not null ? new StarGraphTask(graph.Graph) : new TextTask(parsed.GetValue(_task)!, files, parsed.GetValue(_maxTokens));
-            GuideRecipe recipe = Decoding.Apply(_guide.Apply(graph?.Guide ?? TextRecipe, parsed), parsed);
+            GuideRecipe recipe = Decoding.Apply(_guide.Apply(graph?.Guide ?? GuideRecipe.Text, parsed), parsed);
             int rows = parsed.GetValue(_rows) is var asked && asked > 0 ? asked : isGraph ? 256 : 32;
             Experiment experiment = new(ops, task, recipe, common.Seed(parsed), rows, common.Progress(parsed), stop);
             LanguageModel reference = ModelFolder.LoadLanguageModel(ops, files, task, _weights.Value(parsed));
@@ -65,10 +65,4 @@ internal sealed class TaskOptions
         settings["task"] = experiment.Task.Settings;
         return settings;
     }
-
-    /// <summary>Where a text task says nothing else. Tokens that are no candidates get the least tilt of those that are: the exact tail mean leans on
-    /// the head being exact, and cost twice the KL for the same reward in docs/text.md.</summary>
-    private static GuideRecipe TextRecipe { get; } = new(
-        new ValueSettings(HeadKind.V, ReturnFamily.Bernoulli, BidirectionalPrompt: false), Steps: 0, Rate: 3e-4f, Warmup: 100, Batch: 32,
-        Candidates: 20, Outside.Min);
 }

@@ -8,7 +8,7 @@ internal static class HubCache
     /// <summary>The folder that a model id stands for: the snapshot of its main branch.</summary>
     /// <param name="id">org/name.</param>
     /// <exception cref="UserException">It is not in the cache.</exception>
-    public static string Find(string id)
+    private static string Find(string id)
     {
         string root = Root();
         string repository = Path.Combine(root, "models--" + id.Replace("/", "--", StringComparison.Ordinal));
@@ -21,8 +21,12 @@ internal static class HubCache
         throw new UserException($"{id}: there is no such folder, and no such model in the Hugging Face cache at {root}; give a folder or a GGUF file, or download the model first (nothing is downloaded here).");
     }
 
+    /// <summary>A path as it is, or the folder of a model id that is nothing on this disk.</summary>
+    /// <exception cref="UserException">It is such an id, and not in the cache.</exception>
+    public static string Resolve(string path) => IsId(path) ? Find(path) : path;
+
     /// <summary>Whether a path has the form of a model id and is nothing on this disk.</summary>
-    public static bool IsId(string path)
+    private static bool IsId(string path)
     {
         string[] words = path.Split('/');
         return words.Length == 2 && words.All(word => word.Length > 0 && word is not "." and not ".." and not "~") && !Path.Exists(path);

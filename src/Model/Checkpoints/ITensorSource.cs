@@ -16,10 +16,6 @@ public interface ITensorSource
 
     IReadOnlyList<TensorEntry> Tensors { get; }
 
-    IReadOnlyDictionary<string, string> Metadata { get; }
-
-    bool Has(string name);
-
     /// <summary>Widens (or dequantises) elements of a tensor from <paramref name="first"/> on, in whole rows. Thread-safe.</summary>
     void CopyTo(string name, long first, Span<float> destination);
 }

@@ -35,7 +35,7 @@ public sealed class Inspection : IDisposable
     /// <exception cref="UserException">There is nothing there, or it is malformed: one sentence that says where.</exception>
     public static Inspection Open(string path)
     {
-        if (HubCache.IsId(path)) path = HubCache.Find(path);
+        path = HubCache.Resolve(path);
         if (path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)) return OpenGguf(path);
         SafeTensorsFolder tensors = SafeTensorsFolder.Open(path);
         bool isModel = ModelFolder.Exists(path);

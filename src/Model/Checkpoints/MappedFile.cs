@@ -14,13 +14,6 @@ internal sealed class MappedFile : IDisposable
 {
     private readonly MemoryMappedFile? _mapping;
     private readonly MemoryMappedViewAccessor? _view;
-    private readonly byte[] _bytes = [];
-
-    /// <summary>Bytes in memory, seen as a file's.</summary>
-    public MappedFile(string path, byte[] bytes) : this(path, null, null, bytes.Length)
-    {
-        _bytes = bytes;
-    }
 
     private MappedFile(string path, MemoryMappedFile? mapping, MemoryMappedViewAccessor? view, long length)
     {
@@ -68,7 +61,7 @@ internal sealed class MappedFile : IDisposable
     public ReadOnlySpan<byte> Span(long offset, int count)
     {
         if (offset < 0 || count < 0 || offset > Length - count) throw new ArgumentOutOfRangeException(nameof(offset));
-        if (_view is null) return _bytes.AsSpan((int)offset, count);
+        if (_view is null) return [];
         ObjectDisposedException.ThrowIf(_view.SafeMemoryMappedViewHandle.IsClosed, this);
         nint address = _view.SafeMemoryMappedViewHandle.DangerousGetHandle() + (nint)offset;
         return MemoryMarshal.CreateReadOnlySpan(ref Unsafe.AddByteOffset(ref Unsafe.NullRef<byte>(), address), count);

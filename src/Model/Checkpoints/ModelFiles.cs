@@ -1,4 +1,3 @@
-using System.Text.Json;
 using System.Text.Json.Nodes;
 
 using QSharp.Engine;
@@ -68,13 +67,13 @@ public sealed class ModelFiles : IDisposable
     /// <exception cref="UserException">There is nothing there, or it is no model.</exception>
     public static ModelFiles Open(string path)
     {
-        if (HubCache.IsId(path)) path = HubCache.Find(path);
+        path = HubCache.Resolve(path);
         if (File.Exists(path)) return OpenGguf(path);
         if (!Directory.Exists(path)) throw new UserException($"{path}: there is no such folder or file; give the folder of a model, or a GGUF file.");
         string config = System.IO.Path.Combine(path, ConfigName), generation = System.IO.Path.Combine(path, GenerationName);
         if (!File.Exists(config)) throw new UserException($"{path}: there is no config.json here, so this is not a model folder.");
         return new ModelFiles(
-            path, ReadJson(config), File.Exists(generation) ? ReadJson(generation) : [], () => SafeTensorsFolder.Open(path),
+            path, TextFile.Object(config), File.Exists(generation) ? TextFile.Object(generation) : [], () => SafeTensorsFolder.Open(path),
             () => TokenizerLoader.FromFolder(path), () => ChatTemplate.FromFolder(path), null);
     }
 
@@ -110,18 +109,6 @@ public sealed class ModelFiles : IDisposable
         else if (_tensors.IsValueCreated) (_tensors.Value as IDisposable)?.Dispose();
     }
 
-    internal static JsonObject ReadJson(string path)
-    {
-        try
-        {
-            return JsonFile.Read(path);
-        }
-        catch (Exception error) when (error is JsonException or IOException or UnauthorizedAccessException)
-        {
-            throw new UserException($"{path}: not valid JSON ({error.Message}).", error);
-        }
-    }
-
     private static ModelFiles OpenGguf(string path)
     {
         GgufCheckpoint gguf = GgufCheckpoint.Open(path);
@@ -137,8 +124,12 @@ public sealed class ModelFiles : IDisposable
         }
     }
 
-    private static ChatTemplate? ChatOf(GgufCheckpoint gguf) => gguf.ChatTemplate is not { } template ? null : new ChatTemplate(
-        template, (string?)gguf.TokenizerConfig["bos_token"], (string?)gguf.TokenizerConfig["eos_token"], gguf.Path);
+    private static ChatTemplate? ChatOf(GgufCheckpoint gguf)
+    {
+        if (gguf.ChatTemplate is not { } template) return null;
+        JsonObject config = gguf.TokenizerConfig;   // made anew each time, from the whole list of tokens
+        return new ChatTemplate(template, (string?)config["bos_token"], (string?)config["eos_token"], gguf.Path);
+    }
 }
 
 /// <summary>How a model's matrices are held in memory; arithmetic is fp32 in any case.</summary>

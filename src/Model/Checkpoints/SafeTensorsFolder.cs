@@ -89,8 +89,6 @@ public sealed partial class SafeTensorsFolder : ITensorSource, IDisposable
     /// <inheritdoc cref="SafeTensorsFile.CopyTo(SafeTensorsEntry, long, Span{float})"/>
     public void CopyTo(SafeTensorsEntry entry, long first, Span<float> destination) => FileOf(entry).CopyTo(entry, first, destination);
 
-    bool ITensorSource.Has(string name) => _byName.ContainsKey(name);
-
     void ITensorSource.CopyTo(string name, long first, Span<float> destination) => CopyTo(Find(name), first, destination);
 
     /// <inheritdoc cref="SafeTensorsFile.Describe()"/>

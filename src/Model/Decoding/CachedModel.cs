@@ -81,6 +81,24 @@ internal sealed class CachedModel : IDisposable
         ops.Advance(Cache.Lengths, counts, 1);
     }
 
+    /// <summary>The head's outputs for several tokens that may come next in each row.</summary>
+    /// <param name="tokens">[R, K] I32.</param>
+    /// <param name="counts">[R] I32, how many of a row's K are real where the head reads at the token; or None: all are.</param>
+    /// <param name="isAfterPrompt">Whether the cache holds the prompts alone.</param>
+    /// <param name="outputs">[R, K, Outputs].</param>
+    public void ScoreNext(Tensor tokens, Tensor counts, bool isAfterPrompt, Tensor outputs)
+    {
+        IHead head = Model.Head;
+        Tensor flat = tokens.As((int)tokens.Count), hidden = isAfterPrompt ? LastHidden : Single.Hidden;
+        if (head.ReadsAtToken)
+        {
+            Model.Ops.Copy(tokens, Step.Tokens);
+            Model.Trunk.Extend(counts, Cache, CacheLayout.Siblings, Step);
+            hidden = Step.Hidden;
+        }
+        head.Forward(hidden, flat, outputs.As((flat.Shape.D0, head.Outputs)));
+    }
+
     public void Dispose() => _memory.Dispose();
 
     /// <summary>How many rows from <paramref name="row"/> on go through in one pass: as many as fit with little padding.</summary>

@@ -51,13 +51,16 @@ internal sealed class RejectionSampling : IDisposable
     }
 
     /// <summary>Draws the next token of the rows that run. Each one's column stays in the value model's cache, not yet counted.</summary>
-    /// <param name="runs">Which rows run.</param>
+    /// <param name="running">1 for each row that runs, else 0.</param>
     /// <exception cref="UserException">A row accepted none of 100,000 proposals.</exception>
-    public void Draw(in RejectionStep step, GuidanceRule rule, ulong key, int position, ReadOnlySpan<int> streams, ReadOnlySpan<bool> runs)
+    public void Draw(in RejectionStep step, GuidanceRule rule, ulong key, int position, ReadOnlySpan<int> streams, ReadOnlySpan<int> running)
     {
         int rows = _hostNext.Length, pending = 0;
-        for (int row = 0; row < rows; row++) pending += _hostCounts[row] = row < runs.Length && runs[row] ? Proposals : 0;
-        pending /= Proposals;
+        for (int row = 0; row < rows; row++)
+        {
+            pending += running[row];
+            _hostCounts[row] = running[row] * Proposals;
+        }
         Array.Clear(_weights);
         Array.Clear(_weightedTilts);
         float bound = rule.Lambda * (rule.Lambda > 0 ? rule.Family.Max : rule.Family.Min);
@@ -96,20 +99,8 @@ internal sealed class RejectionSampling : IDisposable
 
     private void Score(GuidanceRule rule, int position)
     {
-        Tensor hidden;
-        if (_guide.Head.ReadsAtToken)
-        {
-            _ops.Device.Upload<int>(_hostCounts, _counts);
-            _ops.Copy(_proposals, _cache.Step.Tokens);
-            _guide.Trunk.Extend(_counts, _cache.Cache, CacheLayout.Siblings, _cache.Step);
-            hidden = _cache.Step.Hidden;
-        }
-        else
-        {
-            hidden = position == 0 ? _cache.LastHidden : _cache.Single.Hidden;
-        }
-        Tensor tokens = _proposals.As((int)_proposals.Count);
-        _guide.Head.Forward(hidden, tokens, _valueLogits.As((tokens.Shape.D0, _guide.Head.Outputs)));
+        _ops.Device.Upload<int>(_hostCounts, _counts);
+        _cache.ScoreNext(_proposals, _counts, isAfterPrompt: position == 0, _valueLogits);
         _ops.AtomTilt(_valueLogits, rule.Family, rule.Tilt, rule.Lambda, _tilts);
         _ops.Device.Download<float>(_tilts, _hostTilts);
     }

@@ -32,7 +32,6 @@ public sealed class Sampler : IDisposable
     private readonly Tensor _logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _next, _chosen, _statistics, _tiltRows, _outside, _running;
     private readonly int[] _hostNext, _hostChosen, _hostOutside, _hostRunning;
     private readonly float[] _hostStatistics;
-    private readonly bool[] _runs;
     private readonly HashSet<int> _stops;
 
     /// <param name="stops">Tokens that end a response.</param>
@@ -65,7 +64,6 @@ public sealed class Sampler : IDisposable
         _hostOutside = new int[rows];
         _hostRunning = new int[rows];
         _hostStatistics = new float[rows * SampleStatistics.Count];
-        _runs = new bool[rows];
         int[] tiltRows = [.. Enumerable.Range(0, rows).Select(row => row * SampleStatistics.Count + SampleStatistics.ChosenTilt)];
         _ops.Device.Upload<int>(tiltRows, _tiltRows);
     }
@@ -88,6 +86,7 @@ public sealed class Sampler : IDisposable
         }
         Array.Clear(batch.ResponseLengths);
         Array.Clear(_hostRunning);
+        _hostRunning.AsSpan(0, batch.Count).Fill(1);
         int longest = 0;
         for (int row = 0; row < batch.Count; row++) longest = Math.Max(longest, batch.Limits[row]);
         for (int position = 0; position < longest; position++)
@@ -113,12 +112,15 @@ public sealed class Sampler : IDisposable
         GuidanceOutputs outputs = new(_next, _chosen, _statistics);
         if (guided && _rejection is not null)
         {
-            for (int row = 0; row < batch.Count; row++) _runs[row] = position == 0 || _hostRunning[row] != 0;
-            _rejection.Draw(new RejectionStep(_logits, _streams, _positions, outputs), rule, key, position, batch.Streams, _runs.AsSpan(0, batch.Count));
+            _rejection.Draw(new RejectionStep(_logits, _streams, _positions, outputs), rule, key, position, batch.Streams, _hostRunning);
         }
         else
         {
-            if (guided) ScoreCandidates(position);
+            if (guided)
+            {
+                _ops.TopK(_logits, _candidates, Tensor.None);
+                _guideCache!.ScoreNext(_candidates, Tensor.None, isAfterPrompt: position == 0, _valueLogits);
+            }
             GuidanceInputs inputs = new(
                 _logits, guided ? _candidates : Tensor.None, guided ? _valueLogits : Tensor.None, guided ? _prefixTilt : Tensor.None, _streams, _positions);
             _guidance.Sample(inputs, rule, key, outputs);
@@ -130,25 +132,6 @@ public sealed class Sampler : IDisposable
         _reference.Head.Forward(_referenceCache.Single.Hidden, Tensor.None, _logits);
         if (guided) KeepChosen();
         return true;
-    }
-
-    private void ScoreCandidates(int position)
-    {
-        _ops.TopK(_logits, _candidates, Tensor.None);
-        CachedModel guide = _guideCache!;
-        Tensor flatCandidates = _candidates.As((int)_candidates.Count);
-        Tensor hidden;
-        if (_guide!.Head.ReadsAtToken)
-        {
-            _ops.Copy(_candidates, guide.Step.Tokens);
-            _guide.Trunk.Extend(Tensor.None, guide.Cache, CacheLayout.Siblings, guide.Step);
-            hidden = guide.Step.Hidden;
-        }
-        else
-        {
-            hidden = position == 0 ? guide.LastHidden : guide.Single.Hidden;
-        }
-        _guide.Head.Forward(hidden, flatCandidates, _valueLogits.As((flatCandidates.Shape.D0, _guide.Head.Outputs)));
     }
 
     private void KeepChosen()
@@ -193,8 +176,7 @@ public sealed class Sampler : IDisposable
         bool running = false;
         for (int row = 0; row < batch.Count; row++)
         {
-            // The first step finds every row running; one that has ended stays so.
-            if (position > 0 && _hostRunning[row] == 0) continue;
+            if (_hostRunning[row] == 0) continue;
             int at = row * batch.NewTokens + position, token = _hostNext[row];
             batch.Responses[at] = token;
             _hostStatistics.AsSpan(row * SampleStatistics.Count, SampleStatistics.Count).CopyTo(batch.Statistics.AsSpan(at * SampleStatistics.Count));

@@ -21,6 +21,13 @@ public sealed record GuideRecipe(
     /// <summary>In place of K: every token, by rejection sampling (method notes §3.5).</summary>
     public const int AllCandidates = 0;
 
+    /// <summary>
+    /// Where nothing else is said of a text. Tokens that are no candidates get the least tilt of those that are: the exact
+    /// tail mean leans on the head being exact, and cost twice the KL for the same reward in docs/text.md.
+    /// </summary>
+    public static GuideRecipe Text { get; } = new(
+        new ValueSettings(HeadKind.V, ReturnFamily.Bernoulli, BidirectionalPrompt: false), Steps: 0, Rate: 3e-4f, Warmup: 100, Batch: 32, Candidates: 20, Outside.Min);
+
     /// <summary>Roll-outs of a round where none are asked for: one pass over fresh ones.</summary>
     public int Rollouts => Steps * Batch;
 

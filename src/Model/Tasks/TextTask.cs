@@ -1,6 +1,5 @@
 using System.Security.Cryptography;
 using System.Text;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 
 using QSharp.Engine;
@@ -32,7 +31,7 @@ public sealed class TextTask : ITask
         Stops = model.EndIds;
         _stops = [.. Stops];
         ResponseLimit = responseLimit;
-        string text = ReadFile(path);
+        string text = TextFile.Text(path);
         _hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)));
         List<TextProblem> problems = [];
         int number = 0;
@@ -77,15 +76,8 @@ public sealed class TextTask : ITask
 
     private static TextProblem Parse(string line, string source, ModelFiles model)
     {
-        JsonObject json;
-        try
-        {
-            json = JsonNode.Parse(line) as JsonObject ?? throw new JsonException("it is not an object");
-        }
-        catch (JsonException error)
-        {
-            throw new UserException($"{source}: not valid JSON ({error.Message}).", error);
-        }
+        JsonObject json = TextFile.Json(Encoding.UTF8.GetBytes(line), source) as JsonObject
+            ?? throw new UserException($"{source}: not a JSON object; give {{\"prompt\": \"…\", \"rule\": {{…}}}}.");
         if (json["rule"] is not JsonObject rule) throw new UserException($"{source}: there is no rule; give \"rule\": {{\"contains\": \"…\"}} or another one.");
         int[] prompt = json switch
         {
@@ -95,17 +87,5 @@ public sealed class TextTask : ITask
         };
         if (prompt.Length == 0) throw new UserException($"{source}: the prompt is empty, and the tokenizer adds no token of its own; give at least one word.");
         return new TextProblem(prompt, new TextRule(rule, $"{source}: rule"));
-    }
-
-    private static string ReadFile(string path)
-    {
-        try
-        {
-            return File.ReadAllText(path);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            throw new UserException($"{path}: cannot be read ({error.Message.TrimEnd('.')}); give a file with one problem in each line.", error);
-        }
     }
 }

@@ -71,7 +71,6 @@ public sealed class ChatTemplate(string template, string? bosToken, string? eosT
     private static JsonObject? Object(string folder, string name)
     {
         string path = Path.Combine(folder, name);
-        if (!File.Exists(path)) return null;
-        return TextFile.Json(path) as JsonObject ?? throw new UserException($"{path}: not a JSON object; download it again.");
+        return File.Exists(path) ? TextFile.Object(path) : null;
     }
 }

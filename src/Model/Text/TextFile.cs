@@ -24,9 +24,15 @@ internal static class TextFile
     public static string Text(string path) => Encoding.UTF8.GetString(WithoutMark(Bytes(path)));
 
     /// <summary>A file that holds JSON; a key may stand once.</summary>
-    public static JsonNode? Json(string path)
+    public static JsonNode? Json(string path) => Json(WithoutMark(Bytes(path)), path);
+
+    /// <summary>The same for a file that must hold an object.</summary>
+    public static JsonObject Object(string path) =>
+        Json(path) as JsonObject ?? throw new UserException($"{path}: not a JSON object; download it again.");
+
+    /// <param name="source">Where the text stands, for messages.</param>
+    public static JsonNode? Json(ReadOnlySpan<byte> json, string source)
     {
-        ReadOnlySpan<byte> json = WithoutMark(Bytes(path));
         try
         {
             // The tree would throw only when a damaged text is asked for.
@@ -37,11 +43,11 @@ internal static class TextFile
         }
         catch (JsonException error)
         {
-            throw new UserException($"{path}: not valid JSON (line {error.LineNumber + 1}); mend it or download it again.", error);
+            throw new UserException($"{source}: not valid JSON (line {error.LineNumber + 1}); mend it or download it again.", error);
         }
         catch (InvalidOperationException error)
         {
-            throw new UserException($"{path}: a text is not valid UTF-8 or has half of a surrogate pair as an escape; mend it or download it again.", error);
+            throw new UserException($"{source}: a text is not valid UTF-8 or has half of a surrogate pair as an escape; mend it or download it again.", error);
         }
     }
 

@@ -10,7 +10,7 @@ public sealed record TextFiles(Tokenizer Tokenizer, ChatTemplate? Chat)
     /// <exception cref="UserException">A file is missing, damaged or of an unknown kind.</exception>
     public static TextFiles Open(string path)
     {
-        if (HubCache.IsId(path)) path = HubCache.Find(path);
+        path = HubCache.Resolve(path);
         if (!File.Exists(path)) return new TextFiles(TokenizerLoader.FromFolder(path), ChatTemplate.FromFolder(path));   // without a config
         using ModelFiles files = ModelFiles.Open(path);
         return new TextFiles(files.Tokenizer, files.Chat);

@@ -39,14 +39,10 @@ public sealed class GgufCheckpoint : ITensorSource, IDisposable
 
     public IReadOnlyList<TensorEntry> Tensors { get; }
 
-    public IReadOnlyDictionary<string, string> Metadata => _file.Summary();
-
     /// <exception cref="UserException">The file is malformed, or of a model that is not supported.</exception>
-    public static GgufCheckpoint Open(string path) => Open(GgufFile.Open(path));
-
-    /// <summary>Takes the file over.</summary>
-    internal static GgufCheckpoint Open(GgufFile file)
+    public static GgufCheckpoint Open(string path)
     {
+        GgufFile file = GgufFile.Open(path);
         try
         {
             return new GgufCheckpoint(file);
@@ -57,8 +53,6 @@ public sealed class GgufCheckpoint : ITensorSource, IDisposable
             throw;
         }
     }
-
-    public bool Has(string name) => _maps.ContainsKey(name);
 
     public void CopyTo(string name, Span<float> destination) => CopyTo(name, 0, destination);
 

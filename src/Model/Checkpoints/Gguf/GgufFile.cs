@@ -49,11 +49,9 @@ public sealed class GgufFile : IDisposable
     public IEnumerable<string> Keys => _metadata.Keys;
 
     /// <exception cref="UserException">There is no such file, or it is malformed.</exception>
-    public static GgufFile Open(string path) => Open(MappedFile.Open(path, "GGUF file"));
-
-    /// <summary>Takes the file over.</summary>
-    internal static GgufFile Open(MappedFile file)
+    public static GgufFile Open(string path)
     {
+        MappedFile file = MappedFile.Open(path, "GGUF file");
         try
         {
             return new GgufFile(file);
