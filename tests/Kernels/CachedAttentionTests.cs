@@ -106,9 +106,8 @@ public sealed class CachedAttentionTests : IDisposable
         Tensor spans = Integers([0, 5, Time, 2, 0, Time, 0, 0, 9]), counts = Integers([0, 0, 0]), chosen = Integers([-1, 0, 1]);
         Cache cache = NewCache(Time);
         Step();
-        long native = _device.Allocations, managed = GC.GetAllocatedBytesForCurrentThread();
-        Step();
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - managed);
+        long native = _device.Allocations;
+        Assert.Equal(0, Allocated.Bytes(Step));
         Assert.Equal(native, _device.Allocations);
 
         void Step()

@@ -239,10 +239,11 @@ public class TiltedSampleLawTests
                     rig.Fused(rule);
                     rig.Naive(rule);
                 }
-                long before = GC.GetAllocatedBytesForCurrentThread();
-                rig.Fused(rule);
-                rig.Naive(rule);
-                Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+                Assert.Equal(0, Allocated.Bytes(() =>
+                {
+                    rig.Fused(rule);
+                    rig.Naive(rule);
+                }));
             }
     }
 

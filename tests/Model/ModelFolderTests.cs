@@ -123,6 +123,15 @@ public sealed class ModelFolderTests : IDisposable
         AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), key == "n_positions" ? "context" : key);
     }
 
+    [Theory, InlineData("{"), InlineData("[]"), InlineData("{\"model_type\":\"\\ud800\"}"), InlineData("{\"n_layer\":1,\"n_layer\":2}")]
+    public void A_damaged_config_is_one_sentence(string text)
+    {
+        using LanguageModel model = NewReference();
+        ModelFolder.Save(model, _folder, Task.Fingerprint);
+        File.WriteAllText(Path.Combine(_folder, "config.json"), text);
+        AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), "config.json");
+    }
+
     /// <summary>Features of Llama's kind of models that would be computed wrongly.</summary>
     [Theory]
     [InlineData("hidden_act", "gelu"), InlineData("attention_bias", true), InlineData("mlp_bias", true), InlineData("partial_rotary_factor", 0.5)]

@@ -198,9 +198,37 @@ public sealed class SamplerTests
         long Measure()
         {
             SamplerRig.Draw(sampler, batch, rule);
-            long before = GC.GetAllocatedBytesForCurrentThread();
-            SamplerRig.Draw(sampler, batch, rule);
-            return GC.GetAllocatedBytesForCurrentThread() - before;
+            return Allocated.Bytes(() => SamplerRig.Draw(sampler, batch, rule));
+        }
+    }
+
+    /// <summary>Prompts of more tokens than one pass takes, of several rows in one pass, and of rows that take another one's copy.</summary>
+    [Theory, InlineData(HeadKind.V), InlineData(HeadKind.Q)]
+    public void A_prompt_is_read_the_same_in_parts_in_groups_and_as_a_copy(HeadKind kind)
+    {
+        using SamplerRig rig = new("llama", kind, FamilyKind.Bernoulli);
+        using Guidance fused = new FusedGuidance(rig.Ops);
+        GuidanceRule rule = new(Tilt.LogMeanExp, rig.Family, 2);
+        int[] lengths = [1100, 1100, 9, 8, 8, 700];
+        int[][] prompts = [.. lengths.Select((length, row) => TestModels.RandomTokens(row is 1 or 4 ? 299 + (ulong)row : 300 + (ulong)row, length, SamplerRig.Vocab))];
+        Assert.Equal(prompts[0], prompts[1]);
+        Assert.Equal(prompts[3], prompts[4]);
+        using Sampler sampler = new(rig.Reference, rig.Guide, fused, new SamplerShape(prompts.Length, 1100, 3, SamplerRig.Candidates), []);
+        SampleBatch batch = new(prompts.Length, 1100, 3);
+        for (int row = 0; row < prompts.Length; row++) batch.Add(prompts[row], 3, row);
+        SamplerRig.Draw(sampler, batch, rule);
+        for (int row = 0; row < prompts.Length; row++)
+        {
+            double prefixTilt = double.NaN;
+            for (int t = 0; t < 3; t++)
+            {
+                int[] prefix = [.. prompts[row], .. batch.Response(row)[..t]];
+                GuidedStep step = rig.Exact(rule, prefix, prompts[row].Length, prefixTilt, row, t);
+                ReadOnlySpan<float> statistics = SamplerRig.Statistics(batch, row, t);
+                foreach (int i in (int[])[SampleStatistics.Kl, SampleStatistics.LogNormalizer])
+                    Assert.True(Math.Abs(step.Statistics[i] - statistics[i]) < 1e-3, $"token {t} of row {row}: statistic {i} is {statistics[i]}, not {step.Statistics[i]}.");
+                prefixTilt = step.Chosen < 0 ? double.NaN : statistics[SampleStatistics.ChosenTilt];
+            }
         }
     }
 
