@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace QSharp.Engine;
 
 /// <summary>Where tensors live and ops run. Owns memory; knows no op and no model.</summary>
@@ -7,6 +9,9 @@ public abstract class Device : IDisposable
 
     /// <summary>Whether tensors of this device can be read by the host through <see cref="Tensor.Span{T}"/>.</summary>
     public abstract bool IsHost { get; }
+
+    /// <summary>The type in which activations are kept besides F32: BF16 on CUDA, F32 itself on the CPU.</summary>
+    public abstract DType ActivationType { get; }
 
     /// <summary>Bytes allocated and not yet disposed.</summary>
     public long AllocatedBytes { get; private protected set; }
@@ -75,12 +80,24 @@ public sealed class DeviceBuffer : IDisposable
 public static class Devices
 {
     /// <summary>Opens a device by its name on the command line.</summary>
-    /// <param name="name"><c>cpu</c>.</param>
+    /// <param name="name"><c>cpu</c>, <c>cuda</c>, <c>cuda:N</c>, or <c>auto</c>: the first card if one works, else the CPU.</param>
     /// <param name="threads">Threads of the CPU device; 0 takes one for each processor.</param>
-    /// <exception cref="UserException">The name is not known.</exception>
-    public static Device Open(string name, int threads = 0) => name switch
+    /// <param name="kernels">The folder of the CUDA kernels; null searches for it.</param>
+    /// <exception cref="UserException">The name is not known, or the card cannot be opened.</exception>
+    public static Device Open(string name, int threads = 0, string? kernels = null)
     {
-        "cpu" => new CpuDevice(threads),
-        _ => throw new UserException($"--device {name}: this build has the device cpu only; leave --device out or say --device cpu."),
-    };
+        if (name == "cpu") return new CpuDevice(threads);
+        if (name == "cuda") return CudaDevice.Open(0, kernels);
+        if (name.StartsWith("cuda:", StringComparison.Ordinal)
+            && int.TryParse(name.AsSpan(5), NumberStyles.None, CultureInfo.InvariantCulture, out int ordinal)) return CudaDevice.Open(ordinal, kernels);
+        if (name != "auto") throw new UserException($"--device {name}: the devices are cpu, cuda, cuda:N and auto.");
+        try
+        {
+            return CudaDevice.Open(0, kernels);
+        }
+        catch (UserException)
+        {
+            return new CpuDevice(threads);
+        }
+    }
 }

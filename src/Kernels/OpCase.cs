@@ -11,6 +11,20 @@ internal abstract class OpCase
     /// <summary>The op's name in snake case, with a suffix where an op has several cases.</summary>
     public abstract string Name { get; }
 
+    /// <summary>Whether the op has activations that CUDA keeps as BF16 too; those operands bear <see cref="Activations"/> as their type.</summary>
+    public virtual bool HasActivations => false;
+
+    /// <summary>The type of the activations: F32, and BF16 on CUDA.</summary>
+    public DType Activations { get; private set; } = DType.F32;
+
+    /// <summary>The same case with activations of another type.</summary>
+    public OpCase With(DType activations)
+    {
+        OpCase copy = (OpCase)MemberwiseClone();
+        copy.Activations = activations;
+        return copy;
+    }
+
     /// <summary>Typical, odd (1, 3, 17, 257) and edge shapes. The first is the one that benchmarks time.</summary>
     public abstract IReadOnlyList<CaseShape> Shapes { get; }
 
@@ -40,6 +54,9 @@ internal abstract class OpCase
 
     /// <summary>Largest Σ(x − oracle)² / Σ oracle² of an output or a gradient in fp32.</summary>
     public virtual double Tolerance => 1e-10;
+
+    /// <summary>The same where activations are BF16: 8 bits of precision leave about 1e-6 a rounding.</summary>
+    public virtual double BFloat16Tolerance => 1e-4;
 }
 
 /// <summary>The sizes of one run of a case, in the order that the case's author chose.</summary>

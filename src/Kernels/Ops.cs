@@ -20,8 +20,12 @@ public abstract partial class Ops(Device device)
     public static Ops For(Device device) => device switch
     {
         CpuDevice cpu => new CpuOps(cpu),
+        CudaDevice cuda => new CudaOps(cuda),
         _ => throw new ArgumentException($"No ops are written for the device {device.Name}."),
     };
+
+    /// <summary>The type that an op's activations share: that of the first one, if the device keeps activations so, else F32.</summary>
+    private protected DType TypeOf(Tensor activation) => activation.DType == Device.ActivationType ? activation.DType : DType.F32;
 
     /// <summary>Checks that a tensor has N rows of length C, whatever its rank.</summary>
     private protected void Require(

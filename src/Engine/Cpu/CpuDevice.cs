@@ -20,6 +20,8 @@ public sealed unsafe partial class CpuDevice : Device
 
     public override bool IsHost => true;
 
+    public override DType ActivationType => DType.F32;
+
     /// <summary>The threads of this device.</summary>
     public Workers Workers { get; }
 

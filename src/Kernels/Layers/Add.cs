@@ -12,9 +12,11 @@ public abstract partial class Ops
     /// <param name="y">[N, C]; may be a or b.</param>
     public void Add(Tensor a, Tensor b, Tensor y)
     {
-        Require(a, checked((int)a.Count));
-        Require(b, (int)a.Count);
-        Require(y, (int)a.Count);
+        int count = checked((int)a.Count);
+        DType type = TypeOf(a);
+        Require(a, count, type);
+        Require(b, count, type);
+        Require(y, count, type);
         AddCore(a, b, y);
     }
 

@@ -1,0 +1,264 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace QSharp.Engine;
+
+/// <summary>What a card is.</summary>
+/// <param name="Architecture">Ten times the compute capability.</param>
+/// <param name="SharedPerBlock">Bytes of shared memory that a block can ask for.</param>
+/// <param name="DriverVersion">The CUDA version of the driver, as 12080.</param>
+public sealed record CudaProperties(
+    string Name, int Architecture, int Multiprocessors, long MemoryBytes, int L2Bytes, int SharedPerBlock, int SharedPerMultiprocessor, int DriverVersion);
+
+/// <summary>
+/// One CUDA card: its memory, one stream on which all work is in order, the kernels, cuBLAS. Nothing waits for the card but
+/// Download and Synchronize. QSHARP_SYNC=1 waits after every launch, so that a fault names its kernel, and records nothing.
+/// </summary>
+public sealed unsafe class CudaDevice : Device
+{
+    [ThreadStatic] private static nint _currentContext;
+
+    private readonly int _handle;
+    private readonly nint _context;
+    private readonly nint _stream;
+    private readonly PinnedStaging _staging;
+    private readonly List<DeviceBuffer> _scratch = [];
+    private Blas? _blas;
+    private bool _isDisposed;
+
+    private CudaDevice(int ordinal, KernelFolder folder)
+    {
+        Ordinal = ordinal;
+        Cuda.Check(CuDriver.cuDeviceGet(out _handle, ordinal));
+        Properties = Read(_handle);
+        Cuda.Check(CuDriver.cuDevicePrimaryCtxRetain(out _context, _handle));
+        try
+        {
+            MakeCurrent();
+            Cuda.Check(CuDriver.cuStreamCreate(out _stream, CuDriver.StreamNonBlocking));
+            _staging = new PinnedStaging(this);
+            Kernels = new KernelCache(this, folder);
+        }
+        catch
+        {
+            _staging?.Dispose();
+            if (_stream != 0) _ = CuDriver.cuStreamDestroy_v2(_stream);
+            _ = CuDriver.cuDevicePrimaryCtxRelease_v2(_handle);
+            throw;
+        }
+    }
+
+    /// <summary>Whether every launch is waited for.</summary>
+    public static bool IsSynchronous { get; } = Environment.GetEnvironmentVariable("QSHARP_SYNC") == "1";
+
+    public int Ordinal { get; }
+
+    public override string Name => Ordinal == 0 ? "cuda" : $"cuda:{Ordinal}";
+
+    public override bool IsHost => false;
+
+    public override DType ActivationType => DType.BF16;
+
+    public CudaProperties Properties { get; }
+
+    public KernelCache Kernels { get; }
+
+    /// <summary>cuBLAS, loaded at first use.</summary>
+    public Blas Blas => _blas ??= new Blas(this);
+
+    /// <summary>Bytes that the card has free, for all programs together.</summary>
+    public long FreeBytes
+    {
+        get
+        {
+            MakeCurrent();
+            Cuda.Check(CuDriver.cuMemGetInfo_v2(out nuint free, out _));
+            return (long)free;
+        }
+    }
+
+    internal nint Stream => _stream;
+
+    /// <summary>Whether work is being recorded rather than run.</summary>
+    internal bool IsCapturing { get; set; }
+
+    /// <summary>Whether a fault on the card has ended its use in this process.</summary>
+    internal bool IsLost { get; private set; }
+
+    /// <summary>The number of cards.</summary>
+    /// <exception cref="UserException">There is no driver, or it does not start.</exception>
+    public static int Count()
+    {
+        Start();
+        Cuda.Check(CuDriver.cuDeviceGetCount(out int count));
+        return count;
+    }
+
+    /// <summary>What a card is, without opening it.</summary>
+    public static CudaProperties Describe(int ordinal)
+    {
+        Start();
+        Cuda.Check(CuDriver.cuDeviceGet(out int handle, ordinal));
+        return Read(handle);
+    }
+
+    /// <summary>Opens a card.</summary>
+    /// <param name="kernels">The folder of the kernels; null searches for it.</param>
+    /// <exception cref="UserException">There is no such card, no driver, no NVRTC, or the card is too old.</exception>
+    public static CudaDevice Open(int ordinal, string? kernels = null)
+    {
+        KernelFolder folder = KernelFolder.Find(kernels);
+        int count = Count();
+        if (ordinal < 0 || ordinal >= count)
+            throw new UserException($"--device cuda:{ordinal}: the machine has {count} CUDA card{(count == 1 ? "" : "s")}; `qsharp devices` lists them.");
+        try
+        {
+            return new CudaDevice(ordinal, folder);
+        }
+        catch (CudaException failure)
+        {
+            throw new UserException($"--device cuda:{ordinal}: the card could not be opened: {failure.Message} `qsharp devices` says what was found; --device cpu works on any machine.", failure);
+        }
+    }
+
+    public override DeviceBuffer Allocate(long bytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(bytes);
+        if (IsCapturing) throw new InvalidOperationException("Memory would be allocated inside a recorded step.");
+        MakeCurrent();
+        int result = CuDriver.cuMemAlloc_v2(out nint address, (nuint)Math.Max(bytes, 1));
+        if (result == CuDriver.OutOfMemory)
+        {
+            string free = CuDriver.cuMemGetInfo_v2(out nuint bytesFree, out _) == 0 ? $"{(long)bytesFree >> 20} MiB free" : "too little free";
+            throw new UserException($"The card {Name} has {free} but {bytes >> 20} MiB more are needed (this program holds {AllocatedBytes >> 20} MiB); choose a smaller batch, model or context.");
+        }
+        Check(result, nameof(CuDriver.cuMemAlloc_v2));
+        result = CuDriver.cuMemsetD8Async(address, 0, (nuint)Math.Max(bytes, 1), _stream);
+        if (result != 0)
+        {
+            _ = CuDriver.cuMemFree_v2(address);
+            Check(result, nameof(CuDriver.cuMemsetD8Async));
+        }
+        AllocatedBytes += bytes;
+        Allocations++;
+        return new DeviceBuffer(this, address, bytes);
+    }
+
+    public override void Upload<T>(ReadOnlySpan<T> source, Tensor destination)
+    {
+        Require(source.Length, destination, Unsafe.SizeOf<T>());
+        RefuseInRecording("uploaded");
+        _staging.Upload(MemoryMarshal.AsBytes(source), destination.Address);
+    }
+
+    public override void Download<T>(Tensor source, Span<T> destination)
+    {
+        Require(destination.Length, source, Unsafe.SizeOf<T>());
+        RefuseInRecording("downloaded");
+        _staging.Download(source.Address, MemoryMarshal.AsBytes(destination));
+    }
+
+    /// <summary>
+    /// Working memory for one op: its values last until the next op. It grows at need, which must have happened before a step
+    /// is recorded; outgrown memory is kept, as recorded steps use it.
+    /// </summary>
+    /// <param name="shape">F32 elements.</param>
+    public Tensor Scratch(Shape shape)
+    {
+        long bytes = shape.Count * sizeof(float);
+        if (_scratch.Count == 0 || _scratch[^1].Bytes < bytes) _scratch.Add(Allocate(Math.Max(bytes, 1 << 20)));
+        return new Tensor(_scratch[^1], 0, DType.F32, shape);
+    }
+
+    /// <summary>The first run is plain, so that kernels are compiled and loaded; the second is captured as a graph, and replayed from then on.</summary>
+    public override RecordedStep Record(Action step) => new CudaGraph(this, step);
+
+    public override void Synchronize()
+    {
+        MakeCurrent();
+        Check(CuDriver.cuStreamSynchronize(_stream), nameof(CuDriver.cuStreamSynchronize));
+    }
+
+    internal override void Free(DeviceBuffer buffer)
+    {
+        AllocatedBytes -= buffer.Bytes;
+        if (IsLost || _isDisposed) return;   // memory of a lost or closed context is gone with it
+        MakeCurrent();
+        Check(CuDriver.cuMemFree_v2(buffer.Address), nameof(CuDriver.cuMemFree_v2));
+    }
+
+    internal void MakeCurrent()
+    {
+        if (_currentContext == _context) return;
+        Cuda.Check(CuDriver.cuCtxSetCurrent(_context));
+        _currentContext = _context;
+    }
+
+    /// <summary>Throws unless a call succeeded, and notes when the card is lost.</summary>
+    internal void Check(int result, string function)
+    {
+        if (result != 0) throw Lost(Cuda.Failure(result, StandIn.LastReport().TrimStart(';', ' '), function));
+    }
+
+    internal CudaException Lost(CudaException failure)
+    {
+        IsLost |= failure.IsSticky;
+        return failure;
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        if (_isDisposed) return;
+        if (!IsLost)
+        {
+            MakeCurrent();
+            _blas?.Dispose();
+            foreach (DeviceBuffer buffer in _scratch) buffer.Dispose();
+            Kernels.Unload();
+            _staging.Dispose();
+            Cuda.Check(CuDriver.cuStreamDestroy_v2(_stream));
+        }
+        _isDisposed = true;
+        _currentContext = 0;
+        int result = CuDriver.cuDevicePrimaryCtxRelease_v2(_handle);
+        if (!IsLost) Cuda.Check(result, call: nameof(CuDriver.cuDevicePrimaryCtxRelease_v2));
+    }
+
+    private void RefuseInRecording(string what)
+    {
+        if (IsCapturing) throw new InvalidOperationException($"Values would be {what} inside a recorded step.");
+    }
+
+    private static void Start()
+    {
+        Libraries.Require(Libraries.Cuda);
+        int result = CuDriver.cuInit(0);
+        if (result == 0) return;
+        string hint = result == 100 ? "there is no CUDA card" : "the driver did not start; it may be older than the card, or not match its kernel module";
+        throw new UserException($"--device cuda: {hint}: cuInit failed with {Cuda.Describe(result)}; `qsharp devices` says what was found, and --device cpu works on any machine.");
+    }
+
+    private static CudaProperties Read(int handle)
+    {
+        byte* name = stackalloc byte[256];
+        Cuda.Check(CuDriver.cuDeviceGetName(name, 256, handle));
+        Cuda.Check(CuDriver.cuDeviceTotalMem_v2(out nuint memory, handle));
+        Cuda.Check(CuDriver.cuDriverGetVersion(out int driver));
+        return new CudaProperties(
+            Marshal.PtrToStringUTF8((nint)name) ?? "", 10 * Attribute(CuDriver.DeviceMajor) + Attribute(CuDriver.DeviceMinor),
+            Attribute(CuDriver.DeviceMultiprocessors), (long)memory, Attribute(CuDriver.DeviceL2Bytes),
+            Attribute(CuDriver.DeviceSharedPerBlock), Attribute(CuDriver.DeviceSharedPerMultiprocessor), driver);
+
+        int Attribute(int attribute)
+        {
+            Cuda.Check(CuDriver.cuDeviceGetAttribute(out int value, attribute, handle));
+            return value;
+        }
+    }
+
+    private static void Require(int length, Tensor tensor, int size)
+    {
+        if (length != tensor.Count || size != tensor.DType.Size())
+            throw new ArgumentException($"{length} elements of {size} bytes do not match the tensor {tensor}.");
+    }
+}

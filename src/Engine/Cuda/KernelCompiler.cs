@@ -1,0 +1,152 @@
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace QSharp.Engine;
+
+/// <summary>What NVRTC made of one variant of a kernel file.</summary>
+/// <param name="Image">A cubin, or PTX where the device is newer than the compiler.</param>
+/// <param name="IsPtx">Whether it is PTX.</param>
+/// <param name="Log">The compiler's report: warnings, and registers, shared memory and spills of each kernel.</param>
+public sealed record CompiledKernels(byte[] Image, bool IsPtx, string Log);
+
+/// <summary>
+/// Compiles kernel files with NVRTC for one architecture, and keeps the results on disk. A result's name is the hash of
+/// all that it depends on (source, header, options, NVRTC's version, architecture), and files appear by renaming, so several
+/// processes may share the folder. QSHARP_CACHE names another folder than the user's own cache.
+/// </summary>
+public sealed unsafe class KernelCompiler
+{
+    /// <summary>The oldest architecture that the kernels are written for: bf16 and asynchronous copies begin there.</summary>
+    public const int OldestArchitecture = 80;
+
+    private readonly string _target;
+    private readonly bool _isPtx;
+
+    /// <param name="folder">Where the kernels are.</param>
+    /// <param name="architecture">Ten times the compute capability: 90 for an H100.</param>
+    /// <exception cref="UserException">NVRTC is not on the machine, or the architecture is too old.</exception>
+    public KernelCompiler(KernelFolder folder, int architecture)
+    {
+        Libraries.Require(Libraries.Nvrtc);
+        if (architecture < OldestArchitecture)
+            throw new UserException($"The card has compute capability {architecture / 10}.{architecture % 10}, but the kernels need {OldestArchitecture / 10}.{OldestArchitecture % 10} or newer (Ampere); use --device cpu.");
+        Folder = folder;
+        Cuda.CheckNvrtc(Nvrtc.nvrtcVersion(out int major, out int minor));
+        Version = $"{major}.{minor}";
+        int newest = NewestArchitecture();
+        // A cubin for the card itself needs no compilation by the driver and no match of versions; a card that NVRTC does not know yet takes PTX.
+        _isPtx = architecture > newest;
+        _target = _isPtx ? $"compute_{newest}" : $"sm_{architecture}";
+    }
+
+    public KernelFolder Folder { get; }
+
+    /// <summary>NVRTC's version.</summary>
+    public string Version { get; }
+
+    /// <summary>The folder of compiled kernels.</summary>
+    public static string CacheFolder =>
+        Environment.GetEnvironmentVariable("QSHARP_CACHE") is { Length: > 0 } chosen ? chosen
+        : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.Create), "qsharp", "kernels");
+
+    /// <summary>Compiles one variant of a kernel file, or takes it from disk.</summary>
+    /// <exception cref="UserException">The source does not compile; the compiler's log follows, with the file's path and lines.</exception>
+    public CompiledKernels Compile(KernelSource source, string variant)
+    {
+        string[] options =
+        [
+            $"--gpu-architecture={_target}", "--std=c++17", "--generate-line-info", "--ptxas-options=-v", .. KernelSource.Options(variant),
+        ];
+        string header = Folder.HeaderText;
+        string key = Hash([source.Text, header, source.Path, string.Join(' ', options), Version]);
+        string file = Path.Combine(CacheFolder, $"{source.Name}{KernelSource.Suffix(variant)}-{_target}-{key}");
+        if (File.Exists(file + ".log") && File.Exists(file + ".bin"))
+            return new CompiledKernels(File.ReadAllBytes(file + ".bin"), _isPtx, File.ReadAllText(file + ".log"));
+        CompiledKernels compiled = Compile(source, header, options);
+        Directory.CreateDirectory(CacheFolder);
+        Write(file + ".bin", compiled.Image);
+        Write(file + ".log", Encoding.UTF8.GetBytes(compiled.Log));
+        return compiled;
+    }
+
+    /// <summary>The PTX of one variant, for reading.</summary>
+    public string Ptx(KernelSource source, string variant)
+    {
+        string[] options = [$"--gpu-architecture={_target.Replace("sm_", "compute_", StringComparison.Ordinal)}", "--std=c++17", "--generate-line-info", .. KernelSource.Options(variant)];
+        return Encoding.UTF8.GetString(Compile(source, Folder.HeaderText, options, isPtx: true).Image).TrimEnd('\0');
+    }
+
+    private CompiledKernels Compile(KernelSource source, string header, string[] options) => Compile(source, header, options, _isPtx);
+
+    private static CompiledKernels Compile(KernelSource source, string header, string[] options, bool isPtx)
+    {
+        nint text = Marshal.StringToCoTaskMemUTF8(source.Text), name = Marshal.StringToCoTaskMemUTF8(source.Path);
+        nint headerText = Marshal.StringToCoTaskMemUTF8(header), headerName = Marshal.StringToCoTaskMemUTF8(KernelFolder.Header);
+        nint[] texts = [.. options.Select(Marshal.StringToCoTaskMemUTF8)];
+        nint program = 0;
+        try
+        {
+            Cuda.CheckNvrtc(Nvrtc.nvrtcCreateProgram(out program, (byte*)text, (byte*)name, 1, (byte**)&headerText, (byte**)&headerName));
+            int result;
+            fixed (nint* first = texts) result = Nvrtc.nvrtcCompileProgram(program, texts.Length, (byte**)first);
+            string log = Log(program);
+            if (result == Nvrtc.CompilationError) throw new UserException($"{source.Path} does not compile:\n{log}");
+            Cuda.CheckNvrtc(result, nameof(Nvrtc.nvrtcCompileProgram));
+            return new CompiledKernels(Image(program, isPtx), isPtx, log);
+        }
+        finally
+        {
+            if (program != 0) Nvrtc.nvrtcDestroyProgram(ref program);
+            foreach (nint memory in (nint[])[text, name, headerText, headerName, .. texts]) Marshal.FreeCoTaskMem(memory);
+        }
+    }
+
+    private static string Log(nint program)
+    {
+        Cuda.CheckNvrtc(Nvrtc.nvrtcGetProgramLogSize(program, out nuint bytes));
+        byte[] log = new byte[(int)bytes];
+        fixed (byte* to = log) Cuda.CheckNvrtc(Nvrtc.nvrtcGetProgramLog(program, to));
+        return Encoding.UTF8.GetString(log).TrimEnd('\0', '\n');
+    }
+
+    private static byte[] Image(nint program, bool isPtx)
+    {
+        nuint bytes;
+        if (isPtx) Cuda.CheckNvrtc(Nvrtc.nvrtcGetPTXSize(program, out bytes));
+        else Cuda.CheckNvrtc(Nvrtc.nvrtcGetCUBINSize(program, out bytes));
+        byte[] image = new byte[(int)bytes];
+        fixed (byte* to = image)
+        {
+            if (isPtx) Cuda.CheckNvrtc(Nvrtc.nvrtcGetPTX(program, to));
+            else Cuda.CheckNvrtc(Nvrtc.nvrtcGetCUBIN(program, to));
+        }
+        return image;
+    }
+
+    private static int NewestArchitecture()
+    {
+        Cuda.CheckNvrtc(Nvrtc.nvrtcGetNumSupportedArchs(out int count));
+        int[] architectures = new int[count];
+        fixed (int* to = architectures) Cuda.CheckNvrtc(Nvrtc.nvrtcGetSupportedArchs(to));
+        return architectures.Max();
+    }
+
+    private static void Write(string path, byte[] bytes)
+    {
+        string partial = $"{path}.{Environment.ProcessId}-{Environment.CurrentManagedThreadId}";
+        File.WriteAllBytes(partial, bytes);
+        File.Move(partial, path, overwrite: true);
+    }
+
+    private static string Hash(string[] parts)
+    {
+        using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (string part in parts)
+        {
+            hash.AppendData(Encoding.UTF8.GetBytes(part));
+            hash.AppendData([0]);
+        }
+        return Convert.ToHexStringLower(hash.GetHashAndReset())[..20];
+    }
+}
