@@ -88,6 +88,9 @@ internal sealed record Operand(string Name, Shape Shape, DType Type = DType.F32)
     /// <summary>For inputs.</summary>
     public Gradient Gradient { get; init; }
 
+    /// <summary>The type of an input's gradient; a matrix that is BF16 has one in F32.</summary>
+    public DType GradientType { get; init; } = Type;
+
     /// <summary>For outputs: whether the loss of the gradient check depends on it.</summary>
     public bool IsDifferentiable { get; init; }
 

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 using QSharp.Engine;
 using QSharp.Kernels;
 
@@ -5,7 +7,7 @@ using Xunit;
 
 namespace QSharp.Tests.Kernels;
 
-/// <summary>One run of an op case on a CPU device, with guard bytes on both sides of every tensor that is written.</summary>
+/// <summary>One run of an op case on a device, every tensor in an allocation of its own with guard bytes on both sides.</summary>
 internal sealed class CaseRun : IDisposable
 {
     private const int GuardBytes = 256;
@@ -13,41 +15,41 @@ internal sealed class CaseRun : IDisposable
 
     private readonly OpCase _op;
     private readonly CaseShape _shape;
-    private readonly CpuDevice _device;
+    private readonly Device _device;
     private readonly Ops _ops;
     private readonly List<DeviceBuffer> _buffers = [];
     private readonly List<(string Name, Tensor Tensor)> _guarded = [];
 
-    public CaseRun(OpCase op, CaseShape shape, int threads)
+    /// <param name="device">Stays the caller's.</param>
+    /// <param name="like">A run of the same case with other activations, whose very values are taken; null draws values.</param>
+    public CaseRun(OpCase op, CaseShape shape, Device device, CaseRun? like = null)
     {
         _op = op;
         _shape = shape;
-        _device = new CpuDevice(threads);
-        _ops = Ops.For(_device);
+        _device = device;
+        _ops = Ops.For(device);
         PhiloxStream random = new(7);
         IReadOnlyList<Operand> inputs = op.Inputs(shape), outputs = op.Outputs(shape);
         Inputs = [.. inputs.Select(input => Make(input))];
-        for (int i = 0; i < Inputs.Length; i++) Fill(Inputs[i], inputs[i].Draw, ref random);
+        for (int i = 0; i < Inputs.Length; i++) Set(Inputs[i], like?.InputValues[i] ?? Draw(Inputs[i], inputs[i].Draw, ref random));
         InputValues = [.. Inputs.Select(Values)];
         Outputs = [.. outputs.Select(output => Make(output))];
         for (int i = 0; i < Outputs.Length; i++)
         {
             if (outputs[i].StartsAs is { } name)
                 Set(Outputs[i], InputValues[inputs.ToList().FindIndex(input => input.Name == name)]);
-            else if (outputs[i].Type == DType.F32)
-                Outputs[i].Span<float>().Fill(float.NaN);   // whatever is not written shows
             else
-                Outputs[i].Span<int>().Fill(int.MinValue);
+                Poison(Outputs[i]);   // whatever is not written shows
         }
         OutputGradients = [.. outputs.Select(output => output.IsDifferentiable ? Make(output) : Tensor.None)];
-        foreach (Tensor gradient in OutputGradients)
-            if (!gradient.IsNone) Fill(gradient, Draws.Normal(1), ref random);
+        for (int i = 0; i < OutputGradients.Length; i++)
+            if (!OutputGradients[i].IsNone) Set(OutputGradients[i], like?.OutputGradientValues[i] ?? Draw(OutputGradients[i], Draws.Normal(1), ref random));
         OutputGradientValues = [.. OutputGradients.Select(gradient => gradient.IsNone ? [] : Values(gradient))];
-        InputGradients = [.. inputs.Select(input => input.Gradient == Gradient.None ? Tensor.None : Make(input))];
+        InputGradients = [.. inputs.Select(input => input.Gradient == Gradient.None ? Tensor.None : Make(input with { Type = input.GradientType }))];
         for (int i = 0; i < InputGradients.Length; i++)
         {
-            if (inputs[i].Gradient == Gradient.Added) Fill(InputGradients[i], Draws.Normal(1), ref random);
-            if (inputs[i].Gradient == Gradient.Written) InputGradients[i].Span<float>().Fill(float.NaN);
+            if (inputs[i].Gradient == Gradient.Added) Set(InputGradients[i], like?.InitialGradientValues[i] ?? Draw(InputGradients[i], Draws.Normal(1), ref random));
+            if (inputs[i].Gradient == Gradient.Written) Poison(InputGradients[i]);
         }
         InitialGradientValues = [.. InputGradients.Select(gradient => gradient.IsNone ? [] : Values(gradient))];
     }
@@ -80,7 +82,7 @@ internal sealed class CaseRun : IDisposable
         {
             Span<byte> all = Everything(tensor);
             Assert.True(all[..GuardBytes].IndexOfAnyExcept(Guard) < 0, $"{_op.Name} {_shape}: wrote before {name}.");
-            Assert.True(all[^GuardBytes..].IndexOfAnyExcept(Guard) < 0, $"{_op.Name} {_shape}: wrote past {name}.");
+            Assert.True(all[(GuardBytes + (int)tensor.Bytes)..].IndexOfAnyExcept(Guard) < 0, $"{_op.Name} {_shape}: wrote past {name}.");
         }
     }
 
@@ -92,57 +94,63 @@ internal sealed class CaseRun : IDisposable
 
     /// <summary>All that the op wrote, for bitwise comparison.</summary>
     public byte[][] ResultBytes() =>
-        [.. Outputs.Concat(InputGradients).Where(tensor => !tensor.IsNone).Select(tensor => Everything(tensor)[GuardBytes..^GuardBytes].ToArray())];
+        [.. Outputs.Concat(InputGradients).Where(tensor => !tensor.IsNone).Select(tensor => Everything(tensor).Slice(GuardBytes, (int)tensor.Bytes).ToArray())];
 
-    public static double[] Values(Tensor tensor)
+    public static double[] Values(Tensor tensor) => tensor.DType switch
     {
-        if (tensor.DType == DType.I32) return [.. tensor.Span<int>().ToArray().Select(value => (double)value)];
-        if (tensor.DType == DType.BF16) return [.. tensor.Span<ushort>().ToArray().Select(bits => (double)BFloat16.Widen(bits))];
-        return [.. tensor.Span<float>().ToArray().Select(value => (double)value)];
-    }
+        DType.I32 => [.. Download<int>(tensor).Select(value => (double)value)],
+        DType.BF16 => [.. Download<ushort>(tensor).Select(bits => (double)BFloat16.Widen(bits))],
+        _ => [.. Download<float>(tensor).Select(value => (double)value)],
+    };
 
     public void Dispose()
     {
         foreach (DeviceBuffer buffer in _buffers) buffer.Dispose();
-        _device.Dispose();
     }
 
     private Tensor Make(Operand operand)
     {
         long bytes = operand.Shape.Count * operand.Type.Size();
-        DeviceBuffer buffer = _device.Allocate(bytes + 2 * GuardBytes);
+        DeviceBuffer buffer = _device.Allocate(Whole(bytes) + 2 * GuardBytes);
         _buffers.Add(buffer);
         Tensor tensor = new(buffer, GuardBytes, operand.Type, operand.Shape);
-        Everything(tensor)[..GuardBytes].Fill(Guard);
-        Everything(tensor)[^GuardBytes..].Fill(Guard);
+        byte[] guards = new byte[buffer.Bytes];
+        guards.AsSpan().Fill(Guard);
+        _device.Upload<int>(MemoryMarshal.Cast<byte, int>(guards), Raw(tensor));
         _guarded.Add((operand.Name, tensor));
         return tensor;
     }
 
-    private static unsafe Span<byte> Everything(Tensor tensor) => new((void*)(tensor.Address - GuardBytes), (int)tensor.Bytes + 2 * GuardBytes);
+    private static T[] Download<T>(Tensor tensor) where T : unmanaged
+    {
+        T[] values = new T[tensor.Count];
+        tensor.Buffer!.Device.Download<T>(tensor, values);
+        return values;
+    }
 
-    private static void Fill(Tensor tensor, Draw draw, ref PhiloxStream random)
+    private static Span<byte> Everything(Tensor tensor) => MemoryMarshal.AsBytes(Download<int>(Raw(tensor)).AsSpan());
+
+    private static Tensor Raw(Tensor tensor) => new(tensor.Buffer, 0, DType.I32, (int)(tensor.Buffer!.Bytes / sizeof(int)));
+
+    private static long Whole(long bytes) => (bytes + sizeof(int) - 1) / sizeof(int) * sizeof(int);
+
+    private static double[] Draw(Tensor tensor, Draw draw, ref PhiloxStream random)
     {
         double[] values = new double[tensor.Count];
         for (int i = 0; i < values.Length; i++) values[i] = draw(ref random, i);
-        Set(tensor, values);
+        return values;
     }
 
-    private static void Set(Tensor tensor, double[] values)
+    private void Poison(Tensor tensor)
     {
-        if (tensor.DType == DType.I32)
-        {
-            Span<int> ints = tensor.Span<int>();
-            for (int i = 0; i < values.Length; i++) ints[i] = (int)values[i];
-            return;
-        }
-        if (tensor.DType == DType.BF16)
-        {
-            Span<ushort> halves = tensor.Span<ushort>();
-            for (int i = 0; i < values.Length; i++) halves[i] = BFloat16.Round((float)values[i]);
-            return;
-        }
-        Span<float> floats = tensor.Span<float>();
-        for (int i = 0; i < values.Length; i++) floats[i] = (float)values[i];
+        if (tensor.DType == DType.I32) _device.Upload<int>(Enumerable.Repeat(int.MinValue, (int)tensor.Count).ToArray(), tensor);
+        else Set(tensor, [.. Enumerable.Repeat(double.NaN, (int)tensor.Count)]);
+    }
+
+    private void Set(Tensor tensor, double[] values)
+    {
+        if (tensor.DType == DType.I32) _device.Upload<int>(values.Select(value => (int)value).ToArray(), tensor);
+        else if (tensor.DType == DType.BF16) _device.Upload<ushort>(values.Select(value => BFloat16.Round((float)value)).ToArray(), tensor);
+        else _device.Upload<float>(values.Select(value => (float)value).ToArray(), tensor);
     }
 }

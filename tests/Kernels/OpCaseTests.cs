@@ -31,7 +31,8 @@ public class OpCaseTests
     public void Forward_agrees_with_the_oracle_and_stays_inside_its_outputs(string name, int shape)
     {
         (OpCase op, CaseShape s) = Find(name, shape);
-        using CaseRun run = new(op, s, threads: 2);
+        using CpuDevice device = new(2);
+        using CaseRun run = new(op, s, device);
         run.Forward();
         double[][] oracle = op.Oracle(s, run.InputValues);
         Assert.Equal(run.Outputs.Length, oracle.Length);
@@ -48,7 +49,8 @@ public class OpCaseTests
         byte[][]? first = null;
         foreach (int threads in new[] { 1, 2, 2, 3 })
         {
-            using CaseRun run = new(op, s, threads);
+            using CpuDevice device = new(threads);
+            using CaseRun run = new(op, s, device);
             run.Forward();
             if (HasGradients(op, s)) run.Backward();
             byte[][] bytes = run.ResultBytes();
@@ -62,7 +64,8 @@ public class OpCaseTests
     public void Backward_agrees_with_central_differences_of_the_oracle(string name, int shape)
     {
         (OpCase op, CaseShape s) = Find(name, shape);
-        using CaseRun run = new(op, s, threads: 2);
+        using CpuDevice device = new(2);
+        using CaseRun run = new(op, s, device);
         run.Forward();
         if (op.Inputs(s).Any(input => input.Gradient != Gradient.None))
         {
@@ -98,29 +101,30 @@ public class OpCaseTests
         Assert.All(ops, op => Assert.Contains($"ops.{op}(", source, StringComparison.Ordinal));
     }
 
-    private static bool HasGradients(OpCase op, CaseShape s) =>
+    internal static bool HasGradients(OpCase op, CaseShape s) =>
         op.Inputs(s).Any(input => input.Gradient != Gradient.None) || op.Outputs(s).Any(output => output.GradientOf is not null);
 
-    private static (OpCase Op, CaseShape Shape) Find(string name, int shape)
+    internal static (OpCase Op, CaseShape Shape) Find(string name, int shape)
     {
         OpCase op = OpCases.All.Single(op => op.Name == name);
         return (op, op.Shapes[shape]);
     }
 
-    private static void AssertClose(OpCase op, CaseShape s, Operand operand, double[] expected, double[] actual)
+    /// <summary>Checks that values that are finite differ little on the whole, and that all others are the same.</summary>
+    internal static void AssertClose(OpCase op, CaseShape s, Operand operand, double[] expected, double[] actual)
     {
         Assert.Equal(expected.Length, actual.Length);
-        double error = 0, size = 0;
+        double error = 0, size = 0, tolerance = op.Activations == DType.BF16 ? op.BFloat16Tolerance : op.Tolerance;
         for (int i = 0; i < expected.Length; i++)
         {
             if (expected[i].Equals(actual[i])) { size += double.IsFinite(expected[i]) ? expected[i] * expected[i] : 0; continue; }
             Assert.True(double.IsFinite(expected[i]) && double.IsFinite(actual[i]) && operand.Type != DType.I32,
-                $"{op.Name} {s}: {operand.Name}[{i}] is {actual[i]}, the oracle says {expected[i]}.");
+                $"{op.Name} {s}: {operand.Name}[{i}] is {actual[i]}, but {expected[i]} is right.");
             error += (expected[i] - actual[i]) * (expected[i] - actual[i]);
             size += expected[i] * expected[i];
         }
-        double limit = op.Tolerance * Math.Max(size, 1e-6 * Math.Max(expected.Length, 1));
-        Assert.True(error <= limit, $"{op.Name} {s}: {operand.Name} is off by NMSE {error / Math.Max(size, 1e-300):g3}, allowed {op.Tolerance:g3}.");
+        double limit = tolerance * Math.Max(size, 1e-6 * Math.Max(expected.Length, 1));
+        Assert.True(error <= limit, $"{op.Name} {s}: {operand.Name} is off by NMSE {error / Math.Max(size, 1e-300):g3}, allowed {tolerance:g3}.");
     }
 
     /// <summary>Sampled elements one by one, and two random directions that see every element.</summary>

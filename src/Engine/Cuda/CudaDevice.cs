@@ -170,6 +170,9 @@ public sealed unsafe class CudaDevice : Device
         return new Tensor(_scratch[^1], 0, DType.F32, shape);
     }
 
+    /// <summary>Bytes of working memory, part of <see cref="Device.AllocatedBytes"/>.</summary>
+    public long ScratchBytes => _scratch.Sum(buffer => buffer.Bytes);
+
     /// <summary>The first run is plain, so that kernels are compiled and loaded; the second is captured as a graph, and replayed from then on.</summary>
     public override RecordedStep Record(Action step) => new CudaGraph(this, step);
 

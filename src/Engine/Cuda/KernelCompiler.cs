@@ -58,12 +58,12 @@ public sealed unsafe class KernelCompiler
         [
             $"--gpu-architecture={_target}", "--std=c++17", "--generate-line-info", "--ptxas-options=-v", .. KernelSource.Options(variant),
         ];
-        string header = Folder.HeaderText;
-        string key = Hash([source.Text, header, source.Path, string.Join(' ', options), Version]);
+        IReadOnlyList<(string Name, string Text)> headers = Folder.Headers;
+        string key = Hash([source.Text, source.Path, string.Join(' ', options), Version, .. headers.Select(header => header.Text)]);
         string file = Path.Combine(CacheFolder, $"{source.Name}{KernelSource.Suffix(variant)}-{_target}-{key}");
         if (File.Exists(file + ".log") && File.Exists(file + ".bin"))
             return new CompiledKernels(File.ReadAllBytes(file + ".bin"), _isPtx, File.ReadAllText(file + ".log"));
-        CompiledKernels compiled = Compile(source, header, options);
+        CompiledKernels compiled = Compile(source, headers, options, _isPtx);
         Directory.CreateDirectory(CacheFolder);
         Write(file + ".bin", compiled.Image);
         Write(file + ".log", Encoding.UTF8.GetBytes(compiled.Log));
@@ -74,20 +74,20 @@ public sealed unsafe class KernelCompiler
     public string Ptx(KernelSource source, string variant)
     {
         string[] options = [$"--gpu-architecture={_target.Replace("sm_", "compute_", StringComparison.Ordinal)}", "--std=c++17", "--generate-line-info", .. KernelSource.Options(variant)];
-        return Encoding.UTF8.GetString(Compile(source, Folder.HeaderText, options, isPtx: true).Image).TrimEnd('\0');
+        return Encoding.UTF8.GetString(Compile(source, Folder.Headers, options, isPtx: true).Image).TrimEnd('\0');
     }
 
-    private CompiledKernels Compile(KernelSource source, string header, string[] options) => Compile(source, header, options, _isPtx);
-
-    private static CompiledKernels Compile(KernelSource source, string header, string[] options, bool isPtx)
+    private static CompiledKernels Compile(KernelSource source, IReadOnlyList<(string Name, string Text)> headers, string[] options, bool isPtx)
     {
         nint text = Marshal.StringToCoTaskMemUTF8(source.Text), name = Marshal.StringToCoTaskMemUTF8(source.Path);
-        nint headerText = Marshal.StringToCoTaskMemUTF8(header), headerName = Marshal.StringToCoTaskMemUTF8(KernelFolder.Header);
+        nint[] headerTexts = [.. headers.Select(header => Marshal.StringToCoTaskMemUTF8(header.Text))];
+        nint[] headerNames = [.. headers.Select(header => Marshal.StringToCoTaskMemUTF8(header.Name))];
         nint[] texts = [.. options.Select(Marshal.StringToCoTaskMemUTF8)];
         nint program = 0;
         try
         {
-            Cuda.CheckNvrtc(Nvrtc.nvrtcCreateProgram(out program, (byte*)text, (byte*)name, 1, (byte**)&headerText, (byte**)&headerName));
+            fixed (nint* headerText = headerTexts, headerName = headerNames)
+                Cuda.CheckNvrtc(Nvrtc.nvrtcCreateProgram(out program, (byte*)text, (byte*)name, headers.Count, (byte**)headerText, (byte**)headerName));
             int result;
             fixed (nint* first = texts) result = Nvrtc.nvrtcCompileProgram(program, texts.Length, (byte**)first);
             string log = Log(program);
@@ -98,7 +98,7 @@ public sealed unsafe class KernelCompiler
         finally
         {
             if (program != 0) Nvrtc.nvrtcDestroyProgram(ref program);
-            foreach (nint memory in (nint[])[text, name, headerText, headerName, .. texts]) Marshal.FreeCoTaskMem(memory);
+            foreach (nint memory in (nint[])[text, name, .. headerTexts, .. headerNames, .. texts]) Marshal.FreeCoTaskMem(memory);
         }
     }
 

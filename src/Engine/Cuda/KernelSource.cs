@@ -4,7 +4,8 @@ namespace QSharp.Engine;
 
 /// <summary>
 /// One .cu file. Its line "// variants: T=float | T=bf16" lists the sets of definitions that it is compiled with;
-/// a variant's kernels bear its values as a suffix (_f32, _bf16, _bf16_64), which QS_NAME adds in the source.
+/// a variant's kernels bear its values as a suffix (_f32, _bf16, _bf16_64), which QS_NAME adds in the source. The compilers
+/// get each definition with QS_ in front, as QS_T=bf16, and qs.cuh makes T and W types of QS_T and QS_W.
 /// </summary>
 public sealed record KernelSource(string Path, string Text)
 {
@@ -45,7 +46,7 @@ public sealed record KernelSource(string Path, string Text)
 
     /// <summary>A variant's definitions for a compiler's command line, the suffix included.</summary>
     public static IReadOnlyList<string> Options(string variant) =>
-        [.. Definitions(variant).Select(definition => $"-D{definition}"), $"-DQS_VARIANT={Suffix(variant)}"];
+        [.. Definitions(variant).Select(definition => $"-DQS_{definition}"), $"-DQS_VARIANT={Suffix(variant)}"];
 
     private static string[] Definitions(string variant) => variant.Split(' ', StringSplitOptions.RemoveEmptyEntries);
 }
@@ -53,15 +54,15 @@ public sealed record KernelSource(string Path, string Text)
 /// <summary>The folder with the .cu files, read at run time, so that an edited kernel needs no build.</summary>
 public sealed class KernelFolder
 {
-    /// <summary>The one header that kernels include.</summary>
-    public const string Header = "qs.cuh";
+    private const string Header = "qs.cuh";   // marks the folder; every kernel includes it
 
     private KernelFolder(string path) => Path = path;
 
     public string Path { get; }
 
-    /// <summary>The text of the common header.</summary>
-    public string HeaderText => File.ReadAllText(System.IO.Path.Combine(Path, Header));
+    /// <summary>The headers that kernels may include, by name and text.</summary>
+    public IReadOnlyList<(string Name, string Text)> Headers =>
+        [.. Directory.EnumerateFiles(Path, "*.cuh").Order(StringComparer.Ordinal).Select(file => (System.IO.Path.GetFileName(file), File.ReadAllText(file)))];
 
     /// <summary>
     /// The folder to use: the one given, else the one in QSHARP_KERNELS, else kernels-cu in the working folder, else the one

@@ -34,6 +34,9 @@ public static partial class StandIn
         }
     }
 
+    /// <summary>The order in which threads run: 0 is theirs, any other number an order of its own.</summary>
+    public static void Schedule(uint seed) => qsstandin_schedule(seed);
+
     /// <summary>Makes "cuda" the stand-in for this process; before anything else of CUDA is used.</summary>
     /// <exception cref="UserException">There is no C++ compiler, or the stand-in does not compile.</exception>
     public static void Load(KernelFolder folder)
@@ -98,7 +101,7 @@ public static partial class StandIn
             .. Common, .. mode, "-ffp-contract=off", $"-I{sources}", $"-I{folder.Path}", .. KernelSource.Options(variant),
             "-x", "c++", source.Path, "-x", "none", driver, $"-Wl,-rpath,{driverFolder}",
         ];
-        string[] texts = [source.Text, folder.HeaderText, File.ReadAllText(Path.Combine(sources, "simt.h"))];
+        string[] texts = [source.Text, .. folder.Headers.Select(header => header.Text), File.ReadAllText(Path.Combine(sources, "simt.h"))];
         return Build($"{source.Name}{KernelSource.Suffix(variant)}{(isChecked ? "-checked" : "")}.so", options, texts);
     }
 
