@@ -37,7 +37,7 @@ public sealed class Optimizer : IDisposable
         Gradients = Build(arena => new Weights(config, head, DType.F32, arena));
         FirstMoment = Build(arena => new Weights(config, head, DType.F32, arena));
         SecondMoment = Build(arena => new Weights(config, head, DType.F32, arena));
-        (_schedule, _clip) = Build(arena => (arena.Take(3), arena.Take(2)));
+        (_schedule, _clip) = Build(arena => (arena.Take(4), arena.Take(2)));
     }
 
     public Weights Weights { get; }
@@ -59,12 +59,13 @@ public sealed class Optimizer : IDisposable
             _settings.Rate.At(step),
             (float)(1 - Math.Pow(_settings.Beta1, step)),
             (float)(1 - Math.Pow(_settings.Beta2, step)),
+            step,
         ];
         _ops.Device.Upload(schedule, _schedule);
         _ops.GlobalNorm(Gradients.All, _settings.ClipNorm, _clip);
         AdamWSettings adam = new(_settings.Beta1, _settings.Beta2, _settings.Epsilon, _settings.WeightDecay);
-        _ops.AdamW(Weights.Matrices, Gradients.Matrices, FirstMoment.Matrices, SecondMoment.Matrices, adam, _schedule, _clip);
-        _ops.AdamW(Weights.Vectors, Gradients.Vectors, FirstMoment.Vectors, SecondMoment.Vectors, adam with { WeightDecay = 0 }, _schedule, _clip);
+        _ops.AdamW(Weights.Matrices, Gradients.Matrices, FirstMoment.Matrices, SecondMoment.Matrices, adam, _schedule, _clip, Tensor.None);
+        _ops.AdamW(Weights.Vectors, Gradients.Vectors, FirstMoment.Vectors, SecondMoment.Vectors, adam with { WeightDecay = 0 }, _schedule, _clip, Tensor.None);
     }
 
     public void Dispose()
