@@ -84,6 +84,20 @@ __device__ __forceinline__ float warp_max(float v) {
     return v;
 }
 
+// Eight elements as floats, by 16-byte loads; p must be 16-byte aligned.
+__device__ __forceinline__ void load8(float (&v)[8], const float* p) {
+    float4 a = __ldg(reinterpret_cast<const float4*>(p)), b = __ldg(reinterpret_cast<const float4*>(p) + 1);
+    v[0] = a.x; v[1] = a.y; v[2] = a.z; v[3] = a.w;
+    v[4] = b.x; v[5] = b.y; v[6] = b.z; v[7] = b.w;
+}
+__device__ __forceinline__ void load8(float (&v)[8], const bf16* p) {
+    uint4 a = __ldg(reinterpret_cast<const uint4*>(p));
+    v[0] = __uint_as_float(a.x << 16); v[1] = __uint_as_float(a.x & 0xffff0000u);
+    v[2] = __uint_as_float(a.y << 16); v[3] = __uint_as_float(a.y & 0xffff0000u);
+    v[4] = __uint_as_float(a.z << 16); v[5] = __uint_as_float(a.z & 0xffff0000u);
+    v[6] = __uint_as_float(a.w << 16); v[7] = __uint_as_float(a.w & 0xffff0000u);
+}
+
 // ------------------------------------------------------------------------------------------------ the types of a variant
 #ifdef QS_T
 using T = QS_T;

@@ -150,7 +150,7 @@ CUresult cuMemFree_v2(CUdeviceptr p) {
     API(); if (!p) return OK;
     if (int e = drain_all()) return e;
     size_t n = simt::device_range((void*)p);
-    { Open o; if (n) memset((void*)p, 0xff, n); }             // stale reads see NaN
+    { Open o; if (n && n < 1 << 16) memset((void*)p, 0xff, n); }             // stale reads see NaN
     return simt::device_free((void*)p) ? OK : INVALID_VALUE;
 }
 CUresult cuMemGetInfo_v2(size_t* free_, size_t* total) { API(); *total = total_memory; *free_ = total_memory - std::min(total_memory, simt::device_in_use()); return OK; }

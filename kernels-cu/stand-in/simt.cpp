@@ -226,7 +226,7 @@ struct Cell {
     uint8_t init, atomic, live;
 };
 struct Space { char* base; size_t size; Cell* cells; const char* name; };
-static Space global_space{nullptr, (size_t)4 << 30, nullptr, "global"}, shared_space{nullptr, 512 << 10, nullptr, "shared"};
+static Space global_space{nullptr, (size_t)64 << 30, nullptr, "global"}, shared_space{nullptr, 512 << 10, nullptr, "shared"};
 struct Allocation { char* p; size_t n; };
 static std::map<char*, size_t> allocations;
 static size_t next_free, in_use;
@@ -267,6 +267,7 @@ bool device_free(void* p) {
     if (i == allocations.end()) return false;
     if (checking) for (size_t k = 0; k < i->second; k += 2) cell(global_space, i->first + k) = Cell{};
     in_use -= i->second;
+    if (i->second >= 1 << 16) madvise((void*)(((uintptr_t)i->first + 4095) & ~(uintptr_t)4095), i->second - 4096 & ~(size_t)4095, MADV_DONTNEED);
     allocations.erase(i);
     return true;
 }
@@ -281,7 +282,7 @@ void device_written(void* p, size_t n) {
     if (checking) for (size_t i = 0; i < n; i += 2) cell(global_space, static_cast<char*>(p) + i).init = 1;
 }
 size_t device_in_use() { return in_use; }
-void device_lock(bool locked) { setup(); mprotect(global_space.base, global_space.size, locked ? PROT_NONE : PROT_READ | PROT_WRITE); }
+void device_lock(bool) { static bool open; if (!open) { setup(); mprotect(global_space.base, global_space.size, PROT_READ | PROT_WRITE); open = true; } }
 
 static std::map<const void*, char*> slots;
 static size_t shared_used, dynamic_bytes;
