@@ -29,9 +29,18 @@ public sealed partial class CudaOps
         int outputs = w.Shape.D0, inputs = w.Shape.D1;
         if (!dBias.IsNone) AddColumns(dy, dBias, rows, outputs);
         if (rows == 0 && !dw.IsNone) return;   // adds nothing
+        if (dy.DType != w.DType) dy = Rounded(dy);
         if (!dx.IsNone && outputs == 0) device.Clear(dx);
         else if (!dx.IsNone && dx.Count > 0) device.Blas.Multiply(dy, false, w, false, dx, rows, inputs, outputs, adds: false);
         if (!dw.IsNone && dw.Count > 0) device.Blas.Multiply(dy, true, x, false, dw, outputs, inputs, rows, adds: true);
+    }
+
+    /// <summary>An F32 tensor as BF16, in working memory.</summary>
+    private Tensor Rounded(Tensor x)
+    {
+        Tensor half = device.Scratch(checked((int)((x.Count + 1) / 2))) with { DType = DType.BF16, Shape = x.Shape };
+        Cast(x, half);
+        return half;
     }
 
     private void Gemv(Tensor x, Tensor w, Tensor bias, Tensor y, int rows, int outputs, int inputs)

@@ -24,18 +24,18 @@ public abstract partial class Ops
     }
 
     /// <summary>dx = dy·w, written; dw += dyᵀ·x; dBias += Σₙ dyₙ. What is None is not computed.</summary>
-    /// <param name="dy">[N, O].</param>
+    /// <param name="dy">[N, O], of w's type; or F32 where w is BF16: it is rounded first.</param>
     /// <param name="x">[N, I], the input of <see cref="MatMul"/>; may be None if dw is.</param>
-    /// <param name="w">[O, I], of dy's type.</param>
+    /// <param name="w">[O, I], of x's type: F32, and BF16 on CUDA.</param>
     /// <param name="dx">[N, I] or None; neither dy nor x.</param>
     /// <param name="dw">[O, I] or None; added to.</param>
     /// <param name="dBias">[O] or None; added to.</param>
     public void MatMulBackward(Tensor dy, Tensor x, Tensor w, Tensor dx, Tensor dw, Tensor dBias)
     {
         int rows = RequireProduct(x.IsNone ? dx : x, w, dy, nameof(MatMulBackward));
-        DType type = TypeOf(dy);
+        DType type = TypeOf(w);
         Require(w, w.Shape.D0, w.Shape.D1, type);
-        Require(dy, rows, w.Shape.D0, type);
+        Require(dy, rows, w.Shape.D0, dy.DType == type ? type : DType.F32);
         if (!dw.IsNone || !x.IsNone) Require(x, rows, w.Shape.D1, type);
         if (!dx.IsNone)
         {
