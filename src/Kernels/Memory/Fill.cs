@@ -5,10 +5,12 @@ namespace QSharp.Kernels;
 public abstract partial class Ops
 {
     /// <summary>Sets every element to one value.</summary>
-    /// <param name="x">F32, any shape.</param>
+    /// <param name="x">F32, any shape; or activations in BF16, for the value 0 alone.</param>
     public void Fill(Tensor x, float value)
     {
-        Require(x, checked((int)x.Count));
+        DType type = TypeOf(x);
+        Require(x, checked((int)x.Count), type);
+        Require(type == DType.F32 || value == 0, "BF16 is filled with zeros only.");
         FillCore(x, BitConverter.SingleToInt32Bits(value));
     }
 
