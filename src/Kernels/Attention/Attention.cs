@@ -40,7 +40,7 @@ public abstract partial class Ops
         Require(
             width > 0 && width % all == 0 && headDim <= MaxHeadSize,
             $"a width of {width} is not {all} heads (q, k, v) of one size up to {MaxHeadSize}.", op);
-        Require(qkv, qkv.Shape.Rows, width, DType.F32, nameof(qkv), op);
+        Require(qkv, qkv.Shape.Rows, width, TypeOf(qkv), nameof(qkv), op);
         return headDim;
     }
 

@@ -16,11 +16,12 @@ public abstract partial class Ops
     public void LayerNorm(Tensor x, Tensor weight, Tensor bias, float epsilon, Tensor y, Tensor stats)
     {
         int rows = x.Shape.Rows, columns = x.Shape.Last;
-        Require(x, rows, columns);
+        DType type = TypeOf(x);
+        Require(x, rows, columns, type);
         Require(weight, columns);
         Require(bias, columns);
         Require(epsilon > 0, $"epsilon is {epsilon}, but must be positive.");
-        Require(y, rows, columns);
+        Require(y, rows, columns, type);
         Require(stats, rows, 2);
         LayerNormCore(x, weight, bias, epsilon, y, stats);
     }
@@ -39,11 +40,12 @@ public abstract partial class Ops
     public void LayerNormBackward(Tensor dy, Tensor x, Tensor weight, Tensor stats, Tensor dx, Tensor dWeight, Tensor dBias)
     {
         int rows = x.Shape.Rows, columns = x.Shape.Last;
-        Require(dy, rows, columns);
-        Require(x, rows, columns);
+        DType type = TypeOf(x);
+        Require(dy, rows, columns, type);
+        Require(x, rows, columns, type);
         Require(weight, columns);
         Require(stats, rows, 2);
-        Require(dx, rows, columns);
+        Require(dx, rows, columns, type);
         Require(dWeight, columns);
         Require(dBias, columns);
         LayerNormBackwardCore(dy, x, weight, stats, dx, dWeight, dBias);

@@ -15,10 +15,11 @@ public abstract partial class Ops
     public void RmsNorm(Tensor x, Tensor weight, float epsilon, Tensor y, Tensor stats)
     {
         int rows = x.Shape.Rows, columns = x.Shape.Last;
-        Require(x, rows, columns);
+        DType type = TypeOf(x);
+        Require(x, rows, columns, type);
         Require(weight, columns);
         Require(epsilon > 0, $"epsilon is {epsilon}, but must be positive.");
-        Require(y, rows, columns);
+        Require(y, rows, columns, type);
         Require(stats, rows);
         RmsNormCore(x, weight, epsilon, y, stats);
     }
@@ -35,11 +36,12 @@ public abstract partial class Ops
     public void RmsNormBackward(Tensor dy, Tensor x, Tensor weight, Tensor stats, Tensor dx, Tensor dWeight)
     {
         int rows = x.Shape.Rows, columns = x.Shape.Last;
-        Require(dy, rows, columns);
-        Require(x, rows, columns);
+        DType type = TypeOf(x);
+        Require(dy, rows, columns, type);
+        Require(x, rows, columns, type);
         Require(weight, columns);
         Require(stats, rows);
-        Require(dx, rows, columns);
+        Require(dx, rows, columns, type);
         Require(dWeight, columns);
         RmsNormBackwardCore(dy, x, weight, stats, dx, dWeight);
     }

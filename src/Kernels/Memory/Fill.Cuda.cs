@@ -6,7 +6,7 @@ public sealed partial class CudaOps
 {
     private protected override void FillCore(Tensor x, int bits)
     {
-        if (bits == 0) device.Clear(x);
-        else Load("fill", "fill").Launch(Blocks(x.Count, 4 * Threads), Threads, 0, x, bits, x.Count);
+        long halves = x.Bytes / sizeof(ushort);
+        Load("fill", "fill").Launch(Blocks(halves, 8 * Threads), Threads, 0, x, bits, halves);
     }
 }

@@ -7,16 +7,16 @@ namespace QSharp.Kernels;
 public abstract partial class Ops
 {
     /// <summary>y[n] = source[rows[n]], row by row.</summary>
-    /// <param name="source">[M, C], F32 or I32; a tensor of rank 1 is M rows of one element.</param>
+    /// <param name="source">[M, C], activations or I32; a tensor of rank 1 is M rows of one element.</param>
     /// <param name="rows">[N] I32, each from 0 to M − 1; the CPU twin checks them.</param>
     /// <param name="y">[N, C], of the source's type.</param>
     public void Gather(Tensor source, Tensor rows, Tensor y)
     {
         int columns = RowLength(source);
-        Require(source.DType is DType.F32 or DType.I32, $"source is {source}, but must be F32 or I32.");
-        Require(source, checked((int)source.Count), source.DType);
+        DType type = source.DType == DType.I32 ? DType.I32 : TypeOf(source);
+        Require(source, checked((int)source.Count), type);
         Require(rows, checked((int)rows.Count), DType.I32);
-        Require(y, (int)rows.Count, columns, source.DType);
+        Require(y, (int)rows.Count, columns, type);
         GatherCore(source, rows, y, columns);
     }
 
@@ -28,8 +28,8 @@ public abstract partial class Ops
     {
         int columns = RowLength(dSource);
         Require(rows, checked((int)rows.Count), DType.I32);
-        Require(dy, (int)rows.Count, columns);
-        Require(dSource, checked((int)dSource.Count));
+        Require(dy, (int)rows.Count, columns, TypeOf(dSource));
+        Require(dSource, checked((int)dSource.Count), TypeOf(dSource));
         GatherBackwardCore(dy, rows, dSource, columns);
     }
 
