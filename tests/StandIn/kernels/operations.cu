@@ -64,7 +64,7 @@ extern "C" __global__ void QS_NAME(copy_async)(const float* in, float* out, int 
 QS_KERNEL(copy_async)
 
 // out[4i..] = the block of Philox for counters (i, 1, 2, i*i); uniforms[i] = the number of its first word.
-extern "C" __global__ void QS_NAME(random)(int* out, float* uniforms, unsigned long long key, int n) {
+extern "C" __global__ void QS_NAME(draw)(int* out, float* uniforms, unsigned long long key, int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
     uint4 w = philox(key, (unsigned)i, 1, 2, (unsigned)(i * i));
@@ -74,7 +74,7 @@ extern "C" __global__ void QS_NAME(random)(int* out, float* uniforms, unsigned l
     out[4 * i + 3] = (int)w.w;
     uniforms[i] = uniform(w.x);
 }
-QS_KERNEL(random)
+QS_KERNEL(draw)
 
 // Per thread: [sum of floats, largest float, sum of ints, index of the largest] over the block, each as bits.
 extern "C" __global__ void QS_NAME(reduce_block)(const float* in, int* out) {
