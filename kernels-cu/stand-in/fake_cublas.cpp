@@ -37,13 +37,50 @@ enum { Lanes = 8 };
 typedef float Vector __attribute__((vector_size(Lanes * 4), aligned(4)));
 enum { Rows = 2 * Lanes, Columns = 6, Depth = 256 };
 
-void pack(const Matrix& x, size_t first, size_t count, size_t height, size_t k0, size_t depth, float* to) {   // [depth][height], zeros beyond count
-    if (x.row == 1 || x.column != 1) {
+typedef unsigned Words __attribute__((vector_size(Lanes * 4)));
+typedef unsigned short Halves __attribute__((vector_size(Lanes * 2), aligned(2)));
+inline float value(const float* p) { return *p; }
+inline float value(const unsigned short* p) { return __uint_as_float((unsigned)*p << 16); }
+inline Vector values(const float* p) { return *(const Vector*)p; }
+inline Vector values(const unsigned short* p) { return (Vector)(__builtin_convertvector(*(const Halves*)p, Words) << 16); }
+
+// Elements (first + i, k0 + p) to [depth][height], zeros beyond count.
+template <class Element> void pack_as(const Matrix& x, size_t first, size_t count, size_t height, size_t k0, size_t depth, float* to) {
+    const Element* from = (const Element*)x.data + first * x.row + k0 * x.column;
+    if (x.row == 1 && count == height && height % Lanes == 0) {
         for (size_t p = 0; p < depth; p++)
-            for (size_t i = 0; i < height; i++) to[p * height + i] = i < count ? x.load(first + i, k0 + p) : 0;
-    } else {
-        for (size_t i = 0; i < height; i++)
-            for (size_t p = 0; p < depth; p++) to[p * height + i] = i < count ? x.load(first + i, k0 + p) : 0;
+            for (size_t i = 0; i < height; i += Lanes) *(Vector*)(to + p * height + i) = values(from + p * x.column + i);
+        return;
+    }
+    for (size_t i = 0; i < height; i++) {
+        if (i >= count) { for (size_t p = 0; p < depth; p++) to[p * height + i] = 0; continue; }
+        const Element* line = from + i * x.row;
+        if (x.column == 1) for (size_t p = 0; p < depth; p++) to[p * height + i] = value(line + p);
+        else for (size_t p = 0; p < depth; p++) to[p * height + i] = value(line + p * x.column);
+    }
+}
+void pack(const Matrix& x, size_t first, size_t count, size_t height, size_t k0, size_t depth, float* to) {
+    if (x.type == Bf16) pack_as<unsigned short>(x, first, count, height, k0, depth, to);
+    else pack_as<float>(x, first, count, height, k0, depth, to);
+}
+
+// Few columns, and rows of A that lie in one piece, as when a model decodes: a dot product each, A read once and as it is.
+template <class Element> void dots(size_t m, size_t n, size_t k, float alpha, const Matrix& a, const Matrix& b, float beta, const Matrix& c) {
+    std::vector<float> columns(n * k);
+    for (size_t j = 0; j < n; j++) for (size_t p = 0; p < k; p++) columns[j * k + p] = b.load(p, j);
+    for (size_t i = 0; i < m; i++) {
+        const Element* line = (const Element*)a.data + i * a.row;
+        for (size_t j = 0; j < n; j++) {
+            const float* column = &columns[j * k];
+            Vector sums[2] = {};
+            size_t p = 0;
+            for (; p + 2 * Lanes <= k; p += 2 * Lanes)
+                for (size_t h = 0; h < 2; h++) sums[h] += values(line + p + h * Lanes) * *(const Vector*)(column + p + h * Lanes);
+            float sum = 0;
+            for (int l = 0; l < Lanes; l++) sum += sums[0][l] + sums[1][l];
+            for (; p < k; p++) sum += value(line + p) * column[p];
+            c.store(i, j, beta == 0 ? alpha * sum : alpha * sum + beta * c.load(i, j));
+        }
     }
 }
 void tile(const float* a, const float* b, size_t depth, float* sums) {   // sums: [Columns][Rows], added to
@@ -57,6 +94,7 @@ void tile(const float* a, const float* b, size_t depth, float* sums) {   // sums
     for (int j = 0; j < Columns; j++) for (int h = 0; h < 2; h++) *(Vector*)(sums + j * Rows + h * Lanes) = s[j][h];
 }
 void multiply(size_t m, size_t n, size_t k, float alpha, const Matrix& a, const Matrix& b, float beta, const Matrix& c) {
+    if (n <= 4 && a.column == 1) return a.type == Bf16 ? dots<unsigned short>(m, n, k, alpha, a, b, beta, c) : dots<float>(m, n, k, alpha, a, b, beta, c);
     size_t m_tiles = (m + Rows - 1) / Rows, n_tiles = (n + Columns - 1) / Columns;
     std::vector<float> as(Rows * Depth), bs(n_tiles * Columns * Depth), sums(m_tiles * n_tiles * Rows * Columns);
     Matrix turned{b.data, b.type, b.column, b.row};        // its rows, b's columns, are packed as a's rows are

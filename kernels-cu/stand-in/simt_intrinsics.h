@@ -150,7 +150,6 @@ template <class Value> QS_UNCHECKED Value atomicCAS(Value* p, std::type_identity
 
 // ---- the named operations of qs.cuh
 struct bf16 { unsigned short bits; };
-static inline float to_float(bf16 value) { return __uint_as_float((unsigned)value.bits << 16); }
 static inline bf16 to_bf16(float f) {              // to nearest, ties to even; NaN as the card gives it
     unsigned u = __float_as_uint(f);
     return {(f != f) ? (unsigned short)0x7fff : (unsigned short)((u + 0x7fffu + ((u >> 16) & 1)) >> 16)};

@@ -88,8 +88,12 @@ public sealed class Optimizer : IDisposable
     {
         _ops.GlobalNorm(Gradients.All, _settings.ClipNorm, _clip);
         AdamWSettings adam = new(_settings.Beta1, _settings.Beta2, _settings.Epsilon, _settings.WeightDecay);
-        _ops.AdamW(Weights.Matrices, Gradients.Matrices, FirstMoment.Matrices, SecondMoment.Matrices, adam, _schedule, _clip, Tensor.None);
+        bool hasMasters = !ReferenceEquals(Rounded, Weights);
+        _ops.AdamW(
+            Weights.Matrices, Gradients.Matrices, FirstMoment.Matrices, SecondMoment.Matrices, adam, _schedule, _clip,
+            hasMasters ? Rounded.Matrices : Tensor.None);
         _ops.AdamW(Weights.Vectors, Gradients.Vectors, FirstMoment.Vectors, SecondMoment.Vectors, adam with { WeightDecay = 0 }, _schedule, _clip, Tensor.None);
+        if (hasMasters) _ops.Copy(Weights.Vectors, Rounded.Vectors);
     }
 
     public void Dispose()
