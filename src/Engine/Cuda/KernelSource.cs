@@ -1,4 +1,6 @@
+using System.Globalization;
 using System.Text;
+using System.Text.RegularExpressions;
 
 namespace QSharp.Engine;
 
@@ -7,12 +9,10 @@ namespace QSharp.Engine;
 /// a variant's kernels bear its values as a suffix (_f32, _bf16, _bf16_64), which QS_NAME adds in the source. The compilers
 /// get each definition with QS_ in front, as QS_T=bf16, and qs.cuh makes T and W types of QS_T and QS_W.
 /// </summary>
-public sealed record KernelSource(string Path, string Text)
+/// <param name="Name">What launchers call it: the file's name without .cu, unless it takes another's place.</param>
+public sealed partial record KernelSource(string Name, string Path, string Text)
 {
     private const string Mark = "// variants:";
-
-    /// <summary>The file's name without .cu.</summary>
-    public string Name => System.IO.Path.GetFileNameWithoutExtension(Path);
 
     /// <summary>The variants that the file lists, "" for one without definitions.</summary>
     /// <exception cref="UserException">The file has no such line.</exception>
@@ -32,6 +32,10 @@ public sealed record KernelSource(string Path, string Text)
         [.. Text.Split('\n').Select(line => line.Trim()).Where(line => line.StartsWith("QS_KERNEL(", StringComparison.Ordinal))
             .Select(line => line["QS_KERNEL(".Length..line.IndexOf(')')])];
 
+    /// <summary>Threads of the largest block that each kernel is compiled for, by its symbol without suffix.</summary>
+    public IReadOnlyDictionary<string, int> Threads => LaunchBounds().Matches(Text).ToDictionary(
+        match => match.Groups[2].Value, match => int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture));
+
     /// <summary>The suffix of a variant's symbols: "T=bf16 D=64" gives "_bf16_64", and T=float "_f32".</summary>
     public static string Suffix(string variant)
     {
@@ -49,12 +53,17 @@ public sealed record KernelSource(string Path, string Text)
         [.. Definitions(variant).Select(definition => $"-DQS_{definition}"), $"-DQS_VARIANT={Suffix(variant)}"];
 
     private static string[] Definitions(string variant) => variant.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+
+    [GeneratedRegex(@"__launch_bounds__\((\d+)[^)]*\)\s*QS_NAME\((\w+)\)")]
+    private static partial Regex LaunchBounds();
 }
 
 /// <summary>The folder with the .cu files, read at run time, so that an edited kernel needs no build.</summary>
 public sealed class KernelFolder
 {
     private const string Header = "qs.cuh";   // marks the folder; every kernel includes it
+
+    private readonly Dictionary<string, string> _replaced = [];
 
     private KernelFolder(string path) => Path = path;
 
@@ -83,9 +92,18 @@ public sealed class KernelFolder
     /// <exception cref="UserException">There is no such file.</exception>
     public KernelSource Read(string name)
     {
-        string path = System.IO.Path.Combine(Path, name + ".cu");
-        return File.Exists(path) ? new KernelSource(path, File.ReadAllText(path))
+        string path = _replaced.GetValueOrDefault(name) ?? System.IO.Path.Combine(Path, name + ".cu");
+        return File.Exists(path) ? new KernelSource(name, path, File.ReadAllText(path))
             : throw new UserException($"There is no {path}; the kernels there are: {string.Join(", ", Names)}.");
+    }
+
+    /// <summary>The same folder with another file in the place of <paramref name="name"/>.cu.</summary>
+    public KernelFolder With(string name, string path)
+    {
+        KernelFolder folder = new(Path);
+        foreach ((string other, string file) in _replaced) folder._replaced[other] = file;
+        folder._replaced[name] = path;
+        return folder;
     }
 
     /// <summary>The names of all kernel files, in order.</summary>
