@@ -25,7 +25,7 @@ public abstract partial class Ops
     {
         int headDim = RequireHeads(qkv, heads, kvHeads);
         int rows = qkv.Shape.Rows, batch = RequireSpans(spans, rows);
-        Require(y, rows, heads * headDim);
+        Require(y, rows, heads * headDim, qkv.DType);
         Require(logSumExp, heads * rows);
         if (rows > 0) AttentionCore(qkv, spans, new AttentionSizes(batch, rows / batch, heads, kvHeads, headDim), y, logSumExp);
     }
@@ -40,7 +40,7 @@ public abstract partial class Ops
         Require(
             width > 0 && width % all == 0 && headDim <= MaxHeadSize,
             $"a width of {width} is not {all} heads (q, k, v) of one size up to {MaxHeadSize}.", op);
-        Require(qkv, qkv.Shape.Rows, width, DType.F32, nameof(qkv), op);
+        Require(qkv, qkv.Shape.Rows, width, TypeOf(qkv), nameof(qkv), op);
         return headDim;
     }
 
