@@ -1,12 +1,14 @@
-// fill: every 32-bit element of x becomes `bits`. Four elements a thread, a block apart, so that a warp writes 128 bytes in a row.
+// fill: the four bytes of `bits`, again and again: every element of four bytes, or pairs of equal elements of two. Sizes are
+// in halves of four bytes, eight a thread, written as 16 bytes where the address allows it. Floor: one write of the tensor.
 // variants: none
 #include "qs.cuh"
 
-extern "C" __global__ void __launch_bounds__(256) QS_NAME(fill)(int* x, int bits, long long count) {
-    long long first = (long long)blockIdx.x * 4 * blockDim.x + threadIdx.x;
-    for (int i = 0; i < 4; i++) {
-        long long at = first + i * blockDim.x;
-        if (at < count) x[at] = bits;
+extern "C" __global__ void __launch_bounds__(256) QS_NAME(fill)(unsigned short* x, int bits, long long count) {
+    long long at = 8 * ((long long)blockIdx.x * blockDim.x + threadIdx.x);
+    if (at + 8 <= count && aligned16(x)) {
+        *reinterpret_cast<int4*>(x + at) = make_int4(bits, bits, bits, bits);
+        return;
     }
+    for (long long i = at; i < at + 8 && i < count; i++) x[i] = (unsigned short)((unsigned)bits >> (i % 2 * 16));
 }
 QS_KERNEL(fill)

@@ -6,7 +6,7 @@ namespace QSharp.Engine;
 /// </summary>
 public sealed class Arena
 {
-    private const long Alignment = 256;
+    private const long Alignment = 64;   // elements, so that one layout in BF16 and in F32 has each tensor at the same element
     private readonly DeviceBuffer? _memory;
     private readonly long _limit;
     private long _used;
@@ -23,11 +23,11 @@ public sealed class Arena
     /// <summary>Bytes taken so far.</summary>
     public long Used => _used;
 
-    /// <summary>A zeroed tensor, 256-byte aligned.</summary>
+    /// <summary>A zeroed tensor, 128-byte aligned.</summary>
     public Tensor Take(Shape shape, DType type = DType.F32)
     {
         long offset = _used;
-        _used = checked(_used + (shape.Count * type.Size() + Alignment - 1) / Alignment * Alignment);
+        _used = checked(_used + (shape.Count + Alignment - 1) / Alignment * Alignment * type.Size());
         if (_memory is not null && _used > _limit)
             throw new InvalidOperationException(
                 "The layout took more in its second pass than in its first; it must depend on its arguments alone.");

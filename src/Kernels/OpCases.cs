@@ -10,7 +10,9 @@ internal static class OpCases
         new EmbeddingCase("", DType.F32),
         new EmbeddingCase("_bf16", DType.BF16),
         new LayerNormCase(),
+        new AddLayerNormCase(),
         new RmsNormCase(),
+        new AddRmsNormCase(),
         new HeadNormCase(),
         new RopeCase(),
         new GeluCase(),
@@ -65,9 +67,11 @@ internal static class OpCases
         new TiltedSampleCase("_mean", new GuidanceRule(Tilt.Mean, ReturnFamily.Bernoulli, -2, Outside.Martingale, 1, 0.95f)),
         new TiltedSampleCase("_greedy", new GuidanceRule(Tilt.Mean, ReturnFamily.Categorical(0, 1, 3), 5, Outside.Mean, 0)),
         new GlobalNormCase(),
-        new AdamWCase(),
+        new AdamWCase("", roundsStochastically: false),
+        new AdamWCase("_stochastic", roundsStochastically: true),
         new FillCase(),
         new CopyCase(),
+        new CastCase(),
         new GatherCase(),
     ];
 }

@@ -41,7 +41,7 @@ public class ArenaTests
         foreach (Tensor tensor in layout.All)
         {
             Assert.Same(memory, tensor.Buffer);
-            Assert.Equal(0, tensor.Address % 256);
+            Assert.Equal(0, tensor.Address % 128);
             Assert.True(tensor.Address >= end, "two tensors overlap");
             end = tensor.Address + (nint)tensor.Bytes;
         }

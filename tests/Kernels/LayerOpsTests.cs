@@ -23,7 +23,7 @@ public sealed class LayerOpsTests : IDisposable
         foreach (Tensor tensor in new[] { _t.X, _t.Dy, _t.Weight, _t.Table })
             foreach (ref float value in tensor.Span<float>()) value = random.NextNormal();
         foreach (ref int id in _t.Ids.Span<int>()) id = random.NextInt(_t.Table.Shape.D0);
-        new[] { 0.01f, 0.1f, 0.05f }.CopyTo(_t.Schedule.Span<float>());
+        new[] { 0.01f, 0.1f, 0.05f, 1 }.CopyTo(_t.Schedule.Span<float>());
     }
 
     public void Dispose()
@@ -124,6 +124,8 @@ public sealed class LayerOpsTests : IDisposable
         _ops.LayerNormBackward(_t.Dy, _t.X, _t.Weight, _t.Stats2, _t.Z, _t.DWeight, _t.DBias);
         _ops.RmsNorm(_t.X, _t.Weight, 1e-5f, _t.Y, _t.Stats);
         _ops.RmsNormBackward(_t.Dy, _t.X, _t.Weight, _t.Stats, _t.Z, _t.DWeight);
+        _ops.AddLayerNorm(_t.X, _t.Dy, _t.Weight, _t.Weight, 1e-5f, _t.Z, _t.Y, _t.Stats2);
+        _ops.AddRmsNorm(_t.X, _t.Dy, _t.Weight, 1e-5f, _t.Z, _t.Y, _t.Stats);
         _ops.HeadNorm(_t.X, _t.Weight.Range(0, 16), _t.Weight.Range(16, 16), 2, 1, 1e-6f, _t.Y, _t.HeadStats);
         _ops.HeadNormBackward(
             _t.Dy, _t.X, _t.Weight.Range(0, 16), _t.Weight.Range(16, 16), _t.HeadStats, 2, 1, _t.Z,
@@ -137,7 +139,8 @@ public sealed class LayerOpsTests : IDisposable
         _ops.GatherBackward(_t.Dy, _t.Ids, _t.DTable);
         _ops.EmbeddingBackward(_t.Dy, _t.Ids, _t.GoodIds, _t.DTable, _t.DTable);
         _ops.GlobalNorm(_t.Dy, 1, _t.Clip);
-        _ops.AdamW(_t.X, _t.Dy, _t.M, _t.V, new AdamWSettings(0.9f, 0.95f, 1e-8f, 0.1f), _t.Schedule, _t.Clip);
+        _ops.AdamW(_t.X, _t.Dy, _t.M, _t.V, new AdamWSettings(0.9f, 0.95f, 1e-8f, 0.1f), _t.Schedule, _t.Clip, _t.Rounded);
+        _ops.Cast(_t.Rounded, _t.Z);
     }
 
     private sealed class Tensors(Arena arena)
@@ -176,7 +179,9 @@ public sealed class LayerOpsTests : IDisposable
 
         public Tensor Frequencies { get; } = arena.Take(16);
 
-        public Tensor Schedule { get; } = arena.Take(3);
+        public Tensor Schedule { get; } = arena.Take(4);
+
+        public Tensor Rounded { get; } = arena.Take((Rows, Columns), DType.BF16);
 
         public Tensor Clip { get; } = arena.Take(2);
     }

@@ -74,7 +74,7 @@ internal static class TestModels
     {
         int time = tokens.Length;
         ((TokenBatch batch, Activations activations), DeviceBuffer memory) = Arena.Build(
-            model.Ops.Device, arena => (new TokenBatch(1, time, arena), new Activations(model.Config, 1, time, arena)));
+            model.Ops.Device, arena => (new TokenBatch(1, time, arena), new Activations(model.Config, 1, time, model.ActivationType, arena)));
         using (memory)
         {
             tokens.CopyTo(batch.Tokens.Span<int>());

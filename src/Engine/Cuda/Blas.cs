@@ -7,7 +7,7 @@ namespace QSharp.Engine;
 /// </summary>
 public sealed unsafe class Blas : IDisposable
 {
-    private const long WorkspaceBytes = 32L << 20;
+    internal const long WorkspaceBytes = 32L << 20;
 
     private readonly CudaDevice _device;
     private readonly nint _handle;

@@ -170,8 +170,15 @@ public sealed unsafe class CudaDevice : Device
         return new Tensor(_scratch[^1], 0, DType.F32, shape);
     }
 
-    /// <summary>Bytes of working memory, part of <see cref="Device.AllocatedBytes"/>.</summary>
-    public long ScratchBytes => _scratch.Sum(buffer => buffer.Bytes);
+    /// <summary>Sets all bytes of a tensor to 0, in the order of the stream.</summary>
+    public void Clear(Tensor tensor)
+    {
+        MakeCurrent();
+        if (tensor.Count > 0) Check(CuDriver.cuMemsetD8Async(tensor.Address, 0, (nuint)tensor.Bytes, _stream), nameof(CuDriver.cuMemsetD8Async));
+    }
+
+    /// <summary>Bytes of working memory, part of <see cref="Device.AllocatedBytes"/>: scratch, and cuBLAS's once it is used.</summary>
+    public long WorkingBytes => _scratch.Sum(buffer => buffer.Bytes) + (_blas is null ? 0 : Blas.WorkspaceBytes);
 
     /// <summary>The first run is plain, so that kernels are compiled and loaded; the second is captured as a graph, and replayed from then on.</summary>
     public override RecordedStep Record(Action step) => new CudaGraph(this, step);

@@ -20,6 +20,7 @@ public sealed unsafe class KernelCompiler
     /// <summary>The oldest architecture that the kernels are written for: bf16 and asynchronous copies begin there.</summary>
     public const int OldestArchitecture = 80;
 
+    private readonly int _major;
     private readonly string _target;
     private readonly bool _isPtx;
 
@@ -33,6 +34,7 @@ public sealed unsafe class KernelCompiler
             throw new UserException($"The card has compute capability {architecture / 10}.{architecture % 10}, but the kernels need {OldestArchitecture / 10}.{OldestArchitecture % 10} or newer (Ampere); use --device cpu.");
         Folder = folder;
         Cuda.CheckNvrtc(Nvrtc.nvrtcVersion(out int major, out int minor));
+        _major = major;
         Version = $"{major}.{minor}";
         int newest = NewestArchitecture();
         // A cubin for the card itself needs no compilation by the driver and no match of versions; a card that NVRTC does not know yet takes PTX.
@@ -54,10 +56,7 @@ public sealed unsafe class KernelCompiler
     /// <exception cref="UserException">The source does not compile; the compiler's log follows, with the file's path and lines.</exception>
     public CompiledKernels Compile(KernelSource source, string variant)
     {
-        string[] options =
-        [
-            $"--gpu-architecture={_target}", "--std=c++17", "--generate-line-info", "--ptxas-options=-v", .. KernelSource.Options(variant),
-        ];
+        string[] options = [$"--gpu-architecture={_target}", "--ptxas-options=-v", .. CommonOptions, .. KernelSource.Options(variant)];
         IReadOnlyList<(string Name, string Text)> headers = Folder.Headers;
         string key = Hash([source.Text, source.Path, string.Join(' ', options), Version, .. headers.Select(header => header.Text)]);
         string file = Path.Combine(CacheFolder, $"{source.Name}{KernelSource.Suffix(variant)}-{_target}-{key}");
@@ -73,7 +72,8 @@ public sealed unsafe class KernelCompiler
     /// <summary>The PTX of one variant, for reading.</summary>
     public string Ptx(KernelSource source, string variant)
     {
-        string[] options = [$"--gpu-architecture={_target.Replace("sm_", "compute_", StringComparison.Ordinal)}", "--std=c++17", "--generate-line-info", .. KernelSource.Options(variant)];
+        string architecture = _target.Replace("sm_", "compute_", StringComparison.Ordinal);
+        string[] options = [$"--gpu-architecture={architecture}", .. CommonOptions, .. KernelSource.Options(variant)];
         return Encoding.UTF8.GetString(Compile(source, Folder.Headers, options, isPtx: true).Image).TrimEnd('\0');
     }
 
@@ -101,6 +101,9 @@ public sealed unsafe class KernelCompiler
             foreach (nint memory in (nint[])[text, name, .. headerTexts, .. headerNames, .. texts]) Marshal.FreeCoTaskMem(memory);
         }
     }
+
+    /// <summary>Line numbers for the profiler, but not from NVRTC 11, which with them recurses without end on any template that is used.</summary>
+    private string[] CommonOptions => _major >= 12 ? ["--std=c++17", "--generate-line-info"] : ["--std=c++17"];
 
     private static string Log(nint program)
     {

@@ -13,7 +13,6 @@ namespace QSharp.Engine;
 public static partial class StandIn
 {
     private const string DriverFile = "libqsstandin.so";
-    private static readonly string[] DriverSources = ["simt.cpp", "fake_cuda.cpp", "fake_cublas.cpp"];
     private static readonly string[] Common = ["-std=c++20", "-fPIC", "-fno-strict-aliasing", "-march=native", "-shared", "-Wl,-Bsymbolic"];
     private static readonly HashSet<(string Library, bool IsChecked)> Provided = [];
 
@@ -53,7 +52,7 @@ public static partial class StandIn
     {
         string driver = BuildDriver(folder);
         (KernelSource Source, string Variant)[] all = [.. folder.Names.Select(folder.Read).SelectMany(source => source.Variants.Select(variant => (source, variant)))];
-        Parallel.ForEach(all, kernel => BuildKernel(folder, driver, kernel.Source, kernel.Variant, isChecked));
+        Parallel.ForEach(all, new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount }, kernel => BuildKernel(folder, driver, kernel.Source, kernel.Variant, isChecked));
     }
 
     /// <summary>Makes a kernel file known to the stand-in's driver, when that is what runs.</summary>
@@ -88,7 +87,7 @@ public static partial class StandIn
     {
         string sources = Path.Combine(folder.Path, "stand-in");
         if (!Directory.Exists(sources)) throw new UserException($"{sources} is missing, so there is no stand-in for a CUDA card.");
-        string[] options = [.. Common, "-O2", $"-I{sources}", .. DriverSources.Select(file => Path.Combine(sources, file)), "-ldl", "-lpthread"];
+        string[] options = [.. Common, "-O2", $"-I{sources}", .. Directory.EnumerateFiles(sources, "*.cpp").Order(StringComparer.Ordinal), "-ldl", "-lpthread"];
         return Build(DriverFile, options, Directory.EnumerateFiles(sources).Order(StringComparer.Ordinal).Select(File.ReadAllText), $"-Wl,-soname,{DriverFile}");
     }
 
@@ -96,12 +95,13 @@ public static partial class StandIn
     {
         string sources = Path.Combine(folder.Path, "stand-in"), driverFolder = Path.GetDirectoryName(driver)!;
         string[] mode = isChecked ? ["-O1", "-g", "-fsanitize=thread,alignment", "-DQS_CHECKED"] : ["-O2"];
+        string[] libraries = isChecked ? ["-nodefaultlibs", "-lstdc++", "-lm", "-lc", "-lgcc_s"] : [];   // without the sanitizer's own runtime
         string[] options =
         [
             .. Common, .. mode, "-ffp-contract=off", $"-I{sources}", $"-I{folder.Path}", .. KernelSource.Options(variant),
-            "-x", "c++", source.Path, "-x", "none", driver, $"-Wl,-rpath,{driverFolder}",
+            "-x", "c++", source.Path, "-x", "none", driver, $"-Wl,-rpath,{driverFolder}", .. libraries,
         ];
-        string[] texts = [source.Text, .. folder.Headers.Select(header => header.Text), File.ReadAllText(Path.Combine(sources, "simt.h"))];
+        string[] texts = [source.Text, .. folder.Headers.Select(header => header.Text), .. Directory.EnumerateFiles(sources, "simt*.h").Order(StringComparer.Ordinal).Select(File.ReadAllText)];
         return Build($"{source.Name}{KernelSource.Suffix(variant)}{(isChecked ? "-checked" : "")}.so", options, texts);
     }
 

@@ -3,33 +3,33 @@ using QSharp.Engine;
 namespace QSharp.Kernels;
 
 /// <summary>Sizes: N tokens, V rows of the table, C columns, P positions (0: none).</summary>
-/// <param name="tables">F32, or BF16, which has no backward.</param>
+/// <param name="tables">F32 or BF16; their gradients are F32.</param>
 internal sealed class EmbeddingCase(string suffix, DType tables) : OpCase
 {
-    private readonly Gradient _gradient = tables == DType.F32 ? Gradient.Added : Gradient.None;
-
     public override string Name => "embedding" + suffix;
+
+    public override bool HasActivations => true;
 
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
         new("training step", 2048, 32, 128, 64), new("odd, no positions", 17, 257, 3, 0), new("odd", 257, 3, 17, 3),
-        new("one", 1, 1, 1, 1), new("wide", 3, 5, 700, 2), new("empty", 0, 5, 8, 2),
+        new("one", 1, 1, 1, 1), new("wide", 3, 5, 700, 2), new("wider than a block", 3, 2, 2056, 2), new("empty", 0, 5, 8, 2),
     ];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s)
     {
         Operand tokens = new("tokens", s[0], DType.I32) { Draw = Draws.Integer(0, s[1]) };
-        Operand table = new("table", (s[1], s[2]), tables) { Gradient = _gradient };
+        Operand table = new("table", (s[1], s[2]), tables) { Gradient = Gradient.Added, GradientType = DType.F32 };
         if (s[3] == 0) return [tokens, table];
         return
         [
             tokens, table,
             new("positions", s[0], DType.I32) { Draw = Draws.Fixed(n => n % s[3]) },
-            new("positionTable", (s[3], s[2]), tables) { Gradient = _gradient },
+            new("positionTable", (s[3], s[2]), tables) { Gradient = Gradient.Added, GradientType = DType.F32 },
         ];
     }
 
-    public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("y", (s[0], s[2])) { IsDifferentiable = true }];
+    public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("y", (s[0], s[2]), Activations) { IsDifferentiable = true }];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs)
     {

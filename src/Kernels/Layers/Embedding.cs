@@ -7,10 +7,10 @@ namespace QSharp.Kernels;
 public abstract partial class Ops
 {
     /// <summary>y[n] = table[tokens[n]] + positionTable[positions[n]]; without the second term where positions are None.</summary>
-    /// <param name="tokens">[N] I32, from 0 to V − 1. The CPU twin throws on any other id, before it writes anything.</param>
+    /// <param name="tokens">[N] I32, from 0 to V − 1. The CPU twin throws on any other id, before it writes anything; CUDA makes its row NaN.</param>
     /// <param name="table">[V, C], F32 or BF16.</param>
     /// <param name="positions">[N] I32, from 0 to P − 1, or None (models that rotate their queries and keys instead).</param>
-    /// <param name="positionTable">[P, C], F32 or BF16, or None together with the positions.</param>
+    /// <param name="positionTable">[P, C], of the table's type, or None together with the positions.</param>
     /// <param name="y">[N, C].</param>
     public void Embedding(Tensor tokens, Tensor table, Tensor positions, Tensor positionTable, Tensor y)
     {
@@ -21,9 +21,9 @@ public abstract partial class Ops
         if (!positions.IsNone)
         {
             Require(positions, rows, DType.I32);
-            RequireWeight(positionTable, positionTable.Shape.Rows, columns);
+            Require(positionTable, positionTable.Shape.Rows, columns, table.DType);
         }
-        Require(y, rows, columns);
+        Require(y, rows, columns, TypeOf(y));
         EmbeddingCore(tokens, table, positions, positionTable, y);
     }
 
@@ -31,12 +31,12 @@ public abstract partial class Ops
     /// <param name="dy">[N, C].</param>
     /// <param name="tokens">[N] I32.</param>
     /// <param name="positions">[N] I32; not read where dPositionTable is None.</param>
-    /// <param name="dTable">[V, C]; adds.</param>
+    /// <param name="dTable">[V, C], F32; adds. An id outside of it is refused by the CPU twin and passed over by CUDA.</param>
     /// <param name="dPositionTable">[P, C]; adds. None: no gradient of the positions is wanted.</param>
     public void EmbeddingBackward(Tensor dy, Tensor tokens, Tensor positions, Tensor dTable, Tensor dPositionTable)
     {
         int rows = checked((int)tokens.Count), columns = dTable.Shape.Last;
-        Require(dy, rows, columns);
+        Require(dy, rows, columns, TypeOf(dy));
         Require(tokens, rows, DType.I32);
         Require(dTable, dTable.Shape.Rows, columns);
         if (!dPositionTable.IsNone)

@@ -3,22 +3,24 @@ using QSharp.Engine;
 namespace QSharp.Kernels;
 
 /// <summary>Sizes: prefixes, tokens a prefix, vocabulary, atoms, width.</summary>
-/// <param name="weights">F32, or BF16, which has no backward.</param>
+/// <param name="weights">F32 or BF16; their gradient is F32.</param>
 internal sealed class GatheredMatMulCase(string suffix, DType weights) : OpCase
 {
     public override string Name => "gathered_mat_mul" + suffix;
 
+    public override bool HasActivations => true;
+
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
         new("training, taken token", 192, 1, 14, 2, 64), new("decoding, candidates", 3, 5, 17, 11, 65),
-        new("one", 1, 1, 1, 1, 1), new("odd", 17, 3, 5, 1, 33), new("empty", 0, 3, 4, 2, 8),
+        new("one", 1, 1, 1, 1, 1), new("odd", 17, 3, 5, 1, 33), new("wider than a block", 2, 2, 3, 2, 2056), new("empty", 0, 3, 4, 2, 8),
     ];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
     [
-        new("x", (s[0], s[4])) { Gradient = weights == DType.F32 ? Gradient.Written : Gradient.None },
-        new("w", (s[2] * s[3], s[4]), weights) { Gradient = weights == DType.F32 ? Gradient.Added : Gradient.None },
-        new("bias", s[2] * s[3]) { Gradient = weights == DType.F32 ? Gradient.Added : Gradient.None },
+        new("x", (s[0], s[4]), Activations) { Gradient = Gradient.Written },
+        new("w", (s[2] * s[3], s[4]), weights) { Gradient = Gradient.Added, GradientType = DType.F32 },
+        new("bias", s[2] * s[3]) { Gradient = Gradient.Added },
         new("tokens", s[0] * s[1], DType.I32) { Draw = Draws.Integer(0, s[2]) },
     ];
 

@@ -12,26 +12,24 @@ public abstract partial class Ops
     /// <param name="w">[V·A, C], F32 or BF16.</param>
     /// <param name="bias">[V·A] or None.</param>
     /// <param name="tokens">[M] I32, each in [0, V).</param>
-    /// <param name="y">[M, A].</param>
+    /// <param name="y">[M, A], F32 whatever x is: logits.</param>
     public void GatheredMatMul(Tensor x, Tensor w, Tensor bias, Tensor tokens, Tensor y)
     {
         (int rows, int perRow, int atoms, int width) = GatheredSizes(x, w, bias, tokens, y);
-        RequireWeight(w, w.Shape.Rows, width);
         if (rows == 0 || perRow == 0) return;
         GatheredMatMulCore(x, w, bias, tokens, y, perRow, atoms, width);
     }
 
     /// <summary>Writes dx; adds to dw and dBias, touching the taken rows only. Several tokens of one prefix add up in dx.</summary>
-    /// <param name="dy">[M, A].</param>
-    /// <param name="w">[V·A, C], F32 only.</param>
+    /// <param name="dy">[M, A], F32.</param>
+    /// <param name="w">[V·A, C], F32 or BF16.</param>
     /// <param name="dx">[M/K, C].</param>
-    /// <param name="dw">[V·A, C].</param>
-    /// <param name="dBias">[V·A] or None.</param>
+    /// <param name="dw">[V·A, C], F32.</param>
+    /// <param name="dBias">[V·A], F32, or None.</param>
     public void GatheredMatMulBackward(Tensor dy, Tensor x, Tensor w, Tensor tokens, Tensor dx, Tensor dw, Tensor dBias)
     {
         (int rows, int perRow, int atoms, int width) = GatheredSizes(x, w, dBias, tokens, dy);
-        Require(w, w.Shape.Rows, width);
-        Require(dx, rows, width);
+        Require(dx, rows, width, TypeOf(x));
         Require(dw, w.Shape.Rows, width);
         if (rows == 0) return;
         GatheredMatMulBackwardCore(dy, x, w, tokens, dx, dw, dBias, perRow, atoms, width);
@@ -41,7 +39,8 @@ public abstract partial class Ops
     {
         int width = w.Shape.Last, count = (int)tokens.Count, rows = x.Shape.Rows;
         Require(tokens, count, DType.I32);
-        Require(x, rows, width);
+        Require(x, rows, width, TypeOf(x));
+        RequireWeight(w, w.Shape.Rows, width);
         Require(rows == 0 ? count == 0 : count % rows == 0, $"{count} tokens do not divide among {rows} rows.");
         int atoms = y.Shape.Last;
         Require(y, count, atoms);
@@ -77,13 +76,17 @@ public sealed unsafe partial class CpuOps
     {
         RequireRows(tokens, w.Shape.Rows / atoms, nameof(GatheredMatMulBackward), "token");
         int count = (int)tokens.Count;
-        GatheredBackwardWork work = new(dy.Floats(), x.Floats(), w.Floats(), tokens.Ints(), dx.Floats(), dw.Floats(), count, perRow, atoms, width);
-        _workers.For((width + GatheredColumns - 1) / GatheredColumns, 1, work);
+        if (w.DType == DType.BF16) Products((BF16Element*)w.Address);
+        else Products((F32Element*)w.Address);
         if (dBias.IsNone) return;
         float* gradient = dy.Floats(), biasGradient = dBias.Floats();
         int* token = tokens.Ints();
         for (int m = 0; m < count; m++)
             for (int a = 0; a < atoms; a++) biasGradient[(long)token[m] * atoms + a] += gradient[(long)m * atoms + a];
+
+        void Products<TElement>(TElement* weights) where TElement : unmanaged, IElement<TElement> =>
+            _workers.For((width + GatheredColumns - 1) / GatheredColumns, 1, new GatheredBackwardWork<TElement>(
+                dy.Floats(), x.Floats(), weights, tokens.Ints(), dx.Floats(), dw.Floats(), count, perRow, atoms, width));
     }
 
     private readonly struct GatheredForwardWork<TElement>(
@@ -105,8 +108,9 @@ public sealed unsafe partial class CpuOps
         }
     }
 
-    private readonly struct GatheredBackwardWork(
-        float* dy, float* x, float* w, int* tokens, float* dx, float* dw, int count, int perRow, int atoms, int width) : IWork
+    private readonly struct GatheredBackwardWork<TElement>(
+        float* dy, float* x, TElement* w, int* tokens, float* dx, float* dw, int count, int perRow, int atoms, int width) : IWork
+        where TElement : unmanaged, IElement<TElement>
     {
         public void Run(int begin, int end, int worker)
         {
@@ -121,7 +125,7 @@ public sealed unsafe partial class CpuOps
                     float g = dy[(long)m * atoms + a];
                     for (int c = first; c < last; c++)
                     {
-                        dxRow[c] += g * w[index + c];
+                        dxRow[c] += g * TElement.Load(w + index + c);
                         dw[index + c] += g * xRow[c];
                     }
                 }

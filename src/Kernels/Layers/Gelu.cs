@@ -11,8 +11,8 @@ public abstract partial class Ops
     /// <param name="y">[N, C]; may be x.</param>
     public void Gelu(Tensor x, Tensor y)
     {
-        Require(x, (int)x.Count);
-        Require(y, (int)x.Count);
+        Require(x, (int)x.Count, TypeOf(x));
+        Require(y, (int)x.Count, TypeOf(x));
         GeluCore(x, y);
     }
 
@@ -22,9 +22,9 @@ public abstract partial class Ops
     /// <param name="dx">[N, C]; may be dy.</param>
     public void GeluBackward(Tensor dy, Tensor x, Tensor dx)
     {
-        Require(dy, (int)x.Count);
-        Require(x, (int)x.Count);
-        Require(dx, (int)x.Count);
+        Require(dy, (int)x.Count, TypeOf(x));
+        Require(x, (int)x.Count, TypeOf(x));
+        Require(dx, (int)x.Count, TypeOf(x));
         GeluBackwardCore(dy, x, dx);
     }
 

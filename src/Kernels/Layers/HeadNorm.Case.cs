@@ -9,21 +9,23 @@ internal sealed class HeadNormCase : OpCase
 
     public override string Name => "head_norm";
 
+    public override bool HasActivations => true;
+
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
         new("training step", 257, 4, 2, 32), new("wide heads", 17, 6, 3, 128), new("odd", 3, 3, 1, 17), new("one", 1, 1, 1, 1),
-        new("several blocks and a rest", 33, 2, 2, 40), new("small heads", 65, 8, 4, 6), new("empty", 0, 2, 1, 8),
+        new("several blocks and a rest", 33, 2, 2, 40), new("small heads", 65, 8, 4, 6), new("very wide heads", 2, 2, 1, 160), new("empty", 0, 2, 1, 8),
     ];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
     [
-        new("qkv", (s[0], (s[1] + 2 * s[2]) * s[3])) { Gradient = Gradient.Written, Draw = Draws.Normal(2) },
+        new("qkv", (s[0], (s[1] + 2 * s[2]) * s[3]), Activations) { Gradient = Gradient.Written, Draw = Draws.Normal(2) },
         new("queryWeight", s[3]) { Gradient = Gradient.Added },
         new("keyWeight", s[3]) { Gradient = Gradient.Added },
     ];
 
     public override IReadOnlyList<Operand> Outputs(CaseShape s) =>
-        [new("y", (s[0], (s[1] + 2 * s[2]) * s[3])) { IsDifferentiable = true }, new("rstd", (s[0], s[1] + s[2]))];
+        [new("y", (s[0], (s[1] + 2 * s[2]) * s[3]), Activations) { IsDifferentiable = true }, new("rstd", (s[0], s[1] + s[2]))];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>
         ops.HeadNorm(inputs[0], inputs[1], inputs[2], s[1], s[2], Epsilon, outputs[0], outputs[1]);

@@ -25,7 +25,7 @@ public abstract partial class Ops
     {
         HeadNormSizes sizes = RequireHeadNorm(qkv, queryWeight, keyWeight, heads, kvHeads, rstd);
         Require(epsilon > 0, $"epsilon is {epsilon}, but must be positive.");
-        Require(y, sizes.Rows, sizes.Width);
+        Require(y, sizes.Rows, sizes.Width, TypeOf(qkv));
         HeadNormCore(qkv, queryWeight, keyWeight, sizes, epsilon, y, rstd);
     }
 
@@ -48,8 +48,8 @@ public abstract partial class Ops
         Tensor dx, Tensor dQueryWeight, Tensor dKeyWeight)
     {
         HeadNormSizes sizes = RequireHeadNorm(qkv, queryWeight, keyWeight, heads, kvHeads, rstd);
-        Require(dy, sizes.Rows, sizes.Width);
-        Require(dx, sizes.Rows, sizes.Width);
+        Require(dy, sizes.Rows, sizes.Width, TypeOf(qkv));
+        Require(dx, sizes.Rows, sizes.Width, TypeOf(qkv));
         Require(dx.Address != qkv.Address || dx.Count == 0, "dx must be another tensor than qkv.");
         Require(dQueryWeight, sizes.HeadDim);
         Require(dKeyWeight, sizes.HeadDim);

@@ -8,22 +8,24 @@ internal sealed class LayerNormCase : OpCase
 
     public override string Name => "layer_norm";
 
+    public override bool HasActivations => true;
+
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
         new("training step", 2048, 128), new("odd", 3, 17), new("one", 1, 1), new("long row", 1, 257),
-        new("odd rows", 257, 40), new("empty", 0, 8),
+        new("odd rows", 257, 40), new("wide rows", 3, 1024), new("very wide, odd", 2, 8203), new("empty", 0, 8),
     ];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
     [
         // Away from 0, so that a variance by Σx² − μ² would show.
-        new("x", (s[0], s[1])) { Gradient = Gradient.Added, Draw = (ref PhiloxStream random, int _) => 3 + 2 * random.NextNormal() },
+        new("x", (s[0], s[1]), Activations) { Gradient = Gradient.Added, Draw = (ref PhiloxStream random, int _) => 3 + 2 * random.NextNormal() },
         new("weight", s[1]) { Gradient = Gradient.Added },
         new("bias", s[1]) { Gradient = Gradient.Added },
     ];
 
     public override IReadOnlyList<Operand> Outputs(CaseShape s) =>
-        [new("y", (s[0], s[1])) { IsDifferentiable = true }, new("stats", (s[0], 2))];
+        [new("y", (s[0], s[1]), Activations) { IsDifferentiable = true }, new("stats", (s[0], 2))];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>
         ops.LayerNorm(inputs[0], inputs[1], inputs[2], Epsilon, outputs[0], outputs[1]);

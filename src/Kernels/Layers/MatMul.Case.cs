@@ -7,16 +7,21 @@ internal sealed class MatMulCase(string suffix, DType weights) : OpCase
 {
     public override string Name => "mat_mul" + suffix;
 
+    /// <summary>With BF16 activations the weights are BF16 too, and have gradients.</summary>
+    public override bool HasActivations => weights == DType.F32;
+
+    private DType Weights => Activations == DType.BF16 ? DType.BF16 : weights;
+
     public override IReadOnlyList<CaseShape> Shapes { get; } = MatMulShapes.All;
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
     [
-        new("x", (s[0], s[1])) { Gradient = weights == DType.F32 ? Gradient.Written : Gradient.None },
-        new("w", (s[2], s[1]), weights) { Gradient = weights == DType.F32 ? Gradient.Added : Gradient.None },
+        new("x", (s[0], s[1]), Activations) { Gradient = weights == DType.F32 ? Gradient.Written : Gradient.None },
+        new("w", (s[2], s[1]), Weights) { Gradient = weights == DType.F32 ? Gradient.Added : Gradient.None, GradientType = DType.F32 },
         new("bias", s[2]) { Gradient = weights == DType.F32 ? Gradient.Added : Gradient.None },
     ];
 
-    public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("y", (s[0], s[2])) { IsDifferentiable = true }];
+    public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("y", (s[0], s[2]), Activations) { IsDifferentiable = true }];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>
         ops.MatMul(inputs[0], inputs[1], inputs[2], outputs[0]);
@@ -31,15 +36,17 @@ internal sealed class MatMulCase(string suffix, DType weights) : OpCase
     public override Cost Cost(CaseShape s) => MatMulShapes.Cost(s, weights.Size());
 }
 
-/// <summary>Without bias; backward for the weights alone, as where x is the first layer's input.</summary>
+/// <summary>Without bias and into F32 as logits are; backward for the weights alone, as where x is the first layer's input.</summary>
 internal sealed class MatMulWithoutBiasCase : OpCase
 {
     public override string Name => "mat_mul_without_bias";
 
+    public override bool HasActivations => true;
+
     public override IReadOnlyList<CaseShape> Shapes { get; } = MatMulShapes.All;
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
-        [new("x", (s[0], s[1])), new("w", (s[2], s[1])) { Gradient = Gradient.Added }];
+        [new("x", (s[0], s[1]), Activations), new("w", (s[2], s[1]), Activations) { Gradient = Activations == DType.F32 ? Gradient.Added : Gradient.None }];
 
     public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("y", (s[0], s[2])) { IsDifferentiable = true }];
 
@@ -69,6 +76,7 @@ internal static class MatMulShapes
         new("one row", 1, 257, 17),
         new("decoding", 1, 393, 1031),
         new("few rows", 6, 49, 70),
+        new("few rows, aligned", 5, 1096, 36),
         new("siblings", 11, 300, 131),
         new("one", 1, 1, 1),
         new("one output", 65, 64, 1),

@@ -9,35 +9,37 @@ public abstract partial class Ops
     /// On the CPU after Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008): see docs/design.md.
     /// </summary>
     /// <param name="x">[N, I].</param>
-    /// <param name="w">[O, I], F32 or BF16; arithmetic is fp32 either way.</param>
+    /// <param name="w">[O, I], F32 or BF16; products are summed in fp32 either way.</param>
     /// <param name="bias">[O] or None.</param>
-    /// <param name="y">[N, O]; none of the others.</param>
+    /// <param name="y">[N, O]; none of the others. Of x's type, or F32 where x is BF16: logits.</param>
     public void MatMul(Tensor x, Tensor w, Tensor bias, Tensor y)
     {
         int rows = RequireProduct(x, w, y, nameof(MatMul));
-        Require(x, rows, w.Shape.D1);
-        Require(y, rows, w.Shape.D0);
+        DType type = TypeOf(x);
+        Require(x, rows, w.Shape.D1, type);
+        Require(y, rows, w.Shape.D0, y.DType == type ? type : DType.F32);
         if (!bias.IsNone) Require(bias, w.Shape.D0);
         Require(y.Address != x.Address && y.Address != w.Address || y.Count == 0, "y must be another tensor than x and w.");
         MatMulCore(x, w, bias, y, rows);
     }
 
     /// <summary>dx = dy·w, written; dw += dyᵀ·x; dBias += Σₙ dyₙ. What is None is not computed.</summary>
-    /// <param name="dy">[N, O].</param>
+    /// <param name="dy">[N, O], of w's type; or F32 where w is BF16: it is rounded first.</param>
     /// <param name="x">[N, I], the input of <see cref="MatMul"/>; may be None if dw is.</param>
-    /// <param name="w">[O, I], F32 only.</param>
+    /// <param name="w">[O, I], of x's type: F32, and BF16 on CUDA.</param>
     /// <param name="dx">[N, I] or None; neither dy nor x.</param>
     /// <param name="dw">[O, I] or None; added to.</param>
     /// <param name="dBias">[O] or None; added to.</param>
     public void MatMulBackward(Tensor dy, Tensor x, Tensor w, Tensor dx, Tensor dw, Tensor dBias)
     {
         int rows = RequireProduct(x.IsNone ? dx : x, w, dy, nameof(MatMulBackward));
-        Require(w, w.Shape.D0, w.Shape.D1);
-        Require(dy, rows, w.Shape.D0);
-        if (!dw.IsNone || !x.IsNone) Require(x, rows, w.Shape.D1);
+        DType type = TypeOf(w);
+        Require(w, w.Shape.D0, w.Shape.D1, type);
+        Require(dy, rows, w.Shape.D0, dy.DType == type ? type : DType.F32);
+        if (!dw.IsNone || !x.IsNone) Require(x, rows, w.Shape.D1, type);
         if (!dx.IsNone)
         {
-            Require(dx, rows, w.Shape.D1);
+            Require(dx, rows, w.Shape.D1, type);
             Require((dx.Address != dy.Address && dx.Address != x.Address) || dx.Count == 0, "dx must be another tensor than dy and x.");
         }
         if (!dw.IsNone) Require(dw, w.Shape.D0, w.Shape.D1);

@@ -8,19 +8,21 @@ internal sealed class RmsNormCase : OpCase
 
     public override string Name => "rms_norm";
 
+    public override bool HasActivations => true;
+
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
         new("training step", 2048, 128), new("odd", 3, 17), new("one", 1, 1), new("long row", 1, 257),
-        new("odd rows", 257, 40), new("empty", 0, 8),
+        new("odd rows", 257, 40), new("wide rows", 3, 1024), new("very wide, odd", 2, 8203), new("empty", 0, 8),
     ];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
     [
-        new("x", (s[0], s[1])) { Gradient = Gradient.Added, Draw = Draws.Normal(2) },
+        new("x", (s[0], s[1]), Activations) { Gradient = Gradient.Added, Draw = Draws.Normal(2) },
         new("weight", s[1]) { Gradient = Gradient.Added },
     ];
 
-    public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("y", (s[0], s[1])) { IsDifferentiable = true }, new("stats", s[0])];
+    public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("y", (s[0], s[1]), Activations) { IsDifferentiable = true }, new("stats", s[0])];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>
         ops.RmsNorm(inputs[0], inputs[1], Epsilon, outputs[0], outputs[1]);

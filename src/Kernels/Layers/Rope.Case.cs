@@ -7,21 +7,23 @@ internal sealed class RopeCase : OpCase
 {
     public override string Name => "rope";
 
+    public override bool HasActivations => true;
+
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
         new("training step", 2048, 192, 6, 32), new("wide head", 17, 257, 3, 64), new("odd", 3, 17, 2, 6), new("smallest", 1, 2, 1, 2),
-        new("many rows", 257, 40, 1, 20), new("nothing to turn", 3, 8, 0, 4), new("empty", 0, 8, 1, 8),
+        new("many rows", 257, 40, 1, 20), new("many heads", 3, 5248, 40, 128), new("nothing to turn", 3, 8, 0, 4), new("empty", 0, 8, 1, 8),
     ];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
     [
-        new("qkv", (s[0], s[1])) { Gradient = Gradient.Written },
+        new("qkv", (s[0], s[1]), Activations) { Gradient = Gradient.Written },
         new("positions", s[0], DType.I32) { Draw = (ref PhiloxStream random, int index) => index == 0 ? 131072 : random.NextInt(131072) },
         new("frequencies", s[3] / 2) { Draw = Draws.Fixed(index => RopeFrequencies.Compute(s[3], 10000, null)[index]) },
     ];
 
     public override IReadOnlyList<Operand> Outputs(CaseShape s) =>
-        [new("turned", (s[0], s[1])) { StartsAs = "qkv", IsDifferentiable = true }];
+        [new("turned", (s[0], s[1]), Activations) { StartsAs = "qkv", IsDifferentiable = true }];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>
         ops.Rope(outputs[0], s[2], s[3], inputs[1], inputs[2], inverse: false);

@@ -20,7 +20,7 @@ public abstract partial class Ops
     public void Rope(Tensor qkv, int heads, int headDim, Tensor positions, Tensor frequencies, bool inverse)
     {
         int rows = checked((int)positions.Count), columns = qkv.Shape.Last;
-        Require(qkv, rows, columns);
+        Require(qkv, rows, columns, TypeOf(qkv));
         Require(
             heads >= 0 && headDim > 0 && headDim % 2 == 0 && (long)heads * headDim <= columns,
             $"{heads} heads of {headDim} (must be even) do not fit into rows of {columns}.");

@@ -22,15 +22,15 @@ public abstract partial class Ops
     public void SwiGluBackward(Tensor dy, Tensor gateUp, Tensor dGateUp)
     {
         (int rows, int width) = SwiGluSizes(gateUp, dy);
-        Require(dGateUp, rows, 2 * width);
+        Require(dGateUp, rows, 2 * width, TypeOf(gateUp));
         if (rows > 0) SwiGluBackwardCore(dy, gateUp, dGateUp, rows, width);
     }
 
     private (int Rows, int Width) SwiGluSizes(Tensor gateUp, Tensor y)
     {
         int width = y.Shape.Last, rows = y.Shape.Rows;
-        Require(y, rows, width);
-        Require(gateUp, rows, 2 * width);
+        Require(y, rows, width, TypeOf(gateUp));
+        Require(gateUp, rows, 2 * width, TypeOf(gateUp));
         return (rows, width);
     }
 

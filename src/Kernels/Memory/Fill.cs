@@ -5,11 +5,12 @@ namespace QSharp.Kernels;
 public abstract partial class Ops
 {
     /// <summary>Sets every element to one value.</summary>
-    /// <param name="x">F32, any shape.</param>
+    /// <param name="x">Activations or F32, any shape; the value is rounded to their type.</param>
     public void Fill(Tensor x, float value)
     {
-        Require(x, checked((int)x.Count));
-        FillCore(x, BitConverter.SingleToInt32Bits(value));
+        DType type = TypeOf(x);
+        Require(x, checked((int)x.Count), type);
+        FillCore(x, type == DType.BF16 ? BFloat16.Round(value) * 0x1_0001 : BitConverter.SingleToInt32Bits(value));
     }
 
     /// <summary>Sets every element to one value.</summary>
@@ -20,7 +21,7 @@ public abstract partial class Ops
         FillCore(x, value);
     }
 
-    /// <summary>Both types have four bytes, so one core writes the bits of either.</summary>
+    /// <summary>Writes the bits again and again: one element of four bytes, or two equal ones of two.</summary>
     private protected abstract void FillCore(Tensor x, int bits);
 }
 

@@ -7,21 +7,23 @@ internal sealed class GatherCase : OpCase
 {
     public override string Name => "gather";
 
+    public override bool HasActivations => true;
+
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
         new("hidden rows", 2048, 256, 1024), new("odd", 3, 17, 17), new("one", 1, 1, 1), new("single columns", 257, 1, 3),
-        new("wide, repeated", 2, 700, 257), new("nothing taken", 5, 8, 0),
+        new("wide, repeated", 2, 700, 257), new("wider than a block", 2, 2056, 3), new("nothing taken", 5, 8, 0),
     ];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
     [
-        new("source", (s[0], s[1])) { Gradient = Gradient.Added },
+        new("source", (s[0], s[1]), Activations) { Gradient = Gradient.Added },
         new("ints", s[1] == 1 ? s[0] : (s[0], s[1]), DType.I32) { Draw = Draws.Integer(-1000, 1000) },
         new("rows", s[2], DType.I32) { Draw = Draws.Integer(0, s[0]) },
     ];
 
     public override IReadOnlyList<Operand> Outputs(CaseShape s) =>
-        [new("y", (s[2], s[1])) { IsDifferentiable = true }, new("int y", s[1] == 1 ? s[2] : (s[2], s[1]), DType.I32)];
+        [new("y", (s[2], s[1]), Activations) { IsDifferentiable = true }, new("int y", s[1] == 1 ? s[2] : (s[2], s[1]), DType.I32)];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs)
     {

@@ -1,5 +1,3 @@
-using System.Runtime.Intrinsics;
-
 using QSharp.Engine;
 
 namespace QSharp.Kernels;
@@ -7,16 +5,16 @@ namespace QSharp.Kernels;
 public abstract partial class Ops
 {
     /// <summary>y[n] = source[rows[n]], row by row.</summary>
-    /// <param name="source">[M, C], F32 or I32; a tensor of rank 1 is M rows of one element.</param>
+    /// <param name="source">[M, C], activations or I32; a tensor of rank 1 is M rows of one element.</param>
     /// <param name="rows">[N] I32, each from 0 to M − 1; the CPU twin checks them.</param>
     /// <param name="y">[N, C], of the source's type.</param>
     public void Gather(Tensor source, Tensor rows, Tensor y)
     {
         int columns = RowLength(source);
-        Require(source.DType is DType.F32 or DType.I32, $"source is {source}, but must be F32 or I32.");
-        Require(source, checked((int)source.Count), source.DType);
+        DType type = source.DType == DType.I32 ? DType.I32 : TypeOf(source);
+        Require(source, checked((int)source.Count), type);
         Require(rows, checked((int)rows.Count), DType.I32);
-        Require(y, (int)rows.Count, columns, source.DType);
+        Require(y, (int)rows.Count, columns, type);
         GatherCore(source, rows, y, columns);
     }
 
@@ -28,8 +26,8 @@ public abstract partial class Ops
     {
         int columns = RowLength(dSource);
         Require(rows, checked((int)rows.Count), DType.I32);
-        Require(dy, (int)rows.Count, columns);
-        Require(dSource, checked((int)dSource.Count));
+        Require(dy, (int)rows.Count, columns, TypeOf(dSource));
+        Require(dSource, checked((int)dSource.Count), TypeOf(dSource));
         GatherBackwardCore(dy, rows, dSource, columns);
     }
 
@@ -101,15 +99,11 @@ public sealed unsafe partial class CpuOps
             {
                 int first = item * width, length = Math.Min(width, columns - first);
                 for (int n = 0; n < count; n++)
-                    AddRow(dy + (long)n * columns + first, table + (long)rows[n] * columns + first, length);
+                {
+                    float* to = table + (long)rows[n] * columns + first;
+                    AddRow(to, dy + (long)n * columns + first, to, length);
+                }
             }
-        }
-
-        private static void AddRow(float* from, float* to, int length)
-        {
-            int c = 0;
-            for (; c + 8 <= length; c += 8) (Vector256.Load(to + c) + Vector256.Load(from + c)).Store(to + c);
-            for (; c < length; c++) to[c] += from[c];
         }
     }
 }

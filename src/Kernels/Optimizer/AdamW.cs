@@ -9,7 +9,12 @@ namespace QSharp.Kernels;
 /// <param name="Beta2">Decay of the mean squared gradient, in [0, 1).</param>
 /// <param name="Epsilon">Added to the root of the mean square, positive.</param>
 /// <param name="WeightDecay">Decoupled decay, per step times the learning rate.</param>
-public readonly record struct AdamWSettings(float Beta1, float Beta2, float Epsilon, float WeightDecay);
+/// <param name="RoundsStochastically">
+/// Whether a BF16 copy of the weights is rounded up with the probability of the part that is cut off, so that steps too small
+/// for BF16 still move it on average (Gupta et al. 2015); otherwise to nearest, ties to even.
+/// </param>
+public readonly record struct AdamWSettings(
+    float Beta1, float Beta2, float Epsilon, float WeightDecay, bool RoundsStochastically = false);
 
 public abstract partial class Ops
 {
@@ -22,13 +27,17 @@ public abstract partial class Ops
     /// <param name="gradients">[N].</param>
     /// <param name="m">[N], updated; zeros before the first step.</param>
     /// <param name="v">[N], updated; zeros before the first step.</param>
-    /// <param name="schedule">[3]: lr, 1 − β₁ᵗ, 1 − β₂ᵗ for step t ≥ 1. On the device, so that a recorded step can be replayed.</param>
+    /// <param name="schedule">
+    /// [4]: lr, 1 − β₁ᵗ, 1 − β₂ᵗ, t for step t ≥ 1. On the device, so that a recorded step can be replayed; t gives each step
+    /// random numbers of its own.
+    /// </param>
     /// <param name="clip">
     /// [2], as written by <see cref="GlobalNorm"/>: g = gradient · clip[1]. Where clip[1] is 0, g is 0 even for gradients that
     /// are not finite: the moments decay and the weights follow them, as after a batch without signal. None: no clipping.
     /// </param>
+    /// <param name="rounded">[N] BF16: a copy of the new weights, for products; or None.</param>
     public void AdamW(
-        Tensor weights, Tensor gradients, Tensor m, Tensor v, AdamWSettings settings, Tensor schedule, Tensor clip)
+        Tensor weights, Tensor gradients, Tensor m, Tensor v, AdamWSettings settings, Tensor schedule, Tensor clip, Tensor rounded)
     {
         int count = checked((int)weights.Count);
         Require(weights, count);
@@ -37,28 +46,40 @@ public abstract partial class Ops
         Require(v, count);
         Require(settings.Beta1 is >= 0 and < 1 && settings.Beta2 is >= 0 and < 1, $"{settings}: the betas must lie in [0, 1).");
         Require(settings.Epsilon > 0, $"{settings}: epsilon must be positive.");
-        Require(schedule, 3);
+        Require(schedule, 4);
         if (!clip.IsNone) Require(clip, 2);
-        AdamWCore(weights, gradients, m, v, settings, schedule, clip);
+        if (!rounded.IsNone) Require(rounded, count, DType.BF16);
+        AdamWCore(weights, gradients, m, v, settings, schedule, clip, rounded);
     }
 
     private protected abstract void AdamWCore(
-        Tensor weights, Tensor gradients, Tensor m, Tensor v, AdamWSettings settings, Tensor schedule, Tensor clip);
+        Tensor weights, Tensor gradients, Tensor m, Tensor v, AdamWSettings settings, Tensor schedule, Tensor clip, Tensor rounded);
 }
 
 public sealed unsafe partial class CpuOps
 {
     private protected override void AdamWCore(
-        Tensor weights, Tensor gradients, Tensor m, Tensor v, AdamWSettings settings, Tensor schedule, Tensor clip) =>
+        Tensor weights, Tensor gradients, Tensor m, Tensor v, AdamWSettings settings, Tensor schedule, Tensor clip, Tensor rounded) =>
         _workers.For(Items(weights.Count), 8, new AdamWWork(
-            weights.Floats(), gradients.Floats(), m.Floats(), v.Floats(), weights.Count, settings, schedule.Floats(), clip.Floats()));
+            weights.Floats(), gradients.Floats(), m.Floats(), v.Floats(), weights.Count, settings, schedule.Floats(), clip.Floats(),
+            (ushort*)rounded.Address));
 
     private readonly struct AdamWWork(
-        float* weights, float* gradients, float* m, float* v, long count, AdamWSettings settings, float* schedule, float* clip) : IWork
+        float* weights, float* gradients, float* m, float* v, long count, AdamWSettings settings, float* schedule, float* clip,
+        ushort* rounded) : IWork
     {
         public void Run(int begin, int end, int worker)
         {
-            long i = (long)begin * ElementsPerItem, stop = Math.Min((long)end * ElementsPerItem, count);
+            long first = (long)begin * ElementsPerItem, stop = Math.Min((long)end * ElementsPerItem, count);
+            Update(first, stop);
+            if (rounded is null) return;
+            Span<ushort> to = new(rounded + first, (int)(stop - first));
+            if (settings.RoundsStochastically) StochasticRounding.Round(weights + first, to, first, (uint)schedule[3]);
+            else BFloat16.Round(new ReadOnlySpan<float>(weights + first, to.Length), to);
+        }
+
+        private void Update(long i, long stop)
+        {
             for (; i + 8 <= stop; i += 8)
                 Step(Vector256.Load(gradients + i), weights + i, m + i, v + i);
             if (i == stop) return;

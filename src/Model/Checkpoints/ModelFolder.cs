@@ -81,7 +81,7 @@ public static class ModelFolder
         if (origin.Reference != reference)
             throw new UserException($"{folder}: this guide was trained for another reference; give --model the one it was trained for.");
         ValueSettings settings = Settings(own);
-        return (files.Load(WeightFormat.Auto, type => new ValueModel(ops, files.Transformer, settings, type)), origin);
+        return (files.Load(ops.Device, WeightFormat.Auto, type => new ValueModel(ops, files.Transformer, settings, type)), origin);
     }
 
     /// <summary>

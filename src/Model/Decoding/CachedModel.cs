@@ -19,17 +19,18 @@ internal sealed class CachedModel : IDisposable
     public CachedModel(HeadedModel model, int rows, int promptTokens, int newTokens, int step)
     {
         Model = model;
+        DType type = model.ActivationType;
         bool inOnePass = model is ValueModel { Settings.BidirectionalPrompt: true };
         int prefill = Math.Max(Math.Min(PrefillTokens, rows * promptTokens), inOnePass ? promptTokens : 1);
         ((_prompt, Step, Single, Cache, LastHidden, _counts, _lastRows), _memory) = Arena.Build(model.Ops.Device, arena =>
         {
-            StepBuffers single = new(model.Config, rows, 1, arena);
+            StepBuffers single = new(model.Config, rows, 1, type, arena);
             return (
-                new StepBuffers(model.Config, 1, prefill, arena),
-                step == 1 ? single : new StepBuffers(model.Config, rows, step, arena),
+                new StepBuffers(model.Config, 1, prefill, type, arena),
+                step == 1 ? single : new StepBuffers(model.Config, rows, step, type, arena),
                 single,
-                new KvCache(model.Config, rows, promptTokens + newTokens + step, arena),
-                arena.Take((rows, model.Config.Width)),
+                new KvCache(model.Config, rows, promptTokens + newTokens + step, type, arena),
+                arena.Take((rows, model.Config.Width), type),
                 arena.Take(rows, DType.I32),
                 arena.Take(rows, DType.I32));
         });

@@ -34,7 +34,7 @@ public sealed class Scorer : IDisposable
         _top = Math.Clamp(top, 1, vocabulary);
         int part = (int)Math.Clamp(LogitsOfPart / vocabulary, 1, PartTokens);
         ((_buffers, _logits, _targets, _logProbs, _logSumExp, _topIds, _topValues), _memory) = Arena.Build(model.Ops.Device, arena => (
-            new StepBuffers(model.Config, 1, part, arena), arena.Take((part, vocabulary)), arena.Take(part, DType.I32),
+            new StepBuffers(model.Config, 1, part, model.ActivationType, arena), arena.Take((part, vocabulary)), arena.Take(part, DType.I32),
             arena.Take(part), arena.Take(part), arena.Take((1, _top), DType.I32), arena.Take((1, _top))));
     }
 
@@ -90,7 +90,7 @@ public sealed class Scorer : IDisposable
     {
         if (_cache is not null && _cache.Capacity >= tokens) return _cache;
         _cacheMemory?.Dispose();
-        (_cache, _cacheMemory) = Arena.Build(_model.Ops.Device, arena => new KvCache(_model.Config, 1, tokens, arena));
+        (_cache, _cacheMemory) = Arena.Build(_model.Ops.Device, arena => new KvCache(_model.Config, 1, tokens, _model.ActivationType, arena));
         return _cache;
     }
 

@@ -21,7 +21,10 @@ public sealed record LearningRate(float Peak, int Warmup, int Steps, float Final
 
 public sealed record OptimizerSettings(LearningRate Rate, float Beta1 = 0.9f, float Beta2 = 0.99f, float Epsilon = 1e-8f, float WeightDecay = 0, float ClipNorm = 1);
 
-/// <summary>A model in training: weights, gradients and AdamW's moments, all in one layout.</summary>
+/// <summary>
+/// A model in training: weights, gradients and AdamW's moments, all in one layout. Where the model computes with BF16
+/// matrices, the optimizer keeps them in F32 too, and rounds them anew after each step.
+/// </summary>
 public sealed class Optimizer : IDisposable
 {
     private readonly Ops _ops;
@@ -33,14 +36,24 @@ public sealed class Optimizer : IDisposable
     {
         _ops = ops;
         _settings = settings;
+        Rounded = weights;
         Weights = weights;
+        if (weights.MatrixType != DType.F32)
+        {
+            Weights = Build(arena => new Weights(config, head, DType.F32, arena));
+            Initializer.CopyShared(weights, Weights);
+        }
         Gradients = Build(arena => new Weights(config, head, DType.F32, arena));
         FirstMoment = Build(arena => new Weights(config, head, DType.F32, arena));
         SecondMoment = Build(arena => new Weights(config, head, DType.F32, arena));
-        (_schedule, _clip) = Build(arena => (arena.Take(3), arena.Take(2)));
+        (_schedule, _clip) = Build(arena => (arena.Take(4), arena.Take(2)));
     }
 
+    /// <summary>The F32 weights that are trained: the model's own, or the masters of BF16 ones.</summary>
     public Weights Weights { get; }
+
+    /// <summary>The weights that the model computes with.</summary>
+    public Weights Rounded { get; }
 
     public Weights Gradients { get; }
 
@@ -48,23 +61,39 @@ public sealed class Optimizer : IDisposable
 
     public Weights SecondMoment { get; }
 
+    /// <summary>Makes the model's weights those that are trained, after these were loaded.</summary>
+    public void RoundWeights()
+    {
+        if (!ReferenceEquals(Rounded, Weights)) Initializer.CopyShared(Weights, Rounded);
+    }
+
     public void ZeroGradients() => _ops.Fill(Gradients.All, 0f);
 
-    /// <summary>One AdamW step from the gradients as they stand, clipped to the settings' norm.</summary>
+    /// <summary>Sets the learning rate and the moments' corrections of a step; not part of what is recorded.</summary>
     /// <param name="step">From 1.</param>
-    public void Step(int step)
+    public void Begin(int step)
     {
         ReadOnlySpan<float> schedule =
         [
             _settings.Rate.At(step),
             (float)(1 - Math.Pow(_settings.Beta1, step)),
             (float)(1 - Math.Pow(_settings.Beta2, step)),
+            step,
         ];
         _ops.Device.Upload(schedule, _schedule);
+    }
+
+    /// <summary>One AdamW step from the gradients as they stand, clipped to the settings' norm.</summary>
+    public void Update()
+    {
         _ops.GlobalNorm(Gradients.All, _settings.ClipNorm, _clip);
         AdamWSettings adam = new(_settings.Beta1, _settings.Beta2, _settings.Epsilon, _settings.WeightDecay);
-        _ops.AdamW(Weights.Matrices, Gradients.Matrices, FirstMoment.Matrices, SecondMoment.Matrices, adam, _schedule, _clip);
-        _ops.AdamW(Weights.Vectors, Gradients.Vectors, FirstMoment.Vectors, SecondMoment.Vectors, adam with { WeightDecay = 0 }, _schedule, _clip);
+        bool hasMasters = !ReferenceEquals(Rounded, Weights);
+        _ops.AdamW(
+            Weights.Matrices, Gradients.Matrices, FirstMoment.Matrices, SecondMoment.Matrices, adam, _schedule, _clip,
+            hasMasters ? Rounded.Matrices : Tensor.None);
+        _ops.AdamW(Weights.Vectors, Gradients.Vectors, FirstMoment.Vectors, SecondMoment.Vectors, adam with { WeightDecay = 0 }, _schedule, _clip, Tensor.None);
+        if (hasMasters) _ops.Copy(Weights.Vectors, Rounded.Vectors);
     }
 
     public void Dispose()

@@ -20,6 +20,7 @@ public sealed class Trainer : IDisposable
     private readonly Activations _activations;
     private readonly Tensor _lossHidden, _dLossHidden, _dHidden, _outputs, _losses;
     private readonly float[] _hostLosses;
+    private readonly RecordedStep _step;
 
     public Trainer(HeadedModel model, Method method, IBatchSource source, OptimizerSettings settings, int rows)
     {
@@ -30,12 +31,19 @@ public sealed class Trainer : IDisposable
         if (source.Time > model.Config.Context)
             throw new UserException($"The data has rows of {source.Time} tokens, but the model's context is {model.Config.Context}; train a model with a longer context.");
         Optimizer = new Optimizer(_ops, model.Config, model.HeadShape, model.Weights, settings);
+        DType type = model.ActivationType;
         int width = model.Config.Width, n = rows * source.Time, m = rows * source.LossesPerRow;
         ((_batch, _activations, _lossHidden, _dLossHidden, _dHidden, _outputs, _losses), _memory) = Arena.Build(_ops.Device, arena => (
             new TrainBatch(rows, source.Time, source.LossesPerRow, arena),
-            new Activations(model.Config, rows, source.Time, arena),
-            arena.Take((m, width)), arena.Take((m, width)), arena.Take((n, width)),
-            arena.Take((m, model.Head.Outputs)), arena.Take(m)));
+            new Activations(model.Config, rows, source.Time, type, arena),
+            arena.Take((m, width), type), arena.Take((m, width), type), arena.Take((n, width), type),
+            arena.Take((m, model.Head.Outputs), model.Head.TrainingOutputs(type)), arena.Take(m)));
+        _step = _ops.Device.Record(() =>
+        {
+            Optimizer.ZeroGradients();
+            ForwardAndBackward();
+            Optimizer.Update();
+        });
         _hostLosses = new float[m];
     }
 
@@ -59,9 +67,8 @@ public sealed class Trainer : IDisposable
     public double RunStep()
     {
         _batch.Upload(_ops.Device);
-        Optimizer.ZeroGradients();
-        ForwardAndBackward();
-        Optimizer.Step(++Step);
+        Optimizer.Begin(++Step);
+        _step.Run();
         _ops.Device.Download<float>(_losses, _hostLosses);
         double loss = 0;
         foreach (float part in _hostLosses) loss += part;
@@ -101,6 +108,7 @@ public sealed class Trainer : IDisposable
 
     public void Dispose()
     {
+        _step.Dispose();
         Optimizer.Dispose();
         _memory.Dispose();
     }

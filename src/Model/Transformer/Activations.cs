@@ -5,26 +5,26 @@ namespace QSharp.Model;
 /// <summary>What one block keeps from forward for backward. N = B·T.</summary>
 public sealed class BlockActivations
 {
-    internal BlockActivations(TransformerConfig c, int rows, int time, Arena arena)
+    internal BlockActivations(TransformerConfig c, int rows, int time, DType type, Arena arena)
     {
         int n = rows * time;
         int statistics = c.Norm == Norm.LayerNorm ? 2 : 1;
-        Normed1 = arena.Take((n, c.Width));
+        Normed1 = arena.Take((n, c.Width), type);
         Stats1 = arena.Take((n, statistics));
-        Qkv = arena.Take((n, c.QkvWidth));
+        Qkv = arena.Take((n, c.QkvWidth), type);
         if (c.QkNorm)
         {
-            RawQkv = arena.Take((n, c.QkvWidth));
+            RawQkv = arena.Take((n, c.QkvWidth), type);
             HeadStats = arena.Take((n, c.Heads + c.KvHeads));
         }
         LogSumExp = arena.Take((rows, c.Heads, time));
-        Mixed = arena.Take((n, c.Heads * c.HeadDim));
-        Middle = arena.Take((n, c.Width));
-        Normed2 = arena.Take((n, c.Width));
+        Mixed = arena.Take((n, c.Heads * c.HeadDim), type);
+        Middle = arena.Take((n, c.Width), type);
+        Normed2 = arena.Take((n, c.Width), type);
         Stats2 = arena.Take((n, statistics));
-        Up = arena.Take((n, c.UpWidth));
-        Activated = arena.Take((n, c.Hidden));
-        Output = arena.Take((n, c.Width));
+        Up = arena.Take((n, c.UpWidth), type);
+        Activated = arena.Take((n, c.Hidden), type);
+        Output = arena.Take((n, c.Width), type);
     }
 
     public Tensor Normed1 { get; }      // [N, C]
@@ -45,16 +45,15 @@ public sealed class BlockActivations
 /// <summary>Memory that every block uses in turn; nothing in it outlives a block.</summary>
 public sealed class Scratch
 {
-    internal Scratch(TransformerConfig c, int n, Arena arena, bool backward)
+    internal Scratch(TransformerConfig c, int n, DType type, Arena arena)
     {
-        Branch = arena.Take((n, c.Width));
-        if (!backward) return;
-        DStream = arena.Take((n, c.Width));
-        DWide = arena.Take((n, c.Width));
-        DMixed = arena.Take((n, c.Heads * c.HeadDim));
-        DQkv = arena.Take((n, c.QkvWidth));
-        DUp = arena.Take((n, c.UpWidth));
-        DActivated = arena.Take((n, c.Hidden));
+        Branch = arena.Take((n, c.Width), type);
+        DStream = arena.Take((n, c.Width), type);
+        DWide = arena.Take((n, c.Width), type);
+        DMixed = arena.Take((n, c.Heads * c.HeadDim), type);
+        DQkv = arena.Take((n, c.QkvWidth), type);
+        DUp = arena.Take((n, c.UpWidth), type);
+        DActivated = arena.Take((n, c.Hidden), type);
     }
 
     public Tensor Branch { get; }       // [N, C]
@@ -69,16 +68,17 @@ public sealed class Scratch
 /// <summary>All activations of a training step for B rows of T tokens.</summary>
 public sealed class Activations
 {
-    public Activations(TransformerConfig config, int rows, int time, Arena arena)
+    /// <param name="type">Of everything but the statistics: <see cref="HeadedModel.ActivationType"/>.</param>
+    public Activations(TransformerConfig config, int rows, int time, DType type, Arena arena)
     {
         Rows = rows;
         Time = time;
         int n = rows * time;
-        Embedded = arena.Take((n, config.Width));
-        Blocks = [.. Enumerable.Range(0, config.Layers).Select(_ => new BlockActivations(config, rows, time, arena))];
-        Hidden = arena.Take((n, config.Width));
+        Embedded = arena.Take((n, config.Width), type);
+        Blocks = [.. Enumerable.Range(0, config.Layers).Select(_ => new BlockActivations(config, rows, time, type, arena))];
+        Hidden = arena.Take((n, config.Width), type);
         FinalStats = arena.Take((n, config.Norm == Norm.LayerNorm ? 2 : 1));
-        Scratch = new Scratch(config, n, arena, backward: true);
+        Scratch = new Scratch(config, n, type, arena);
     }
 
     public int Rows { get; }

@@ -11,6 +11,9 @@ public interface IHead
     /// <summary>Whether the hidden state of the judged token itself is read, rather than that of the token before it.</summary>
     bool ReadsAtToken { get; }
 
+    /// <summary>Type of the outputs that training computes, given that of the hidden states: logits of a whole vocabulary are as large as activations.</summary>
+    DType TrainingOutputs(DType hidden);
+
     /// <param name="hidden">[M, C].</param>
     /// <param name="tokens">[M] I32, the tokens judged or predicted.</param>
     /// <param name="outputs">[M, Outputs].</param>

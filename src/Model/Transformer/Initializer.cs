@@ -33,7 +33,7 @@ public static class Initializer
             float constant = kind is "norm1" or "norm2" or "final_norm" or "query_norm" or "key_norm" ? 1 : 0;
             float[] values = new float[value.Count];
             for (int i = 0; i < values.Length; i++) values[i] = deviation == 0 ? constant : deviation * random.NextNormal();
-            value.Buffer!.Device.Upload<float>(values, value);
+            TensorValues.Write(values, value);
         }
     }
 

@@ -8,13 +8,14 @@ public sealed class KvCache
     private readonly Tensor _keys, _values;     // [L, all rows, P, G·D]
     private readonly int _first;
 
-    public KvCache(TransformerConfig config, int rows, int capacity, Arena arena)
+    /// <param name="type">Of keys and values.</param>
+    public KvCache(TransformerConfig config, int rows, int capacity, DType type, Arena arena)
     {
         Rows = rows;
         Capacity = capacity;
         int width = config.KvHeads * config.HeadDim;
-        _keys = arena.Take((config.Layers, rows, capacity, width));
-        _values = arena.Take((config.Layers, rows, capacity, width));
+        _keys = arena.Take((config.Layers, rows, capacity, width), type);
+        _values = arena.Take((config.Layers, rows, capacity, width), type);
         Lengths = arena.Take(rows, DType.I32);
     }
 
@@ -50,23 +51,24 @@ public sealed class KvCache
 /// <summary>Memory of one cached pass of S new tokens for each of R rows; N = R·S.</summary>
 public sealed class StepBuffers
 {
-    public StepBuffers(TransformerConfig c, int rows, int tokens, Arena arena)
+    /// <param name="type">Of everything but the statistics: <see cref="HeadedModel.ActivationType"/>.</param>
+    public StepBuffers(TransformerConfig c, int rows, int tokens, DType type, Arena arena)
     {
         Rows = rows;
         TokensPerRow = tokens;
         int n = rows * tokens;
         Tokens = arena.Take((rows, tokens), DType.I32);
         Positions = arena.Take((rows, tokens), DType.I32);
-        Hidden = arena.Take((n, c.Width));
-        Stream = arena.Take((n, c.Width));
-        Normed = arena.Take((n, c.Width));
+        Hidden = arena.Take((n, c.Width), type);
+        Stream = arena.Take((n, c.Width), type);
+        Normed = arena.Take((n, c.Width), type);
         Stats = arena.Take((n, c.Norm == Norm.LayerNorm ? 2 : 1));
-        Qkv = arena.Take((n, c.QkvWidth));
+        Qkv = arena.Take((n, c.QkvWidth), type);
         if (c.QkNorm) HeadStats = arena.Take((n, c.Heads + c.KvHeads));
-        Mixed = arena.Take((n, c.Heads * c.HeadDim));
-        Branch = arena.Take((n, c.Width));
-        Up = arena.Take((n, c.UpWidth));
-        Activated = arena.Take((n, c.Hidden));
+        Mixed = arena.Take((n, c.Heads * c.HeadDim), type);
+        Branch = arena.Take((n, c.Width), type);
+        Up = arena.Take((n, c.UpWidth), type);
+        Activated = arena.Take((n, c.Hidden), type);
     }
 
     private StepBuffers(StepBuffers whole, int rows, int tokens)

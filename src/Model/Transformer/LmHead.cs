@@ -13,6 +13,8 @@ public sealed class LmHead(Ops ops, Weights weights) : IHead
 
     public bool ReadsAtToken => false;
 
+    public DType TrainingOutputs(DType hidden) => hidden;
+
     public void Forward(Tensor hidden, Tensor tokens, Tensor outputs) =>
         ops.MatMul(hidden, weights.Head.Range(0, outputs.Shape.Last), Tensor.None, outputs);
 

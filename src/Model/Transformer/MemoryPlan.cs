@@ -11,5 +11,5 @@ public static class MemoryPlan
 
     /// <summary>Keys and values of one row.</summary>
     /// <param name="context">Tokens.</param>
-    public static long KvCache(TransformerConfig config, int context) => Arena.Measure(arena => new KvCache(config, 1, context, arena));
+    public static long KvCache(TransformerConfig config, int context) => Arena.Measure(arena => new KvCache(config, 1, context, DType.F32, arena));
 }

@@ -8,11 +8,11 @@ public abstract class HeadedModel : IDisposable
 {
     private readonly DeviceBuffer _memory;
 
-    private protected HeadedModel(Ops ops, TransformerConfig config, HeadShape headShape, DType matrixType)
+    private protected HeadedModel(Ops ops, TransformerConfig config, HeadShape headShape, DType? matrixType)
     {
         Ops = ops;
         HeadShape = headShape;
-        (Weights, _memory) = Arena.Build(ops.Device, arena => new Weights(config, headShape, matrixType, arena));
+        (Weights, _memory) = Arena.Build(ops.Device, arena => new Weights(config, headShape, matrixType ?? ops.Device.ActivationType, arena));
         Trunk = new Transformer(ops, config, Weights);
     }
 
@@ -23,6 +23,9 @@ public abstract class HeadedModel : IDisposable
     public TransformerConfig Config => Trunk.Config;
 
     public Weights Weights { get; }
+
+    /// <summary>Type of the activations: BF16 where the device keeps them so and the matrices are BF16, else F32.</summary>
+    public DType ActivationType => Weights.MatrixType == Ops.Device.ActivationType ? Weights.MatrixType : DType.F32;
 
     public HeadShape HeadShape { get; }
 
@@ -39,8 +42,8 @@ public abstract class HeadedModel : IDisposable
 /// <summary>A language model: π_ref, or a policy in training.</summary>
 public sealed class LanguageModel : HeadedModel
 {
-    /// <param name="matrixType">Element type of the matrices: F32, or BF16 for a model that is not trained.</param>
-    public LanguageModel(Ops ops, TransformerConfig config, DType matrixType = DType.F32) : base(ops, config, HeadShape.Language(config), matrixType)
+    /// <param name="matrixType">Element type of the matrices; null: the device's own, F32 on the CPU and BF16 on CUDA. On the CPU BF16 is for a model that is not trained.</param>
+    public LanguageModel(Ops ops, TransformerConfig config, DType? matrixType = null) : base(ops, config, HeadShape.Language(config), matrixType)
     {
         Head = new LmHead(ops, Weights);
     }
@@ -58,7 +61,7 @@ public sealed record ValueSettings(HeadKind Kind, ReturnFamily Family, bool Bidi
 /// <summary>A value model, or guide: the distribution of the reward-to-go under a frozen π_ref.</summary>
 public sealed class ValueModel : HeadedModel
 {
-    public ValueModel(Ops ops, TransformerConfig config, ValueSettings settings, DType matrixType = DType.F32)
+    public ValueModel(Ops ops, TransformerConfig config, ValueSettings settings, DType? matrixType = null)
         : base(ops, config, ValueHead.ShapeOf(settings.Kind, settings.Family, config), matrixType)
     {
         Settings = settings;

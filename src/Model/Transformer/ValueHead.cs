@@ -19,6 +19,8 @@ public sealed class ValueHead(Ops ops, HeadKind kind, ReturnFamily family, Weigh
 
     public bool ReadsAtToken => kind == HeadKind.V;
 
+    public DType TrainingOutputs(DType hidden) => DType.F32;
+
     /// <summary>Shape of the head's matrix. The head starts at zero and has a bias: every return equally likely.</summary>
     public static HeadShape ShapeOf(HeadKind kind, ReturnFamily family, TransformerConfig config) =>
         new(kind == HeadKind.V ? family.Atoms : checked(config.Vocab * family.Atoms), Bias: true, Tied: false);

@@ -1,0 +1,40 @@
+// bias: what a linear layer needs beside its matrix product, which is cuBLAS's.
+//   bias_add     y[n, o] += bias[o]                      floor: one read and one write of y
+//   column_sum   partial[s, o] = sum of dy[n, o] over the rows n of part s; a block holds 32 columns and 8 rows at a time
+//   column_total dBias[o] += sum_s partial[s, o], s in order, so the result does not depend on the grid
+// variants: T=float | T=bf16
+#include "qs.cuh"
+
+extern "C" __global__ void __launch_bounds__(256) QS_NAME(bias_add)(T* y, const float* bias, long long count, int outputs) {
+    long long first = (long long)blockIdx.x * 4 * blockDim.x + threadIdx.x;
+    for (int i = 0; i < 4; i++) {
+        long long at = first + i * blockDim.x;
+        if (at < count) y[at] = from_float<T>(to_float(y[at]) + bias[(int)(at % outputs)]);
+    }
+}
+QS_KERNEL(bias_add)
+
+extern "C" __global__ void __launch_bounds__(256) QS_NAME(column_sum)(const T* dy, float* partial, int rows, int outputs, int rowsPerPart) {
+    QS_SHARED(float, sums, 256);
+    int o = blockIdx.x * 32 + threadIdx.x % 32, strip = threadIdx.x / 32;
+    int begin = blockIdx.y * rowsPerPart, end = min(rows, begin + rowsPerPart);
+    float s = 0;
+    if (o < outputs)
+        for (int n = begin + strip; n < end; n += 8) s += to_float(dy[(size_t)n * outputs + o]);
+    sums[threadIdx.x] = s;
+    __syncthreads();
+    if (strip == 0 && o < outputs) {
+        for (int k = 1; k < 8; k++) s += sums[k * 32 + threadIdx.x];
+        partial[(size_t)blockIdx.y * outputs + o] = s;
+    }
+}
+QS_KERNEL(column_sum)
+
+extern "C" __global__ void __launch_bounds__(256) QS_NAME(column_total)(const float* partial, float* dBias, int outputs, int parts) {
+    int o = blockIdx.x * blockDim.x + threadIdx.x;
+    if (o >= outputs) return;
+    float s = 0;
+    for (int k = 0; k < parts; k++) s += partial[(size_t)k * outputs + o];
+    dBias[o] += s;
+}
+QS_KERNEL(column_total)
