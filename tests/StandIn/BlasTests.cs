@@ -59,10 +59,7 @@ public sealed unsafe class BlasTests(CudaFixture cuda)
     {
         using Driver driver = new(cuda);
         Tensor x = StandInKernels.Upload(driver.Device, DType.F32, new float[64]);
-        float one = 1;
         Driver.Assert0(CuBlas.cublasCreate_v2(out nint handle));
-        int Product(int m, int lda, int type, int outputType) => CuBlas.cublasGemmEx(handle, 0, 0, m, 8, 8, &one, x.Address, type, lda, x.Address, type, 8,
-            &one, x.Address, outputType, Math.Max(m, 1), CuBlas.Compute32F, CuBlas.DefaultAlgorithm);
         Assert.Equal(7, Product(8, 7, 0, 0));
         Assert.Equal(7, Product(-1, 8, 0, 0));
         Assert.Equal(15, Product(8, 8, 2, 0));
@@ -70,6 +67,13 @@ public sealed unsafe class BlasTests(CudaFixture cuda)
         Assert.Equal(1, CuBlas.cublasDestroy_v2(0));
         Assert.Equal(13, Product(9, 9, 0, 0));   // beyond the operands' memory; the legacy stream runs at once
         Assert.Contains("beyond", Driver.Report);
+
+        int Product(int m, int lda, int type, int outputType)
+        {
+            float one = 1;
+            return CuBlas.cublasGemmEx(handle, 0, 0, m, 8, 8, &one, x.Address, type, lda, x.Address, type, 8,
+                &one, x.Address, outputType, Math.Max(m, 1), CuBlas.Compute32F, CuBlas.DefaultAlgorithm);
+        }
     }
 
     private static float[] Values(int count, ref PhiloxStream random)

@@ -52,7 +52,7 @@ public static partial class StandIn
     {
         string driver = BuildDriver(folder);
         (KernelSource Source, string Variant)[] all = [.. folder.Names.Select(folder.Read).SelectMany(source => source.Variants.Select(variant => (source, variant)))];
-        Parallel.ForEach(all, kernel => BuildKernel(folder, driver, kernel.Source, kernel.Variant, isChecked));
+        Parallel.ForEach(all, new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount }, kernel => BuildKernel(folder, driver, kernel.Source, kernel.Variant, isChecked));
     }
 
     /// <summary>Makes a kernel file known to the stand-in's driver, when that is what runs.</summary>
