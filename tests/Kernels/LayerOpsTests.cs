@@ -124,6 +124,8 @@ public sealed class LayerOpsTests : IDisposable
         _ops.LayerNormBackward(_t.Dy, _t.X, _t.Weight, _t.Stats2, _t.Z, _t.DWeight, _t.DBias);
         _ops.RmsNorm(_t.X, _t.Weight, 1e-5f, _t.Y, _t.Stats);
         _ops.RmsNormBackward(_t.Dy, _t.X, _t.Weight, _t.Stats, _t.Z, _t.DWeight);
+        _ops.AddLayerNorm(_t.X, _t.Dy, _t.Weight, _t.Weight, 1e-5f, _t.Z, _t.Y, _t.Stats2);
+        _ops.AddRmsNorm(_t.X, _t.Dy, _t.Weight, 1e-5f, _t.Z, _t.Y, _t.Stats);
         _ops.HeadNorm(_t.X, _t.Weight.Range(0, 16), _t.Weight.Range(16, 16), 2, 1, 1e-6f, _t.Y, _t.HeadStats);
         _ops.HeadNormBackward(
             _t.Dy, _t.X, _t.Weight.Range(0, 16), _t.Weight.Range(16, 16), _t.HeadStats, 2, 1, _t.Z,
