@@ -17,7 +17,8 @@ static std::string without_comments(const char* text) {
     return s;
 }
 static size_t type_bytes(const std::string& parameter) {
-    return parameter.find("64") != parameter.npos ? 8 : parameter.find("32") != parameter.npos ? 4 : parameter.find("16") != parameter.npos ? 2 : 1;
+    auto has = [&](const char* bits) { return parameter.find(bits) != parameter.npos; };
+    return has("64") ? 8 : has("32") ? 4 : has("16") ? 2 : 1;
 }
 static CUresult read_ptx(const char* text, Module& module) {
     std::string ptx = without_comments(text);
@@ -80,7 +81,10 @@ template <class Visit> static void each_attribute(const char* data, size_t n, Vi
 static unsigned word(const char* p, int i) { unsigned w; memcpy(&w, p + 4 * i, 4); return w; }
 static CUresult read_cubin(const char* image, Module& module) {
     auto* head = (const Elf64_Ehdr*)image;
-    if (head->e_ident[EI_CLASS] != ELFCLASS64 || head->e_machine != 190) { simt::say("the ELF image is not a cubin"); return INVALID_IMAGE; }
+    if (head->e_ident[EI_CLASS] != ELFCLASS64 || head->e_machine != 190) {
+        simt::say("the ELF image is not a cubin");
+        return INVALID_IMAGE;
+    }
     int sm = (int)(head->e_flags & 0xff);                  // runs on its own major architecture, from its own minor on
     if (sm / 10 != capability_major || sm % 10 > capability_minor) {
         simt::say("the cubin is for sm_%d, the card has %d.%d", sm, capability_major, capability_minor);

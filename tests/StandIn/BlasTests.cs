@@ -26,7 +26,8 @@ public sealed unsafe class BlasTests(CudaFixture cuda)
         using Driver driver = new(cuda, isChecked: true);
         PhiloxStream random = new((ulong)(m + n + k));
         int lda = (ta ? k : m) + 3, ldb = (tb ? n : k) + 1, ldc = m + 2;
-        float[] a = Values(lda * Math.Max(1, ta ? m : k), ref random), b = Values(ldb * Math.Max(1, tb ? k : n), ref random), c = Values(ldc * n, ref random);
+        float[] a = Values(lda * Math.Max(1, ta ? m : k), ref random), b = Values(ldb * Math.Max(1, tb ? k : n), ref random);
+        float[] c = Values(ldc * n, ref random);
         if (beta == 0) Array.Fill(c, float.NaN);   // must not be read
         Tensor at = Put(driver.Device, a, input), bt = Put(driver.Device, b, input), ct = Put(driver.Device, c, output);
         float alpha = 1.5f;
