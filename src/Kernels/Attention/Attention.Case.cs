@@ -16,7 +16,8 @@ internal sealed class AttentionCase : OpCase
         new("training step", 64, 32, 4, 4, 16, Mixed), new("causal", 2, 18, 4, 4, 16, Causal), new("grouped", 6, 20, 4, 2, 8, Mixed),
         new("one KV head", 6, 13, 4, 1, 24, Mixed), new("odd", 6, 17, 3, 1, 3, Mixed), new("long", 2, 257, 2, 1, 5, Mixed),
         new("long causal", 1, 257, 1, 1, 17, Causal), new("two tiles", 6, 67, 2, 2, 8, Mixed), new("wide heads", 1, 40, 2, 1, 128, Causal),
-        new("one token", 3, 1, 2, 1, 4, Causal), new("empty spans", 2, 5, 2, 2, 8, Empty), new("no rows", 0, 7, 2, 2, 8, Causal),
+        new("three heads a group", 3, 70, 3, 1, 40, Mixed), new("one token", 3, 1, 2, 1, 4, Causal),
+        new("empty spans", 2, 5, 2, 2, 8, Empty), new("no rows", 0, 7, 2, 2, 8, Causal),
     ];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>

@@ -13,7 +13,8 @@ public sealed partial class CudaOps
         long rows = (long)sizes.Batch * sizes.Time * sizes.Heads;
         Tensor delta = device.Scratch(checked((int)rows));
         device.Kernels.Get("attention_backward", "attention_delta", tiles.Variant).Launch(
-            Blocks(rows * tiles.Padded * qkv.DType.Size() / 16, Threads), Threads, 0, dy, y, delta, sizes.Time, sizes.Heads, sizes.HeadDim, rows);
+            Blocks(rows * tiles.Padded * qkv.DType.Size() / 16, Threads), Threads, 0,
+            dy, y, delta, sizes.Time, sizes.Heads, sizes.HeadDim, rows);
         device.Kernels.Get("attention_backward", "attention_dq", tiles.Variant).Launch(
             checked(items * Blocks((long)sizes.Time * sizes.Group, height)), threads, shared,
             dy, qkv, spans, logSumExp, delta, dQkv, items, sizes.Time, sizes.Heads, sizes.KvHeads, sizes.HeadDim);

@@ -42,5 +42,6 @@ internal readonly record struct AttentionTiles(DType Type, int HeadDim)
 
     /// <summary>Fails for heads that the kernels are not compiled for.</summary>
     public AttentionTiles Within(int most, string use) => HeadDim <= most ? this
-        : throw new UserException($"On CUDA, {use} takes heads of up to {most} components, but this model's have {HeadDim}; use --device cpu.");
+        : throw new UserException(
+            $"On CUDA, {use} takes heads of up to {most} components, but this model's have {HeadDim}; use --device cpu.");
 }

@@ -20,7 +20,7 @@ internal sealed class CachedAttentionCase : OpCase
         new("odd", 3, 3, 17, 3, 1, 3, Sequence, 1), new("grouped decode", 3, 1, 17, 8, 2, 24, Sequence, 1),
         new("long row", 1, 1, 700, 2, 2, 16, Sequence, 0), new("long grouped row", 1, 1, 257, 4, 1, 5, Siblings, 0),
         new("grouped, odd", 4, 1, 19, 6, 2, 40, Sequence, 0), new("three heads a group", 2, 1, 301, 6, 2, 64, Sequence, 0),
-        new("wide heads", 2, 1, 9, 2, 2, 136, Prompt, 0),
+        new("split siblings", 5, 5, 700, 2, 1, 16, Siblings, 1), new("wide heads", 2, 1, 9, 2, 2, 136, Prompt, 0),
         new("no rows", 0, 1, 8, 2, 2, 8, Sequence, 0), new("one", 1, 1, 1, 1, 1, 1, Sequence, 0),
     ];
 
