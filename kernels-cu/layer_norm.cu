@@ -1,6 +1,7 @@
 // layer_norm: y = (x − μ)·s·weight + bias with s = 1/√(σ² + ε) for each row (Ba, Kiros and Hinton 2016); stats = (μ, s).
-// A row a block, eight columns a thread and step. The variance is taken about the mean, as Σx² − μ² would cancel; the second
-// and third pass over the row hit L1. Floor: a read of x and a write of y. y may be x.
+// Where `branch` is not null, x + branch takes the place of x and goes to `sum`; otherwise sum is x. A row a block, eight
+// columns a thread and step. The variance is taken about the mean, as Σx² − μ² would cancel; the second and third pass over
+// the row hit L1. Floor: a read of x and a write of y, and of branch and sum. y and sum may be x.
 // layer_norm_backward: with x̂ = (x − μ)·s and g = dy·weight, dx += s·(g − mean(g) − x̂·mean(g·x̂)); the sums of dy·x̂ and
 // of dy over the rows blockIdx.x, blockIdx.x + gridDim.x, … go to row blockIdx.x of the partials, as in rms_norm.cu.
 // Floor: a read of dy and of x, a read and a write of dx.
@@ -8,18 +9,22 @@
 #include "qs.cuh"
 
 extern "C" __global__ void __launch_bounds__(1024) QS_NAME(layer_norm)(
-    const T* x, const float* weight, const float* bias, float epsilon, T* y, float* stats, int columns) {
-    x += (size_t)blockIdx.x * columns;
-    y += (size_t)blockIdx.x * columns;
-    bool wide = columns % 8 == 0 && aligned16(x, weight, bias, y);
-    float v[8], w[8], b[8], sum = 0, squares = 0;
+    const T* x, const T* branch, const float* weight, const float* bias, float epsilon, T* sum, T* y, float* stats, int columns) {
+    size_t first = (size_t)blockIdx.x * columns;
+    bool wide = columns % 8 == 0 && aligned16(x, branch, weight, bias, sum, y);
+    float v[8], w[8], b[8], total = 0, squares = 0;
     for (int c = 8 * threadIdx.x; c < columns; c += 8 * blockDim.x) {
-        load_part(v, x + c, wide, columns - c);
-        for (int i = 0; i < 8; i++) sum += v[i];
+        load_part(v, x + first + c, wide, columns - c);
+        if (branch) {
+            load_part(w, branch + first + c, wide, columns - c);
+            for (int i = 0; i < 8; i++) v[i] = to_float(from_float<T>(v[i] + w[i]));   // what backward will read
+            store_part(sum + first + c, v, wide, columns - c);
+        }
+        for (int i = 0; i < 8; i++) total += v[i];
     }
-    float mean = block_sum(sum) / columns;
+    float mean = block_sum(total) / columns;
     for (int c = 8 * threadIdx.x; c < columns; c += 8 * blockDim.x) {
-        load_part(v, x + c, wide, columns - c);
+        load_part(v, sum + first + c, wide, columns - c);
         for (int i = 0; i < 8; i++) if (c + i < columns) squares += (v[i] - mean) * (v[i] - mean);
     }
     float scale = rsqrtf(block_sum(squares) / columns + epsilon);
@@ -28,11 +33,11 @@ extern "C" __global__ void __launch_bounds__(1024) QS_NAME(layer_norm)(
         stats[2 * (size_t)blockIdx.x + 1] = scale;
     }
     for (int c = 8 * threadIdx.x; c < columns; c += 8 * blockDim.x) {
-        load_part(v, x + c, wide, columns - c);
+        load_part(v, sum + first + c, wide, columns - c);
         load_part(w, weight + c, wide, columns - c);
         load_part(b, bias + c, wide, columns - c);
         for (int i = 0; i < 8; i++) v[i] = (v[i] - mean) * scale * w[i] + b[i];
-        store_part(y + c, v, wide, columns - c);
+        store_part(y + first + c, v, wide, columns - c);
     }
 }
 QS_KERNEL(layer_norm)

@@ -11,10 +11,10 @@
 #include <unordered_map>
 
 namespace simt {
-struct Cell {                                              // what the race check knows of two bytes
+struct Cell {                                              // what the race check knows of two bytes, or of one where bytes are accessed
     unsigned launch, writer, wblock, wwarp;                // who wrote last: launch, thread (+1, in the whole grid), clocks
     unsigned rlaunch, reader, rblock, rwarp, reader2;      // one reader, and another one if there was any
-    uint8_t wbytes, rbytes, atomic;                        // which of the two bytes; whether the write was an atomic
+    unsigned atomic;                                       // whether the write was an atomic
 };
 enum Written : uint8_t { No, Yes };                        // a byte for each two bytes of memory
 
@@ -24,6 +24,7 @@ enum Written : uint8_t { No, Yes };                        // a byte for each tw
 struct Allocation {
     char* p; size_t n;
     Written* written = nullptr; Cell* cells = nullptr;
+    unsigned unit = 2;
     bool freed = false;
 };
 static char* arena;
@@ -92,8 +93,8 @@ void* device_alloc(size_t n) {
 }
 static void drop_shadow(Allocation& a) {
     if (a.written) munmap(a.written, (a.n + 1) / 2 * sizeof(Written));
-    if (a.cells) munmap(a.cells, (a.n + 1) / 2 * sizeof(Cell));
-    a.written = nullptr; a.cells = nullptr;
+    if (a.cells) munmap(a.cells, (a.n + 1) / a.unit * sizeof(Cell));
+    a.written = nullptr; a.cells = nullptr; a.unit = 2;
 }
 bool device_free(void* p) {
     Allocation* a = holding(p);
@@ -119,7 +120,17 @@ static Written* written_of(Allocation& a) {
     if (!a.written) { a.written = shadow<Written>((a.n + 1) / 2); memset(a.written, Yes, (a.n + 1) / 2); }
     return a.written;
 }
-static Cell* cells_of(Allocation& a) { return a.cells ? a.cells : a.cells = shadow<Cell>((a.n + 1) / 2); }
+static Cell* cells_of(Allocation& a, bool by_bytes) {
+    if (a.cells && (a.unit == 1 || !by_bytes)) return a.cells;
+    Cell* halves = a.cells;
+    a.unit = by_bytes ? 1 : 2;
+    a.cells = shadow<Cell>((a.n + 1) / a.unit);
+    if (halves) {
+        for (size_t i = 0; i < a.n; i++) a.cells[i] = halves[i / 2];
+        munmap(halves, (a.n + 1) / 2 * sizeof(Cell));
+    }
+    return a.cells;
+}
 void device_written(void* p, size_t n) {
     Allocation* a = options.checked && n ? holding(p) : nullptr;
     if (a) memset(written_of(*a) + ((char*)p - a->p) / 2, Yes, (n + ((char*)p - a->p) % 2 + 1) / 2);
@@ -148,6 +159,7 @@ alignas(256) static char shared_arena[SharedBytes];
 enum SharedState : uint8_t { Outside, Blank, Filled };
 static SharedState shared_state[SharedBytes / 2];
 static Cell* shared_cells;
+static unsigned shared_unit;
 static struct { const void* tag; char* p; } slots[256];
 static int slot_count;
 static size_t shared_used;
@@ -176,6 +188,11 @@ void* shared_slot(const void* tag, size_t bytes, size_t align) {
     return slots[slot_count++].p;
 }
 void* dynamic_shared() { return dynamic_base; }
+static void share_by_bytes() {
+    if (shared_unit == 1) return;
+    for (size_t i = shared_used; i-- > 0;) shared_cells[i] = shared_cells[i / 2];
+    shared_unit = 1;
+}
 void shared_in_flight(void* p, size_t n) { memset(shared_state + ((char*)p - shared_arena) / 2, Blank, n / 2); }
 
 // =============================================================================================== order
@@ -188,7 +205,8 @@ static std::unordered_map<unsigned, Seen> seen, observed;  // observed: by an at
 
 void new_launch_checks() {
     published.clear();
-    if (!shared_cells) shared_cells = shadow<Cell>(SharedBytes / 2);
+    shared_unit = 2;
+    if (!shared_cells) shared_cells = shadow<Cell>(SharedBytes);
 }
 void new_block_checks() { seen.clear(); observed.clear(); }
 void fence(bool whole_device) {
@@ -209,7 +227,7 @@ static bool ordered(unsigned key, unsigned b, unsigned w) {
     unsigned other = key - 1;
     if (other / 1024 != block_serial) {
         if (seen.empty()) return false;
-        auto s = seen.find(other / 1024);                  // clock: barriers before the fence order the block's threads; the fencing one's own come with it
+        auto s = seen.find(other / 1024);                  // barriers before the fence order what the other threads of that block did
         return s != seen.end() && b <= s->second.clock && (s->second.by == (unsigned)me().id || s->second.since < block_clock);
     }
     if (b != block_clock) return true;                     // a barrier of the block lies between
@@ -225,27 +243,28 @@ static const char* verb(Access kind) { return kind == Read ? "read" : kind == Wr
     if (!a) fail(Fault::IllegalAddress, line, "out-of-bounds %s of %zu bytes in global memory", verb(kind), n);
     if (a->freed) fail(Fault::IllegalAddress, line, "%s of %zu bytes in global memory that was freed, or beside it", verb(kind), n);
     long past = (long)(p + n - (a->p + a->n));
-    fail(Fault::IllegalAddress, line, "out-of-bounds %s of %zu bytes in global memory, ending %ld bytes %s of an allocation of %zu bytes", verb(kind), n,
-         past > 0 ? past : (long)(a->p - p), past > 0 ? "past the end" : "before the start", a->n);
+    fail(Fault::IllegalAddress, line, "out-of-bounds %s of %zu bytes in global memory, ending %ld bytes %s of an allocation of %zu bytes",
+         verb(kind), n, past > 0 ? past : (long)(a->p - p), past > 0 ? "past the end" : "before the start", a->n);
 }
-static void check_cell(Cell& c, uint8_t bytes, Access kind, bool shared, int line) {
+static void check_cell(Cell& c, Access kind, bool shared, int line) {
     const char* where = shared ? "shared" : "global";
-    auto stale = [&](unsigned launch, unsigned key) { return launch != launch_serial || (shared && key && (key - 1) / 1024 != block_serial); };
+    auto stale = [&](unsigned launch, unsigned key) {
+        return launch != launch_serial || (shared && key && (key - 1) / 1024 != block_serial);
+    };
     bool fresh_w = stale(c.launch, c.writer), fresh_r = stale(c.rlaunch, c.reader);
-    if (!fresh_w && (c.wbytes & bytes) && !(kind == Atomic && c.atomic) && !ordered(c.writer, c.wblock, c.wwarp))
-        fail(Fault::Race, line, "race on %s memory: this %s follows a%s by thread %u of block %u with no barrier between", where, verb(kind),
-             c.atomic ? "n atomic" : " write", (c.writer - 1) % 1024, (c.writer - 1) / 1024);
-    if (kind != Read && !fresh_r && (c.rbytes & bytes))
+    if (!fresh_w && !(kind == Atomic && c.atomic) && !ordered(c.writer, c.wblock, c.wwarp))
+        fail(Fault::Race, line, "race on %s memory: this %s follows a%s by thread %u of block %u with no barrier between", where,
+             verb(kind), c.atomic ? "n atomic" : " write", (c.writer - 1) % 1024, (c.writer - 1) / 1024);
+    if (kind != Read && !fresh_r)
         for (unsigned r : {c.reader, c.reader2})
             if (!ordered(r, c.rblock, c.rwarp))
-                fail(Fault::Race, line, "race on %s memory: this %s follows a read by thread %u of block %u with no barrier between", where, verb(kind),
-                     (r - 1) % 1024, (r - 1) / 1024);
+                fail(Fault::Race, line, "race on %s memory: this %s follows a read by thread %u of block %u with no barrier between", where,
+                     verb(kind), (r - 1) % 1024, (r - 1) / 1024);
     if (kind == Read) {
-        if (fresh_r || c.rblock != block_clock || (c.reader - 1) / 1024 != block_serial) { c.reader2 = 0; c.reader = thread_key(); c.rbytes = bytes; }
-        else { if (c.reader != thread_key()) c.reader2 = thread_key(); c.rbytes |= bytes; }
+        if (fresh_r || c.rblock != block_clock || (c.reader - 1) / 1024 != block_serial) { c.reader2 = 0; c.reader = thread_key(); }
+        else if (c.reader != thread_key()) c.reader2 = thread_key();
         c.rlaunch = launch_serial; c.rblock = block_clock; c.rwarp = me().warp_clock;
     } else {
-        c.wbytes = !fresh_w && c.writer == thread_key() && c.wblock == block_clock ? c.wbytes | bytes : bytes;
         c.launch = launch_serial; c.writer = thread_key(); c.wblock = block_clock; c.wwarp = me().warp_clock;
         c.atomic = kind == Atomic;
     }
@@ -258,19 +277,23 @@ void check(const void* p, size_t n, Access kind, int line, void* code, bool alig
     fault_code = code;
     if (!shared && !in_arena(a)) fail(Fault::IllegalAddress, line, "%s of %zu bytes at %p", verb(kind), n, p);
     if (aligned && n <= 16 && (n & (n - 1)) == 0 && (uintptr_t)a % n)
-        fail(Fault::Misaligned, line, "%s of %zu bytes in %s memory at an address that is %zu beyond a multiple", verb(kind), n, shared ? "shared" : "global", (size_t)((uintptr_t)a % n));
+        fail(Fault::Misaligned, line, "%s of %zu bytes in %s memory at an address that is %zu beyond a multiple", verb(kind), n,
+             shared ? "shared" : "global", (size_t)((uintptr_t)a % n));
     Allocation* owner = shared ? nullptr : holding(a);
     if (!shared && (!owner || a + n > owner->p + owner->n)) out_of_bounds(a, n, kind, line);
     const char* base = shared ? shared_arena : owner->p;
-    Cell* cells = shared ? shared_cells : cells_of(*owner);
+    if (shared && n == 1) share_by_bytes();
+    Cell* cells = shared ? shared_cells : cells_of(*owner, n == 1);
+    size_t unit = shared ? shared_unit : owner->unit;
     Written* written = shared ? nullptr : written_of(*owner);
     size_t first = (size_t)(a - base), last = first + n - 1;
-    for (size_t i = first / 2; i <= last / 2; i++) {
-        uint8_t bytes = (uint8_t)((2 * i >= first ? 1 : 0) | (2 * i + 1 <= last ? 2 : 0));
+    for (size_t i = first / 2; i <= last / 2; i++)
         if (shared && shared_state[i] == Outside) out_of_bounds(a, n, kind, line);
-        bool known = shared ? shared_state[i] == Filled : written[i] == Yes;
-        check_cell(cells[i], bytes, kind, shared, line);
-        if (kind != Write && !known) fail(Fault::Uninitialised, line, "%s of %zu bytes of %s memory that nothing wrote before", verb(kind), n, shared ? "shared" : "global");
+    for (size_t i = first / unit; i <= last / unit; i++) check_cell(cells[i], kind, shared, line);
+    for (size_t i = first / 2; i <= last / 2; i++) {
+        if (kind != Write && !(shared ? shared_state[i] == Filled : written[i] == Yes))
+            fail(Fault::Uninitialised, line, "%s of %zu bytes of %s memory that nothing wrote before", verb(kind), n,
+                 shared ? "shared" : "global");
         if (kind == Read) continue;
         if (shared) shared_state[i] = Filled; else written[i] = Yes;
     }
@@ -309,7 +332,15 @@ void __tsan_vptr_update(void**, void*) {}
 HOOK(1) HOOK(2) HOOK(4) HOOK(8) HOOK(16)
 void __tsan_read_range(void* p, size_t n) { simt::check(p, n, Read, 0, CODE, false); }
 void __tsan_write_range(void* p, size_t n) { simt::check(p, n, Write, 0, CODE, false); }
-void* __tsan_memcpy(void* d, const void* s, size_t n) { simt::check(s, n, Read, 0, CODE, false); simt::check(d, n, Write, 0, CODE, false); return memcpy(d, s, n); }
-void* __tsan_memmove(void* d, const void* s, size_t n) { simt::check(s, n, Read, 0, CODE, false); simt::check(d, n, Write, 0, CODE, false); return memmove(d, s, n); }
+void* __tsan_memcpy(void* d, const void* s, size_t n) {
+    simt::check(s, n, Read, 0, CODE, false);
+    simt::check(d, n, Write, 0, CODE, false);
+    return memcpy(d, s, n);
+}
+void* __tsan_memmove(void* d, const void* s, size_t n) {
+    simt::check(s, n, Read, 0, CODE, false);
+    simt::check(d, n, Write, 0, CODE, false);
+    return memmove(d, s, n);
+}
 void* __tsan_memset(void* d, int v, size_t n) { simt::check(d, n, Write, 0, CODE, false); return memset(d, v, n); }
 }

@@ -36,6 +36,9 @@ public static partial class StandIn
     /// <summary>The order in which threads run: 0 is theirs, any other number an order of its own.</summary>
     public static void Schedule(uint seed) => qsstandin_schedule(seed);
 
+    /// <summary>How often an entry point has been called.</summary>
+    internal static long Calls(string function) => qsstandin_calls(function);
+
     /// <summary>Makes "cuda" the stand-in for this process; before anything else of CUDA is used.</summary>
     /// <exception cref="UserException">There is no C++ compiler, or the stand-in does not compile.</exception>
     public static void Load(KernelFolder folder)
@@ -52,7 +55,7 @@ public static partial class StandIn
     {
         string driver = BuildDriver(folder);
         (KernelSource Source, string Variant)[] all = [.. folder.Names.Select(folder.Read).SelectMany(source => source.Variants.Select(variant => (source, variant)))];
-        Parallel.ForEach(all, kernel => BuildKernel(folder, driver, kernel.Source, kernel.Variant, isChecked));
+        Parallel.ForEach(all, new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount }, kernel => BuildKernel(folder, driver, kernel.Source, kernel.Variant, isChecked));
     }
 
     /// <summary>Makes a kernel file known to the stand-in's driver, when that is what runs.</summary>

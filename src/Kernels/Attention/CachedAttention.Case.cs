@@ -9,6 +9,8 @@ internal sealed class CachedAttentionCase : OpCase
 
     public override string Name => "cached_attention";
 
+    public override bool HasActivations => true;
+
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
         new("decode step", 128, 1, 40, 4, 4, 16, Sequence, 0), new("siblings", 32, 10, 48, 4, 4, 16, Siblings, 0),
@@ -24,14 +26,14 @@ internal sealed class CachedAttentionCase : OpCase
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
     [
-        new("qkv", (s[0] * s[1], (s[3] + 2 * s[4]) * s[5])) { Draw = Draws.Normal(1.5) },
-        new("keys", (s[0], s[2], s[4] * s[5])),
-        new("values", (s[0], s[2], s[4] * s[5])),
+        new("qkv", (s[0] * s[1], (s[3] + 2 * s[4]) * s[5]), Activations) { Draw = Draws.Normal(1.5) },
+        new("keys", (s[0], s[2], s[4] * s[5]), Activations),
+        new("values", (s[0], s[2], s[4] * s[5]), Activations),
         new("lengths", s[0], DType.I32) { Draw = Draws.Fixed(r => Length(s, r)) },
         new("counts", s[0], DType.I32) { Draw = Draws.Fixed(r => Count(s, r)) },
     ];
 
-    public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("y", (s[0] * s[1], s[3] * s[5]))];
+    public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("y", (s[0] * s[1], s[3] * s[5]), Activations)];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>
         ops.CachedAttention(

@@ -32,13 +32,19 @@ public sealed unsafe partial class CpuOps
     {
         public void Run(int begin, int end, int worker)
         {
-            long i = (long)begin * ElementsPerItem, stop = Math.Min((long)end * ElementsPerItem, count);
-            for (; i + 16 <= stop; i += 16)
-            {
-                (Vector256.Load(a + i) + Vector256.Load(b + i)).Store(y + i);
-                (Vector256.Load(a + i + 8) + Vector256.Load(b + i + 8)).Store(y + i + 8);
-            }
-            for (; i < stop; i++) y[i] = a[i] + b[i];
+            long first = (long)begin * ElementsPerItem;
+            AddRow(a + first, b + first, y + first, (int)(Math.Min((long)end * ElementsPerItem, count) - first));
         }
+    }
+
+    private static void AddRow(float* a, float* b, float* y, int count)
+    {
+        int i = 0;
+        for (; i + 16 <= count; i += 16)
+        {
+            (Vector256.Load(a + i) + Vector256.Load(b + i)).Store(y + i);
+            (Vector256.Load(a + i + 8) + Vector256.Load(b + i + 8)).Store(y + i + 8);
+        }
+        for (; i < count; i++) y[i] = a[i] + b[i];
     }
 }

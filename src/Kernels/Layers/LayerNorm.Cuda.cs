@@ -4,9 +4,10 @@ namespace QSharp.Kernels;
 
 public sealed partial class CudaOps
 {
-    private protected override void LayerNormCore(Tensor x, Tensor weight, Tensor bias, float epsilon, Tensor y, Tensor stats) =>
+    private protected override void LayerNormCore(
+        Tensor x, Tensor branch, Tensor weight, Tensor bias, float epsilon, Tensor sum, Tensor y, Tensor stats) =>
         Load("layer_norm", "layer_norm", x.DType).Launch(
-            x.Shape.Rows, NormThreads(x.Shape.Last), 0, x, weight, bias, epsilon, y, stats, x.Shape.Last);
+            x.Shape.Rows, NormThreads(x.Shape.Last), 0, x, branch, weight, bias, epsilon, sum, y, stats, x.Shape.Last);
 
     private protected override void LayerNormBackwardCore(
         Tensor dy, Tensor x, Tensor weight, Tensor stats, Tensor dx, Tensor dWeight, Tensor dBias)

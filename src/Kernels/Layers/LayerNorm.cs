@@ -23,7 +23,31 @@ public abstract partial class Ops
         Require(epsilon > 0, $"epsilon is {epsilon}, but must be positive.");
         Require(y, rows, columns, type);
         Require(stats, rows, 2);
-        LayerNormCore(x, weight, bias, epsilon, y, stats);
+        LayerNormCore(x, Tensor.None, weight, bias, epsilon, x, y, stats);
+    }
+
+    /// <summary>sum = a + b, then <see cref="LayerNorm"/> of the sum: a branch joins the residual stream, in one pass over memory.</summary>
+    /// <param name="a">[N, C].</param>
+    /// <param name="b">[N, C].</param>
+    /// <param name="weight">[C].</param>
+    /// <param name="bias">[C].</param>
+    /// <param name="epsilon">Positive.</param>
+    /// <param name="sum">[N, C]; may be a or b. The input of <see cref="LayerNormBackward"/>.</param>
+    /// <param name="y">[N, C]; none of the others.</param>
+    /// <param name="stats">[N, 2], as <see cref="LayerNorm"/> writes it.</param>
+    public void AddLayerNorm(Tensor a, Tensor b, Tensor weight, Tensor bias, float epsilon, Tensor sum, Tensor y, Tensor stats)
+    {
+        int rows = a.Shape.Rows, columns = a.Shape.Last;
+        DType type = TypeOf(a);
+        Require(a, rows, columns, type);
+        Require(b, rows, columns, type);
+        Require(weight, columns);
+        Require(bias, columns);
+        Require(epsilon > 0, $"epsilon is {epsilon}, but must be positive.");
+        Require(sum, rows, columns, type);
+        Require(y, rows, columns, type);
+        Require(stats, rows, 2);
+        LayerNormCore(a, b, weight, bias, epsilon, sum, y, stats);
     }
 
     /// <summary>
@@ -51,7 +75,9 @@ public abstract partial class Ops
         LayerNormBackwardCore(dy, x, weight, stats, dx, dWeight, dBias);
     }
 
-    private protected abstract void LayerNormCore(Tensor x, Tensor weight, Tensor bias, float epsilon, Tensor y, Tensor stats);
+    /// <summary>The branch may be None; the sum then is x itself.</summary>
+    private protected abstract void LayerNormCore(
+        Tensor x, Tensor branch, Tensor weight, Tensor bias, float epsilon, Tensor sum, Tensor y, Tensor stats);
 
     private protected abstract void LayerNormBackwardCore(
         Tensor dy, Tensor x, Tensor weight, Tensor stats, Tensor dx, Tensor dWeight, Tensor dBias);
@@ -62,11 +88,12 @@ public sealed unsafe partial class CpuOps
     /// <summary>Columns of one item of a parameter gradient: one cache line, two vectors.</summary>
     private const int GradientColumns = 16;
 
-    private protected override void LayerNormCore(Tensor x, Tensor weight, Tensor bias, float epsilon, Tensor y, Tensor stats)
+    private protected override void LayerNormCore(
+        Tensor x, Tensor branch, Tensor weight, Tensor bias, float epsilon, Tensor sum, Tensor y, Tensor stats)
     {
         int columns = x.Shape.Last;
         _workers.For(x.Shape.Rows, Grain(32 + 2 * columns), new LayerNormWork(
-            x.Floats(), weight.Floats(), bias.Floats(), epsilon, y.Floats(), stats.Floats(), columns));
+            x.Floats(), branch.Floats(), weight.Floats(), bias.Floats(), epsilon, sum.Floats(), y.Floats(), stats.Floats(), columns));
     }
 
     private protected override void LayerNormBackwardCore(
@@ -106,18 +133,21 @@ public sealed unsafe partial class CpuOps
         }
     }
 
-    private readonly struct LayerNormWork(float* x, float* weight, float* bias, float epsilon, float* y, float* stats, int columns) : IWork
+    private readonly struct LayerNormWork(
+        float* x, float* branch, float* weight, float* bias, float epsilon, float* sum, float* y, float* stats, int columns) : IWork
     {
         public void Run(int begin, int end, int worker)
         {
             for (int row = begin; row < end; row++)
             {
-                float* from = x + (long)row * columns;
+                long first = (long)row * columns;
+                float* from = sum + first;
+                if (branch is not null) AddRow(x + first, branch + first, from, columns);
                 float mean = Sum(from, columns) / columns;
                 float scale = 1 / MathF.Sqrt(SquaresAbout(from, mean, columns) / columns + epsilon);
                 stats[2L * row] = mean;
                 stats[2L * row + 1] = scale;
-                Apply(from, mean, scale, y + (long)row * columns);
+                Apply(from, mean, scale, y + first);
             }
         }
 

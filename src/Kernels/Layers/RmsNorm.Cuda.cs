@@ -7,8 +7,9 @@ public sealed partial class CudaOps
     /// <summary>Blocks that share the rows of a norm's backward: about two a multiprocessor of a large card, and the same on all, as are the bits.</summary>
     private const int NormBlocks = 256;
 
-    private protected override void RmsNormCore(Tensor x, Tensor weight, float epsilon, Tensor y, Tensor stats) =>
-        Load("rms_norm", "rms_norm", x.DType).Launch(x.Shape.Rows, NormThreads(x.Shape.Last), 0, x, weight, epsilon, y, stats, x.Shape.Last);
+    private protected override void RmsNormCore(Tensor x, Tensor branch, Tensor weight, float epsilon, Tensor sum, Tensor y, Tensor stats) =>
+        Load("rms_norm", "rms_norm", x.DType).Launch(
+            x.Shape.Rows, NormThreads(x.Shape.Last), 0, x, branch, weight, epsilon, sum, y, stats, x.Shape.Last);
 
     private protected override void RmsNormBackwardCore(
         Tensor dy, Tensor x, Tensor weight, Tensor stats, Tensor dx, Tensor dWeight)

@@ -21,7 +21,29 @@ public abstract partial class Ops
         Require(epsilon > 0, $"epsilon is {epsilon}, but must be positive.");
         Require(y, rows, columns, type);
         Require(stats, rows);
-        RmsNormCore(x, weight, epsilon, y, stats);
+        RmsNormCore(x, Tensor.None, weight, epsilon, x, y, stats);
+    }
+
+    /// <summary>sum = a + b, then <see cref="RmsNorm"/> of the sum: a branch joins the residual stream, in one pass over memory.</summary>
+    /// <param name="a">[N, C].</param>
+    /// <param name="b">[N, C].</param>
+    /// <param name="weight">[C].</param>
+    /// <param name="epsilon">Positive.</param>
+    /// <param name="sum">[N, C]; may be a or b. The input of <see cref="RmsNormBackward"/>.</param>
+    /// <param name="y">[N, C]; none of the others.</param>
+    /// <param name="stats">[N], as <see cref="RmsNorm"/> writes it.</param>
+    public void AddRmsNorm(Tensor a, Tensor b, Tensor weight, float epsilon, Tensor sum, Tensor y, Tensor stats)
+    {
+        int rows = a.Shape.Rows, columns = a.Shape.Last;
+        DType type = TypeOf(a);
+        Require(a, rows, columns, type);
+        Require(b, rows, columns, type);
+        Require(weight, columns);
+        Require(epsilon > 0, $"epsilon is {epsilon}, but must be positive.");
+        Require(sum, rows, columns, type);
+        Require(y, rows, columns, type);
+        Require(stats, rows);
+        RmsNormCore(a, b, weight, epsilon, sum, y, stats);
     }
 
     /// <summary>
@@ -46,18 +68,19 @@ public abstract partial class Ops
         RmsNormBackwardCore(dy, x, weight, stats, dx, dWeight);
     }
 
-    private protected abstract void RmsNormCore(Tensor x, Tensor weight, float epsilon, Tensor y, Tensor stats);
+    /// <summary>The branch may be None; the sum then is x itself.</summary>
+    private protected abstract void RmsNormCore(Tensor x, Tensor branch, Tensor weight, float epsilon, Tensor sum, Tensor y, Tensor stats);
 
     private protected abstract void RmsNormBackwardCore(Tensor dy, Tensor x, Tensor weight, Tensor stats, Tensor dx, Tensor dWeight);
 }
 
 public sealed unsafe partial class CpuOps
 {
-    private protected override void RmsNormCore(Tensor x, Tensor weight, float epsilon, Tensor y, Tensor stats)
+    private protected override void RmsNormCore(Tensor x, Tensor branch, Tensor weight, float epsilon, Tensor sum, Tensor y, Tensor stats)
     {
         int columns = x.Shape.Last;
         _workers.For(x.Shape.Rows, Grain(32 + columns), new RmsNormWork(
-            x.Floats(), weight.Floats(), epsilon, y.Floats(), stats.Floats(), columns));
+            x.Floats(), branch.Floats(), weight.Floats(), epsilon, sum.Floats(), y.Floats(), stats.Floats(), columns));
     }
 
     private protected override void RmsNormBackwardCore(Tensor dy, Tensor x, Tensor weight, Tensor stats, Tensor dx, Tensor dWeight)
@@ -69,14 +92,16 @@ public sealed unsafe partial class CpuOps
             dy.Floats(), x.Floats(), weight.Floats(), stats.Floats(), dx.Floats(), dWeight.Floats(), items));
     }
 
-    private readonly struct RmsNormWork(float* x, float* weight, float epsilon, float* y, float* stats, int columns) : IWork
+    private readonly struct RmsNormWork(
+        float* x, float* branch, float* weight, float epsilon, float* sum, float* y, float* stats, int columns) : IWork
     {
         public void Run(int begin, int end, int worker)
         {
             for (int row = begin; row < end; row++)
             {
                 long first = (long)row * columns;
-                stats[row] = RmsRow.Normalize(x + first, weight, epsilon, y + first, columns);
+                if (branch is not null) AddRow(x + first, branch + first, sum + first, columns);
+                stats[row] = RmsRow.Normalize(sum + first, weight, epsilon, y + first, columns);
             }
         }
     }

@@ -1,5 +1,3 @@
-using System.Runtime.Intrinsics;
-
 using QSharp.Engine;
 
 namespace QSharp.Kernels;
@@ -101,15 +99,11 @@ public sealed unsafe partial class CpuOps
             {
                 int first = item * width, length = Math.Min(width, columns - first);
                 for (int n = 0; n < count; n++)
-                    AddRow(dy + (long)n * columns + first, table + (long)rows[n] * columns + first, length);
+                {
+                    float* to = table + (long)rows[n] * columns + first;
+                    AddRow(to, dy + (long)n * columns + first, to, length);
+                }
             }
-        }
-
-        private static void AddRow(float* from, float* to, int length)
-        {
-            int c = 0;
-            for (; c + 8 <= length; c += 8) (Vector256.Load(to + c) + Vector256.Load(from + c)).Store(to + c);
-            for (; c < length; c++) to[c] += from[c];
         }
     }
 }

@@ -17,8 +17,7 @@ internal sealed class Block(Ops ops, TransformerConfig c, Tensor frequencies)
         if (c.Position == Position.Rope) ops.Rope(a.Qkv, c.Heads + c.KvHeads, c.HeadDim, batch.Positions, frequencies, inverse: false);
         ops.Attention(a.Qkv, batch.Spans, c.Heads, c.KvHeads, a.Mixed, a.LogSumExp);
         ops.MatMul(a.Mixed, w.Out, w.OutBias, s.Branch);
-        ops.Add(input, s.Branch, a.Middle);
-        Normalize(a.Middle, w.Norm2, w.Norm2Bias, a.Normed2, a.Stats2);
+        AddNormalize(input, s.Branch, w.Norm2, w.Norm2Bias, a.Middle, a.Normed2, a.Stats2);
         ops.MatMul(a.Normed2, w.Up, w.UpBias, a.Up);
         Activate(a.Up, a.Activated);
         ops.MatMul(a.Activated, w.Down, w.DownBias, s.Branch);
@@ -53,8 +52,7 @@ internal sealed class Block(Ops ops, TransformerConfig c, Tensor frequencies)
         ops.KvWrite(b.Qkv, c.Heads, c.KvHeads, cache.Lengths, counts, keys, values);
         ops.CachedAttention(b.Qkv, keys, values, cache.Lengths, counts, c.Heads, c.KvHeads, layout, b.Mixed);
         ops.MatMul(b.Mixed, w.Out, w.OutBias, b.Branch);
-        ops.Add(stream, b.Branch, stream);
-        Normalize(stream, w.Norm2, w.Norm2Bias, b.Normed, b.Stats);
+        AddNormalize(stream, b.Branch, w.Norm2, w.Norm2Bias, stream, b.Normed, b.Stats);
         ops.MatMul(b.Normed, w.Up, w.UpBias, b.Up);
         Activate(b.Up, b.Activated);
         ops.MatMul(b.Activated, w.Down, w.DownBias, b.Branch);
@@ -65,6 +63,12 @@ internal sealed class Block(Ops ops, TransformerConfig c, Tensor frequencies)
     {
         if (c.Norm == Norm.LayerNorm) ops.LayerNorm(x, weight, bias, c.NormEpsilon, y, stats);
         else ops.RmsNorm(x, weight, c.NormEpsilon, y, stats);
+    }
+
+    private void AddNormalize(Tensor stream, Tensor branch, Tensor weight, Tensor bias, Tensor sum, Tensor y, Tensor stats)
+    {
+        if (c.Norm == Norm.LayerNorm) ops.AddLayerNorm(stream, branch, weight, bias, c.NormEpsilon, sum, y, stats);
+        else ops.AddRmsNorm(stream, branch, weight, c.NormEpsilon, sum, y, stats);
     }
 
     public void NormalizeBackward(Tensor dy, Tensor x, Tensor weight, Tensor stats, Tensor dx, Tensor dWeight, Tensor dBias)

@@ -196,3 +196,6 @@ QS_KERNEL(null_pointer)
 
 PLANTED(trap) { if (threadIdx.x == 3) __trap(); }
 QS_KERNEL(trap)
+
+extern "C" __global__ void __launch_bounds__(64) QS_NAME(bounded)(float* x) { if (threadIdx.x == 0) x[0] = 1; }
+QS_KERNEL(bounded)

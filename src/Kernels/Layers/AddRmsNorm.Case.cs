@@ -1,0 +1,47 @@
+using QSharp.Engine;
+
+namespace QSharp.Kernels;
+
+internal sealed class AddRmsNormCase : OpCase
+{
+    private const float Epsilon = 1e-5f;
+
+    public override string Name => "add_rms_norm";
+
+    public override bool HasActivations => true;
+
+    public override IReadOnlyList<CaseShape> Shapes { get; } =
+        [new("training step", 1024, 256), new("odd", 3, 17), new("one", 1, 1), new("wide, odd", 2, 2059), new("empty", 0, 8)];
+
+    public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
+    [
+        new("a", (s[0], s[1]), Activations), new("b", (s[0], s[1]), Activations) { Draw = Draws.Normal(2) },
+        new("weight", s[1]),
+    ];
+
+    public override IReadOnlyList<Operand> Outputs(CaseShape s) =>
+    [
+        new("sum", (s[0], s[1]), Activations), new("y", (s[0], s[1]), Activations), new("stats", s[0]),
+        new("in place", (s[0], s[1]), Activations) { StartsAs = "a" }, new("y of it", (s[0], s[1]), Activations), new("its stats", s[0]),
+    ];
+
+    public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs)
+    {
+        ops.AddRmsNorm(inputs[0], inputs[1], inputs[2], Epsilon, outputs[0], outputs[1], outputs[2]);
+        ops.AddRmsNorm(outputs[3], inputs[1], inputs[2], Epsilon, outputs[3], outputs[4], outputs[5]);
+    }
+
+    public override double[][] Oracle(CaseShape s, double[][] inputs)
+    {
+        double[] sums = [.. inputs[0].Zip(inputs[1], (a, b) => a + b)], y = new double[s[0] * s[1]], stats = new double[s[0]];
+        for (int n = 0; n < s[0]; n++)
+        {
+            double[] sum = sums[(n * s[1])..((n + 1) * s[1])];
+            stats[n] = 1 / Math.Sqrt(sum.Average(v => v * v) + Epsilon);
+            for (int c = 0; c < s[1]; c++) y[n * s[1] + c] = sum[c] * stats[n] * inputs[2][c];
+        }
+        return [sums, y, stats, sums, y, stats];
+    }
+
+    public override Cost Cost(CaseShape s) => new(16L * s[0] * s[1] + 4L * s[1] + 4L * s[0], 5L * s[0] * s[1]);
+}
