@@ -54,3 +54,18 @@ template <int Count, class Type, class Visit> __device__ __forceinline__ void fo
         visit(i, v);
     }
 }
+
+// The clean scores of a row: calls visit(score, token, 1) for each of the thread's.
+struct RowScores {
+    const float* x;
+    int columns;
+    template <class Visit> __device__ __forceinline__ void operator()(Visit visit) const {
+        bool wide = columns % 4 == 0 && aligned16(x);
+        for (int c = 4 * threadIdx.x; c < columns; c += 4 * blockDim.x) {
+            float v[4];
+            load_part(v, x + c, wide, columns - c);
+            for (int i = 0; i < 4; i++)
+                if (c + i < columns) visit(clean(v[i]), c + i, 1);
+        }
+    }
+};
