@@ -28,7 +28,7 @@ extern "C" __global__ void __launch_bounds__(1024) QS_NAME(outside_tilt)(
     double log_tail = tail.max == -QS_INFINITY ? -QS_INFINITY : tail.max + log((double)tail.sum);
     Law law = {tilt, atoms, low, high, lambda, outside};
     float prefix = prefixTilt ? prefixTilt[blockIdx.x] : __int_as_float(0x7fc00000);
-    OutsideTilt result = outside_tilt(law, slots, log_tail, prefix, there,
+    OutsideTilt result = tilt_outside(law, slots, log_tail, prefix, there,
         [&](int k) { return (double)clean(x[candidates[k]]); }, [&](int k) { return g[k]; });
     if (threadIdx.x != 0) return;
     gOutside[blockIdx.x] = (float)result.tilt;

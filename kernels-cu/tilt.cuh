@@ -113,7 +113,7 @@ __device__ __forceinline__ double tilt_of_tail(const Law& law, double prefix, bo
 // The tilt of the tokens outside and the residual, by a block. share(k) is ln q of slot k, and g(k) its tilt; there(k) is false
 // for an empty slot. `prefix` is NaN where it is not known.
 struct OutsideTilt { double tilt, residual; };
-template <class There, class Share, class Tilts> __device__ __forceinline__ OutsideTilt outside_tilt(
+template <class There, class Share, class Tilts> __device__ __forceinline__ OutsideTilt tilt_outside(
     const Law& law, int slots, double log_tail, float prefix, There there, Share share, Tilts g) {
     double least = QS_INFINITY, total = 0, part = 0, mean = 0;
     int count = 0;
