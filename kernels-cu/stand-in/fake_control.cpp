@@ -11,21 +11,69 @@ int device_count = 1, driver_version = DefaultDriver, capability_major = Default
 static bool initialised;
 
 static const char* const names[] = {
-    "cuInit", "cuDriverGetVersion", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName", "cuDeviceGetAttribute", "cuDeviceTotalMem_v2",
-    "cuDevicePrimaryCtxRetain", "cuDevicePrimaryCtxRelease_v2", "cuCtxSetCurrent", "cuCtxGetCurrent", "cuCtxSynchronize", "cuMemGetInfo_v2",
-    "cuMemAlloc_v2", "cuMemFree_v2", "cuMemHostAlloc", "cuMemFreeHost", "cuMemsetD8Async", "cuMemsetD32Async", "cuMemcpyHtoDAsync_v2",
-    "cuMemcpyDtoHAsync_v2", "cuMemcpyDtoDAsync_v2", "cuModuleLoadDataEx", "cuModuleUnload", "cuModuleGetFunction", "cuFuncGetAttribute",
-    "cuFuncSetAttribute", "cuFuncGetParamInfo", "cuLaunchKernel", "cuOccupancyMaxActiveBlocksPerMultiprocessor", "cuStreamCreate",
-    "cuStreamDestroy_v2", "cuStreamSynchronize", "cuStreamQuery", "cuStreamWaitEvent", "cuEventCreate", "cuEventDestroy_v2", "cuEventRecord",
-    "cuEventQuery", "cuEventSynchronize", "cuEventElapsedTime", "cuStreamBeginCapture_v2", "cuStreamEndCapture",
-    "cuGraphInstantiateWithFlags", "cuGraphLaunch", "cuGraphDestroy", "cuGraphExecDestroy", "cublasCreate_v2", "cublasDestroy_v2",
-    "cublasSetStream_v2", "cublasSetWorkspace_v2", "cublasSetMathMode", "cublasGetVersion_v2", "cublasGemmEx", "cublasGemmStridedBatchedEx",
+    "cuInit",
+    "cuDriverGetVersion",
+    "cuDeviceGetCount",
+    "cuDeviceGet",
+    "cuDeviceGetName",
+    "cuDeviceGetAttribute",
+    "cuDeviceTotalMem_v2",
+    "cuDevicePrimaryCtxRetain",
+    "cuDevicePrimaryCtxRelease_v2",
+    "cuCtxSetCurrent",
+    "cuCtxGetCurrent",
+    "cuCtxSynchronize",
+    "cuMemGetInfo_v2",
+    "cuMemAlloc_v2",
+    "cuMemFree_v2",
+    "cuMemHostAlloc",
+    "cuMemFreeHost",
+    "cuMemsetD8Async",
+    "cuMemsetD32Async",
+    "cuMemcpyHtoDAsync_v2",
+    "cuMemcpyDtoHAsync_v2",
+    "cuMemcpyDtoDAsync_v2",
+    "cuModuleLoadDataEx",
+    "cuModuleUnload",
+    "cuModuleGetFunction",
+    "cuFuncGetAttribute",
+    "cuFuncSetAttribute",
+    "cuFuncGetParamInfo",
+    "cuLaunchKernel",
+    "cuOccupancyMaxActiveBlocksPerMultiprocessor",
+    "cuStreamCreate",
+    "cuStreamDestroy_v2",
+    "cuStreamSynchronize",
+    "cuStreamQuery",
+    "cuStreamWaitEvent",
+    "cuEventCreate",
+    "cuEventDestroy_v2",
+    "cuEventRecord",
+    "cuEventQuery",
+    "cuEventSynchronize",
+    "cuEventElapsedTime",
+    "cuStreamBeginCapture_v2",
+    "cuStreamEndCapture",
+    "cuGraphInstantiateWithFlags",
+    "cuGraphLaunch",
+    "cuGraphDestroy",
+    "cuGraphExecDestroy",
+    "cublasCreate_v2",
+    "cublasDestroy_v2",
+    "cublasSetStream_v2",
+    "cublasSetWorkspace_v2",
+    "cublasSetMathMode",
+    "cublasGetVersion_v2",
+    "cublasGemmEx",
+    "cublasGemmStridedBatchedEx",
 };
 struct Planted { int in, code; };
 static std::map<std::string, Planted> planted;             // "*" counts every call
 static std::map<std::string, long long> calls;
 
-static bool is_sticky(int e) { return e == ECC_UNCORRECTABLE || e == ILLEGAL_ADDRESS || e == 702 || e == 709 || e == 710 || (e >= 714 && e <= 719) || e == 999; }
+static bool is_sticky(int e) {
+    return e == ECC_UNCORRECTABLE || e == ILLEGAL_ADDRESS || e == 702 || e == 709 || e == 710 || (e >= 714 && e <= 719) || e == 999;
+}
 static CUresult as_blas(CUresult e) { return e == OK ? 0 : e == OUT_OF_MEMORY ? 3 : e == INVALID_CONTEXT || e == NOT_INITIALIZED ? 1 : 13; }
 CUresult enter(const char* api, bool needs_context, bool is_blas) {
     calls[api]++;
@@ -53,18 +101,29 @@ extern "C" {
 // =============================================================================================== for tests
 // The nth call of an entry point from now ("*": of any) returns a code. Codes of faults on the card stay.
 void qsstandin_fail(const char* api, int nth, int code) { std::lock_guard<std::recursive_mutex> g(lock); planted[api] = {nth, code}; }
-long long qsstandin_calls(const char* api) { std::lock_guard<std::recursive_mutex> g(lock); auto i = calls.find(api); return i == calls.end() ? 0 : i->second; }
+long long qsstandin_calls(const char* api) {
+    std::lock_guard<std::recursive_mutex> g(lock);
+    auto i = calls.find(api);
+    return i == calls.end() ? 0 : i->second;
+}
 const char* qsstandin_api(int index) { return index >= 0 && index < (int)(sizeof names / sizeof *names) ? names[index] : nullptr; }
 // 0: a thread goes on until it must wait; else fibers switch in an order that the seed determines.
 void qsstandin_schedule(unsigned seed) { std::lock_guard<std::recursive_mutex> g(lock); simt::options.seed = seed; }
 void qsstandin_memory(size_t bytes) { std::lock_guard<std::recursive_mutex> g(lock); total_memory = bytes; }
 void qsstandin_devices(int n) { std::lock_guard<std::recursive_mutex> g(lock); device_count = n; }
 void qsstandin_driver(int version) { std::lock_guard<std::recursive_mutex> g(lock); driver_version = version; }
-void qsstandin_capability(int major, int minor) { std::lock_guard<std::recursive_mutex> g(lock); capability_major = major; capability_minor = minor; }
+void qsstandin_capability(int major, int minor) {
+    std::lock_guard<std::recursive_mutex> g(lock);
+    capability_major = major;
+    capability_minor = minor;
+}
 const char* qsstandin_report() { return simt::report; }
 void qsstandin_mode(int checked) { std::lock_guard<std::recursive_mutex> g(lock); simt::set_checked(checked != 0); }
 // Makes the kernels of a library known, as fast or as checked builds. 0, or 1 with a report.
-int qsstandin_load(const char* path, int checked) { std::lock_guard<std::recursive_mutex> g(lock); return simt::load_library(path, checked != 0) ? 0 : 1; }
+int qsstandin_load(const char* path, int checked) {
+    std::lock_guard<std::recursive_mutex> g(lock);
+    return simt::load_library(path, checked != 0) ? 0 : 1;
+}
 // A card as new: settings, planted failures, counts and the report; work that waits and faults are forgotten. Memory stays with
 // its owners. Kernels and the mode stay.
 void qsstandin_reset() {
@@ -85,12 +144,33 @@ void qsstandin_reset() {
 }
 
 // =============================================================================================== the cards
-CUresult cuInit(unsigned flags) { API(false); if (flags) return INVALID_VALUE; if (!device_count) return NO_DEVICE; initialised = true; return OK; }
+CUresult cuInit(unsigned flags) {
+    API(false);
+    if (flags) return INVALID_VALUE;
+    if (!device_count) return NO_DEVICE;
+    initialised = true;
+    return OK;
+}
 CUresult cuDriverGetVersion(int* v) { API(false); *v = driver_version; return OK; }
 CUresult cuDeviceGetCount(int* n) { API(false); *n = device_count; return OK; }
-CUresult cuDeviceGet(CUdevice* d, int ordinal) { API(false); if (ordinal < 0 || ordinal >= device_count) return INVALID_DEVICE; *d = ordinal; return OK; }
-CUresult cuDeviceGetName(char* s, int n, CUdevice d) { API(false); if (d < 0 || d >= device_count) return INVALID_DEVICE; snprintf(s, (size_t)n, "QSharp's stand-in for a card"); return OK; }
-CUresult cuDeviceTotalMem_v2(size_t* n, CUdevice d) { API(false); if (d < 0 || d >= device_count) return INVALID_DEVICE; *n = total_memory; return OK; }
+CUresult cuDeviceGet(CUdevice* d, int ordinal) {
+    API(false);
+    if (ordinal < 0 || ordinal >= device_count) return INVALID_DEVICE;
+    *d = ordinal;
+    return OK;
+}
+CUresult cuDeviceGetName(char* s, int n, CUdevice d) {
+    API(false);
+    if (d < 0 || d >= device_count) return INVALID_DEVICE;
+    snprintf(s, (size_t)n, "QSharp's stand-in for a card");
+    return OK;
+}
+CUresult cuDeviceTotalMem_v2(size_t* n, CUdevice d) {
+    API(false);
+    if (d < 0 || d >= device_count) return INVALID_DEVICE;
+    *n = total_memory;
+    return OK;
+}
 CUresult cuDeviceGetAttribute(int* v, int attribute, CUdevice d) {
     API(false);
     if (d < 0 || d >= device_count) return INVALID_DEVICE;
@@ -128,18 +208,29 @@ CUresult cuDeviceGetAttribute(int* v, int attribute, CUdevice d) {
 // =============================================================================================== errors
 struct ErrorText { int code; const char *name, *text; };
 static const ErrorText errors[] = {
-    {0, "CUDA_SUCCESS", "no error"}, {1, "CUDA_ERROR_INVALID_VALUE", "invalid argument"}, {2, "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"},
-    {3, "CUDA_ERROR_NOT_INITIALIZED", "initialization error"}, {4, "CUDA_ERROR_DEINITIALIZED", "driver shutting down"},
-    {100, "CUDA_ERROR_NO_DEVICE", "no CUDA-capable device is detected"}, {101, "CUDA_ERROR_INVALID_DEVICE", "invalid device ordinal"},
-    {200, "CUDA_ERROR_INVALID_IMAGE", "device kernel image is invalid"}, {201, "CUDA_ERROR_INVALID_CONTEXT", "invalid device context"},
+    {0, "CUDA_SUCCESS", "no error"},
+    {1, "CUDA_ERROR_INVALID_VALUE", "invalid argument"},
+    {2, "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"},
+    {3, "CUDA_ERROR_NOT_INITIALIZED", "initialization error"},
+    {4, "CUDA_ERROR_DEINITIALIZED", "driver shutting down"},
+    {100, "CUDA_ERROR_NO_DEVICE", "no CUDA-capable device is detected"},
+    {101, "CUDA_ERROR_INVALID_DEVICE", "invalid device ordinal"},
+    {200, "CUDA_ERROR_INVALID_IMAGE", "device kernel image is invalid"},
+    {201, "CUDA_ERROR_INVALID_CONTEXT", "invalid device context"},
     {209, "CUDA_ERROR_NO_BINARY_FOR_GPU", "no kernel image is available for execution on the device"},
-    {214, "CUDA_ERROR_ECC_UNCORRECTABLE", "uncorrectable ECC error encountered"}, {218, "CUDA_ERROR_INVALID_PTX", "a PTX JIT compilation failed"},
+    {214, "CUDA_ERROR_ECC_UNCORRECTABLE", "uncorrectable ECC error encountered"},
+    {218, "CUDA_ERROR_INVALID_PTX", "a PTX JIT compilation failed"},
     {222, "CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "the provided PTX was compiled with an unsupported toolchain."},
-    {400, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"}, {500, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
-    {600, "CUDA_ERROR_NOT_READY", "device not ready"}, {700, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"},
-    {701, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", "too many resources requested for launch"}, {702, "CUDA_ERROR_LAUNCH_TIMEOUT", "the launch timed out and was terminated"},
-    {709, "CUDA_ERROR_CONTEXT_IS_DESTROYED", "context is destroyed"}, {715, "CUDA_ERROR_ILLEGAL_INSTRUCTION", "an illegal instruction was encountered"},
-    {716, "CUDA_ERROR_MISALIGNED_ADDRESS", "misaligned address"}, {719, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
+    {400, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"},
+    {500, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
+    {600, "CUDA_ERROR_NOT_READY", "device not ready"},
+    {700, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"},
+    {701, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", "too many resources requested for launch"},
+    {702, "CUDA_ERROR_LAUNCH_TIMEOUT", "the launch timed out and was terminated"},
+    {709, "CUDA_ERROR_CONTEXT_IS_DESTROYED", "context is destroyed"},
+    {715, "CUDA_ERROR_ILLEGAL_INSTRUCTION", "an illegal instruction was encountered"},
+    {716, "CUDA_ERROR_MISALIGNED_ADDRESS", "misaligned address"},
+    {719, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
     {900, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"},
     {901, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", "operation failed due to a previous error during capture"},
     {999, "CUDA_ERROR_UNKNOWN", "unknown error"},

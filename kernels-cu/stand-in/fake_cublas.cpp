@@ -65,7 +65,8 @@ void pack(const Matrix& x, size_t first, size_t count, size_t height, size_t k0,
 }
 
 // Few columns, and rows of A that lie in one piece, as when a model decodes: a dot product each, A read once and as it is.
-template <class Element> void dots(size_t m, size_t n, size_t k, float alpha, const Matrix& a, const Matrix& b, float beta, const Matrix& c) {
+template <class Element>
+void dots(size_t m, size_t n, size_t k, float alpha, const Matrix& a, const Matrix& b, float beta, const Matrix& c) {
     std::vector<float> columns(n * k);
     for (size_t j = 0; j < n; j++) for (size_t p = 0; p < k; p++) columns[j * k + p] = b.load(p, j);
     for (size_t i = 0; i < m; i++) {
@@ -94,16 +95,19 @@ void tile(const float* a, const float* b, size_t depth, float* sums) {   // sums
     for (int j = 0; j < Columns; j++) for (int h = 0; h < 2; h++) *(Vector*)(sums + j * Rows + h * Lanes) = s[j][h];
 }
 void multiply(size_t m, size_t n, size_t k, float alpha, const Matrix& a, const Matrix& b, float beta, const Matrix& c) {
-    if (n <= 4 && a.column == 1) return a.type == Bf16 ? dots<unsigned short>(m, n, k, alpha, a, b, beta, c) : dots<float>(m, n, k, alpha, a, b, beta, c);
+    if (n <= 4 && a.column == 1)
+        return a.type == Bf16 ? dots<unsigned short>(m, n, k, alpha, a, b, beta, c) : dots<float>(m, n, k, alpha, a, b, beta, c);
     size_t m_tiles = (m + Rows - 1) / Rows, n_tiles = (n + Columns - 1) / Columns;
     std::vector<float> as(Rows * Depth), bs(n_tiles * Columns * Depth), sums(m_tiles * n_tiles * Rows * Columns);
     Matrix turned{b.data, b.type, b.column, b.row};        // its rows, b's columns, are packed as a's rows are
     for (size_t k0 = 0; k0 < k; k0 += Depth) {
         size_t depth = std::min<size_t>(Depth, k - k0);
-        for (size_t j = 0; j < n_tiles; j++) pack(turned, j * Columns, std::min<size_t>(Columns, n - j * Columns), Columns, k0, depth, &bs[j * Columns * depth]);
+        for (size_t j = 0; j < n_tiles; j++)
+            pack(turned, j * Columns, std::min<size_t>(Columns, n - j * Columns), Columns, k0, depth, &bs[j * Columns * depth]);
         for (size_t i = 0; i < m_tiles; i++) {
             pack(a, i * Rows, std::min<size_t>(Rows, m - i * Rows), Rows, k0, depth, as.data());
-            for (size_t j = 0; j < n_tiles; j++) tile(as.data(), &bs[j * Columns * depth], depth, &sums[(i * n_tiles + j) * Rows * Columns]);
+            for (size_t j = 0; j < n_tiles; j++)
+                tile(as.data(), &bs[j * Columns * depth], depth, &sums[(i * n_tiles + j) * Rows * Columns]);
         }
     }
     for (size_t j = 0; j < n; j++)
@@ -143,7 +147,8 @@ int gemm(void* handle, int ta, int tb, int m, int n, int k, const void* alpha, c
                 simt::say("cublasGemm of %d x %d x %d reaches beyond an operand's allocation", m, n, k);
                 return ILLEGAL_ADDRESS;
             }
-            if (!is_written(x, count_a, lines_a, (size_t)lda) || !is_written(y, count_b, lines_b, (size_t)ldb) || (be != 0 && !is_written(z, (size_t)m, (size_t)n, (size_t)ldc))) {
+            if (!is_written(x, count_a, lines_a, (size_t)lda) || !is_written(y, count_b, lines_b, (size_t)ldb) ||
+                (be != 0 && !is_written(z, (size_t)m, (size_t)n, (size_t)ldc))) {
                 simt::say("cublasGemm of %d x %d x %d reads memory that nothing wrote", m, n, k);
                 return LAUNCH_FAILED;
             }
@@ -170,9 +175,16 @@ int cublasSetStream_v2(void* h, void* s) {
     ((Blas*)h)->stream = s;
     return 0;
 }
-int cublasSetWorkspace_v2(void* h, void* p, size_t n) { BLAS(); return !handles.count((Blas*)h) ? NotInitialised : inside((CUdeviceptr)p, n) ? 0 : InvalidValue; }
+int cublasSetWorkspace_v2(void* h, void* p, size_t n) {
+    BLAS();
+    return !handles.count((Blas*)h) ? NotInitialised : inside((CUdeviceptr)p, n) ? 0 : InvalidValue;
+}
 int cublasSetMathMode(void* h, int) { BLAS(); return handles.count((Blas*)h) ? 0 : NotInitialised; }
-int cublasGetVersion_v2(void* h, int* v) { BLAS(); *v = driver_version / 10 * 100; return h && !handles.count((Blas*)h) ? NotInitialised : 0; }
+int cublasGetVersion_v2(void* h, int* v) {
+    BLAS();
+    *v = driver_version / 10 * 100;
+    return h && !handles.count((Blas*)h) ? NotInitialised : 0;
+}
 const char* cublasGetStatusString(int status) {
     switch (status) {
         case 0: return "CUBLAS_STATUS_SUCCESS";
@@ -188,14 +200,14 @@ const char* cublasGetStatusString(int status) {
         default: return "CUBLAS_STATUS_UNKNOWN";
     }
 }
-int cublasGemmStridedBatchedEx(void* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int at, int lda, long long sa,
-                               const void* b, int bt, int ldb, long long sb, const void* beta, void* c, int ct, int ldc, long long sc, int batch,
-                               int compute, int) {
+int cublasGemmStridedBatchedEx(void* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int at, int lda,
+                               long long sa, const void* b, int bt, int ldb, long long sb, const void* beta, void* c, int ct, int ldc,
+                               long long sc, int batch, int compute, int) {
     BLAS();
     return gemm(h, ta, tb, m, n, k, alpha, a, at, lda, sa, b, bt, ldb, sb, beta, c, ct, ldc, sc, batch, compute);
 }
-int cublasGemmEx(void* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int at, int lda, const void* b, int bt, int ldb,
-                 const void* beta, void* c, int ct, int ldc, int compute, int) {
+int cublasGemmEx(void* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int at, int lda, const void* b, int bt,
+                 int ldb, const void* beta, void* c, int ct, int ldc, int compute, int) {
     BLAS();
     return gemm(h, ta, tb, m, n, k, alpha, a, at, lda, 0, b, bt, ldb, 0, beta, c, ct, ldc, 0, 1, compute);
 }

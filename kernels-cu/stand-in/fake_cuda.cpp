@@ -336,6 +336,18 @@ CUresult cuGraphLaunch(void* executable, void* s) {
     for (Task t : g->tasks) if (int e = enqueue(stream_of(s), std::move(t))) return e;
     return OK;
 }
-CUresult cuGraphDestroy(void* g) { API(); if (!graph_of(g)) return INVALID_VALUE; current->graphs.erase((Graph*)g); delete (Graph*)g; return OK; }
-CUresult cuGraphExecDestroy(void* g) { API(); if (!graph_of(g)) return INVALID_VALUE; current->graphs.erase((Graph*)g); delete (Graph*)g; return OK; }
+CUresult cuGraphDestroy(void* g) {
+    API();
+    if (!graph_of(g)) return INVALID_VALUE;
+    current->graphs.erase((Graph*)g);
+    delete (Graph*)g;
+    return OK;
+}
+CUresult cuGraphExecDestroy(void* g) {
+    API();
+    if (!graph_of(g)) return INVALID_VALUE;
+    current->graphs.erase((Graph*)g);
+    delete (Graph*)g;
+    return OK;
+}
 }

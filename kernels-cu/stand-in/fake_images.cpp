@@ -17,7 +17,8 @@ static std::string without_comments(const char* text) {
     return s;
 }
 static size_t type_bytes(const std::string& parameter) {
-    return parameter.find("64") != parameter.npos ? 8 : parameter.find("32") != parameter.npos ? 4 : parameter.find("16") != parameter.npos ? 2 : 1;
+    auto has = [&](const char* bits) { return parameter.find(bits) != parameter.npos; };
+    return has("64") ? 8 : has("32") ? 4 : has("16") ? 2 : 1;
 }
 static CUresult read_ptx(const char* text, Module& module) {
     std::string ptx = without_comments(text);
@@ -65,7 +66,7 @@ static CUresult read_ptx(const char* text, Module& module) {
 }
 
 // =============================================================================================== cubin
-enum { FrameSize = 0x11, MaxThreads = 0x05, ParameterInfo = 0x17 };   // attributes of .nv.info
+enum { FrameSize = 0x11, MaxThreads = 0x05, ParameterInfo = 0x17, Registers = 0x2f };   // attributes of .nv.info
 template <class Visit> static void each_attribute(const char* data, size_t n, Visit visit) {
     for (size_t at = 0; at + 4 <= n;) {                    // format, attribute, and a value or the size of what follows
         unsigned char format = (unsigned char)data[at], attribute = (unsigned char)data[at + 1];
@@ -80,7 +81,10 @@ template <class Visit> static void each_attribute(const char* data, size_t n, Vi
 static unsigned word(const char* p, int i) { unsigned w; memcpy(&w, p + 4 * i, 4); return w; }
 static CUresult read_cubin(const char* image, Module& module) {
     auto* head = (const Elf64_Ehdr*)image;
-    if (head->e_ident[EI_CLASS] != ELFCLASS64 || head->e_machine != 190) { simt::say("the ELF image is not a cubin"); return INVALID_IMAGE; }
+    if (head->e_ident[EI_CLASS] != ELFCLASS64 || head->e_machine != 190) {
+        simt::say("the ELF image is not a cubin");
+        return INVALID_IMAGE;
+    }
     int sm = (int)(head->e_flags & 0xff);                  // runs on its own major architecture, from its own minor on
     if (sm / 10 != capability_major || sm % 10 > capability_minor) {
         simt::say("the cubin is for sm_%d, the card has %d.%d", sm, capability_major, capability_minor);
@@ -94,7 +98,7 @@ static CUresult read_cubin(const char* image, Module& module) {
     for (int i = 0; i < head->e_shnum; i++) {
         const Elf64_Shdr& s = sections[i];
         std::string name = names + s.sh_name;
-        if (name.rfind(".text.", 0) == 0) { Function& f = module.functions[name.substr(6)]; f.name = name.substr(6); f.registers = (int)(s.sh_info >> 24); }
+        if (name.rfind(".text.", 0) == 0) module.functions[name.substr(6)].name = name.substr(6);
         if (s.sh_type != SHT_SYMTAB) continue;
         symbols = (const Elf64_Sym*)(image + s.sh_offset);
         symbol_count = s.sh_size / sizeof(Elf64_Sym);
@@ -107,12 +111,13 @@ static CUresult read_cubin(const char* image, Module& module) {
         if (!is_shared && name.rfind(".nv.info", 0) != 0) continue;
         std::string kernel = is_shared ? name.substr(11) : name.size() > 9 ? name.substr(9) : "";
         auto f = module.functions.find(kernel);
-        if (f != module.functions.end() && is_shared) f->second.static_shared = (int)s.sh_size;
+        // from sm_90 on the first KiB of the section is the card's own
+        if (f != module.functions.end() && is_shared) f->second.static_shared = (int)s.sh_size - (sm >= 90 && s.sh_size >= 1024 ? 1024 : 0);
         if (is_shared) continue;
         each_attribute(image + s.sh_offset, s.sh_size, [&](int attribute, const char* data, size_t n) {
-            if (attribute == FrameSize && n >= 8 && word(data, 0) < symbol_count) {
+            if ((attribute == FrameSize || attribute == Registers) && n >= 8 && word(data, 0) < symbol_count) {
                 auto of = module.functions.find(symbol_names + symbols[word(data, 0)].st_name);
-                if (of != module.functions.end()) of->second.local = (int)word(data, 1);
+                if (of != module.functions.end()) (attribute == FrameSize ? of->second.local : of->second.registers) = (int)word(data, 1);
             }
             if (f == module.functions.end()) return;
             if (attribute == MaxThreads && n >= 12) f->second.max_threads = (int)(word(data, 0) * word(data, 1) * word(data, 2));

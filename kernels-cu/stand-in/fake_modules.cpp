@@ -92,7 +92,8 @@ CUresult cuFuncSetAttribute(void* function, int attribute, int v) {
     Function* f = function_of(function);
     if (!f) return INVALID_HANDLE;
     if (attribute != 8) return attribute == 9 ? OK : INVALID_VALUE;
-    if (v < 0 || v + f->static_shared > shared_of_multiprocessor() - 1024) return refuse(*f, INVALID_VALUE, "more shared memory than a block can have");
+    if (v < 0 || v + f->static_shared > shared_of_multiprocessor() - 1024)
+        return refuse(*f, INVALID_VALUE, "more shared memory than a block can have");
     f->dynamic_limit = v;
     return OK;
 }
@@ -125,7 +126,8 @@ CUresult cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, u
     if ((int)threads > f->max_threads) return refuse(*f, INVALID_VALUE, "more threads than its __launch_bounds__");
     if ((int)shared > std::max(f->dynamic_limit, 0) || (f->dynamic_limit == 48 << 10 && (int)shared + f->static_shared > 48 << 10))
         return refuse(*f, INVALID_VALUE, "more shared memory than it was given by cuFuncSetAttribute (48 KiB unasked)");
-    if (f->registers && blocks_per_multiprocessor(*f, (int)threads, shared) < 1) return refuse(*f, LAUNCH_OUT_OF_RESOURCES, "more registers than there are");
+    if (f->registers && blocks_per_multiprocessor(*f, (int)threads, shared) < 1)
+        return refuse(*f, LAUNCH_OUT_OF_RESOURCES, "more registers than there are");
     const simt::KernelInfo* now = build_of(*f);
     if (!now) return NOT_FOUND;
     struct Launch {                                        // arguments are copied now, as the driver does

@@ -11,7 +11,7 @@
 #include <unordered_map>
 
 namespace simt {
-struct Cell {                                              // what the race check knows of a unit: two bytes, or one where bytes are accessed
+struct Cell {                                              // what the race check knows of two bytes, or of one where bytes are accessed
     unsigned launch, writer, wblock, wwarp;                // who wrote last: launch, thread (+1, in the whole grid), clocks
     unsigned rlaunch, reader, rblock, rwarp, reader2;      // one reader, and another one if there was any
     unsigned atomic;                                       // whether the write was an atomic
@@ -227,7 +227,7 @@ static bool ordered(unsigned key, unsigned b, unsigned w) {
     unsigned other = key - 1;
     if (other / 1024 != block_serial) {
         if (seen.empty()) return false;
-        auto s = seen.find(other / 1024);                  // clock: barriers before the fence order the block's threads; the fencing one's own come with it
+        auto s = seen.find(other / 1024);                  // barriers before the fence order what the other threads of that block did
         return s != seen.end() && b <= s->second.clock && (s->second.by == (unsigned)me().id || s->second.since < block_clock);
     }
     if (b != block_clock) return true;                     // a barrier of the block lies between
@@ -243,21 +243,23 @@ static const char* verb(Access kind) { return kind == Read ? "read" : kind == Wr
     if (!a) fail(Fault::IllegalAddress, line, "out-of-bounds %s of %zu bytes in global memory", verb(kind), n);
     if (a->freed) fail(Fault::IllegalAddress, line, "%s of %zu bytes in global memory that was freed, or beside it", verb(kind), n);
     long past = (long)(p + n - (a->p + a->n));
-    fail(Fault::IllegalAddress, line, "out-of-bounds %s of %zu bytes in global memory, ending %ld bytes %s of an allocation of %zu bytes", verb(kind), n,
-         past > 0 ? past : (long)(a->p - p), past > 0 ? "past the end" : "before the start", a->n);
+    fail(Fault::IllegalAddress, line, "out-of-bounds %s of %zu bytes in global memory, ending %ld bytes %s of an allocation of %zu bytes",
+         verb(kind), n, past > 0 ? past : (long)(a->p - p), past > 0 ? "past the end" : "before the start", a->n);
 }
 static void check_cell(Cell& c, Access kind, bool shared, int line) {
     const char* where = shared ? "shared" : "global";
-    auto stale = [&](unsigned launch, unsigned key) { return launch != launch_serial || (shared && key && (key - 1) / 1024 != block_serial); };
+    auto stale = [&](unsigned launch, unsigned key) {
+        return launch != launch_serial || (shared && key && (key - 1) / 1024 != block_serial);
+    };
     bool fresh_w = stale(c.launch, c.writer), fresh_r = stale(c.rlaunch, c.reader);
     if (!fresh_w && !(kind == Atomic && c.atomic) && !ordered(c.writer, c.wblock, c.wwarp))
-        fail(Fault::Race, line, "race on %s memory: this %s follows a%s by thread %u of block %u with no barrier between", where, verb(kind),
-             c.atomic ? "n atomic" : " write", (c.writer - 1) % 1024, (c.writer - 1) / 1024);
+        fail(Fault::Race, line, "race on %s memory: this %s follows a%s by thread %u of block %u with no barrier between", where,
+             verb(kind), c.atomic ? "n atomic" : " write", (c.writer - 1) % 1024, (c.writer - 1) / 1024);
     if (kind != Read && !fresh_r)
         for (unsigned r : {c.reader, c.reader2})
             if (!ordered(r, c.rblock, c.rwarp))
-                fail(Fault::Race, line, "race on %s memory: this %s follows a read by thread %u of block %u with no barrier between", where, verb(kind),
-                     (r - 1) % 1024, (r - 1) / 1024);
+                fail(Fault::Race, line, "race on %s memory: this %s follows a read by thread %u of block %u with no barrier between", where,
+                     verb(kind), (r - 1) % 1024, (r - 1) / 1024);
     if (kind == Read) {
         if (fresh_r || c.rblock != block_clock || (c.reader - 1) / 1024 != block_serial) { c.reader2 = 0; c.reader = thread_key(); }
         else if (c.reader != thread_key()) c.reader2 = thread_key();
@@ -275,7 +277,8 @@ void check(const void* p, size_t n, Access kind, int line, void* code, bool alig
     fault_code = code;
     if (!shared && !in_arena(a)) fail(Fault::IllegalAddress, line, "%s of %zu bytes at %p", verb(kind), n, p);
     if (aligned && n <= 16 && (n & (n - 1)) == 0 && (uintptr_t)a % n)
-        fail(Fault::Misaligned, line, "%s of %zu bytes in %s memory at an address that is %zu beyond a multiple", verb(kind), n, shared ? "shared" : "global", (size_t)((uintptr_t)a % n));
+        fail(Fault::Misaligned, line, "%s of %zu bytes in %s memory at an address that is %zu beyond a multiple", verb(kind), n,
+             shared ? "shared" : "global", (size_t)((uintptr_t)a % n));
     Allocation* owner = shared ? nullptr : holding(a);
     if (!shared && (!owner || a + n > owner->p + owner->n)) out_of_bounds(a, n, kind, line);
     const char* base = shared ? shared_arena : owner->p;
@@ -289,7 +292,8 @@ void check(const void* p, size_t n, Access kind, int line, void* code, bool alig
     for (size_t i = first / unit; i <= last / unit; i++) check_cell(cells[i], kind, shared, line);
     for (size_t i = first / 2; i <= last / 2; i++) {
         if (kind != Write && !(shared ? shared_state[i] == Filled : written[i] == Yes))
-            fail(Fault::Uninitialised, line, "%s of %zu bytes of %s memory that nothing wrote before", verb(kind), n, shared ? "shared" : "global");
+            fail(Fault::Uninitialised, line, "%s of %zu bytes of %s memory that nothing wrote before", verb(kind), n,
+                 shared ? "shared" : "global");
         if (kind == Read) continue;
         if (shared) shared_state[i] = Filled; else written[i] = Yes;
     }
@@ -328,7 +332,15 @@ void __tsan_vptr_update(void**, void*) {}
 HOOK(1) HOOK(2) HOOK(4) HOOK(8) HOOK(16)
 void __tsan_read_range(void* p, size_t n) { simt::check(p, n, Read, 0, CODE, false); }
 void __tsan_write_range(void* p, size_t n) { simt::check(p, n, Write, 0, CODE, false); }
-void* __tsan_memcpy(void* d, const void* s, size_t n) { simt::check(s, n, Read, 0, CODE, false); simt::check(d, n, Write, 0, CODE, false); return memcpy(d, s, n); }
-void* __tsan_memmove(void* d, const void* s, size_t n) { simt::check(s, n, Read, 0, CODE, false); simt::check(d, n, Write, 0, CODE, false); return memmove(d, s, n); }
+void* __tsan_memcpy(void* d, const void* s, size_t n) {
+    simt::check(s, n, Read, 0, CODE, false);
+    simt::check(d, n, Write, 0, CODE, false);
+    return memcpy(d, s, n);
+}
+void* __tsan_memmove(void* d, const void* s, size_t n) {
+    simt::check(s, n, Read, 0, CODE, false);
+    simt::check(d, n, Write, 0, CODE, false);
+    return memmove(d, s, n);
+}
 void* __tsan_memset(void* d, int v, size_t n) { simt::check(d, n, Write, 0, CODE, false); return memset(d, v, n); }
 }

@@ -4,7 +4,8 @@
 namespace simt {
 // =============================================================================================== asynchronous copies
 void async_copy16(void* shared, const void* global, bool valid, int line) {
-    if (((uintptr_t)shared | (valid ? (uintptr_t)global : 0)) % 16) fail(Fault::Misaligned, line, "cp.async of 16 bytes needs 16-byte alignment");
+    if (((uintptr_t)shared | (valid ? (uintptr_t)global : 0)) % 16)
+        fail(Fault::Misaligned, line, "cp.async of 16 bytes needs 16-byte alignment");
     if (!is_shared(shared)) fail(Fault::IllegalAddress, line, "cp.async writes to %p, which is not shared memory", shared);
     if (valid && is_shared(global)) fail(Fault::IllegalAddress, line, "cp.async reads from shared memory");
     if (checking) {
@@ -46,7 +47,8 @@ void ldmatrix(unsigned* r, const void* row, int tiles, bool transposed, int line
             for (int lane = 0; lane < 32; lane++) {
                 auto half = [&](int y, int x) { return (unsigned)static_cast<const unsigned short*>(in[tile * 8 + y])[x]; };
                 int a = lane / 4, b = lane % 4 * 2;
-                static_cast<unsigned*>(out[lane])[tile] = how.transposed ? half(b, a) | half(b + 1, a) << 16 : half(a, b) | half(a, b + 1) << 16;
+                static_cast<unsigned*>(out[lane])[tile] =
+                    how.transposed ? half(b, a) | half(b + 1, a) << 16 : half(a, b) | half(a, b + 1) << 16;
             }
     }, &how, line);
 }

@@ -169,7 +169,8 @@ static void report_deadlock() {
     std::map<std::pair<int, int>, int> seen;
     for (int i = 0; i < n_threads; i++) seen[{fibers[i].state, fibers[i].state == Done ? 0 : fibers[i].line}]++;
     std::string s = "deadlock:";
-    for (auto& [k, n] : seen) s += " " + std::to_string(n) + " threads in " + what[k.first] + (k.second ? " (line " + std::to_string(k.second) + ")" : "") + ",";
+    for (auto& [k, n] : seen)
+        s += " " + std::to_string(n) + " threads in " + what[k.first] + (k.second ? " (line " + std::to_string(k.second) + ")" : "") + ",";
     s.pop_back();
     char text[900];
     snprintf(text, sizeof text, "%s", s.c_str());
@@ -211,17 +212,22 @@ static void fiber_entry() {
     for (int i = 0; i < 32; i++) {
         if (!(waiting >> i & 1)) continue;
         Fiber& g = fibers[(size_t)((f.id & ~31) + i)];
-        if (g.mask >> f.lane & 1) fail(Fault::Sync, g.line, "lane %d waits with mask %08x for lane %u, which left the kernel", i, g.mask, f.lane);
+        if (g.mask >> f.lane & 1)
+            fail(Fault::Sync, g.line, "lane %d waits with mask %08x for lane %u, which left the kernel", i, g.mask, f.lane);
     }
-    if (arrived && arrived == live) fail(Fault::Sync, barrier_line, "a thread left the kernel while %d others wait in __syncthreads", arrived);
+    if (arrived && arrived == live)
+        fail(Fault::Sync, barrier_line, "a thread left the kernel while %d others wait in __syncthreads", arrived);
     schedule();
     __builtin_unreachable();
 }
 
 int barrier(BarrierOp op, int predicate, int line) {
     Fiber& f = me();
-    if (arrived == 0) { barrier_line = line; barrier_op = op; }
-    else if (barrier_line != line) fail(Fault::Sync, line, "threads of one block meet in different __syncthreads (lines %d and %d)", barrier_line, line);
+    if (arrived == 0) {
+        barrier_line = line;
+        barrier_op = op;
+    } else if (barrier_line != line)
+        fail(Fault::Sync, line, "threads of one block meet in different __syncthreads (lines %d and %d)", barrier_line, line);
     if (live != n_threads) fail(Fault::Sync, line, "__syncthreads after %d threads have left the kernel", n_threads - live);
     f.line = line;
     barrier_sum += predicate != 0;
@@ -238,14 +244,16 @@ static bool warp_arrive(Fiber& f, State state, unsigned mask, int line) {
     w.waiting |= 1u << f.lane;
     int lanes = n_threads - (f.id & ~31);
     if (!(mask >> f.lane & 1)) fail(Fault::Sync, line, "the calling lane is not in its own mask %08x", mask);
-    if (lanes < 32 && mask >> lanes) fail(Fault::Sync, line, "mask %08x names lanes that the block does not have (its last warp has %d)", mask, lanes);
+    if (lanes < 32 && mask >> lanes)
+        fail(Fault::Sync, line, "mask %08x names lanes that the block does not have (its last warp has %d)", mask, lanes);
     if (mask & w.left) fail(Fault::Sync, line, "mask %08x names lanes that have left the kernel (%08x)", mask, w.left);
     if (~w.waiting & mask) return false;
     for (int i = 0; i < 32; i++) {
         if (!(mask >> i & 1)) continue;
         Fiber& g = fibers[(f.id & ~31) + i];
         if (g.mask != mask || g.state != state || (state == AtWarpOp && g.op != f.op))
-            fail(Fault::Sync, line, "lanes %u and %d meet in different operations of the warp or masks (%08x, %08x; lines %d and %d)", f.lane, i, mask, g.mask, line, g.line);
+            fail(Fault::Sync, line, "lanes %u and %d meet in different operations of the warp or masks (%08x, %08x; lines %d and %d)",
+                 f.lane, i, mask, g.mask, line, g.line);
         g.state = Ready;
     }
     w.waiting &= ~mask;
@@ -276,7 +284,8 @@ void warp_barrier(unsigned mask, int line) {
 // =============================================================================================== launch
 static struct sigaction old_segv, old_bus;
 static void on_fault(int sig, siginfo_t* info, void* context) {
-    if (in_kernel) fail(Fault::IllegalAddress, 0, "access to %p, which is no memory of the card (or a thread's stack overflowed)", info->si_addr);
+    if (in_kernel)
+        fail(Fault::IllegalAddress, 0, "access to %p, which is no memory of the card (or a thread's stack overflowed)", info->si_addr);
     struct sigaction& old = sig == SIGSEGV ? old_segv : old_bus;   // not ours: the .NET runtime's
     if (old.sa_flags & SA_SIGINFO) old.sa_sigaction(sig, info, context);
     else if (old.sa_handler == SIG_DFL || old.sa_handler == SIG_IGN) { signal(sig, SIG_DFL); raise(sig); }

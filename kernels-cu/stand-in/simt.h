@@ -106,7 +106,8 @@ template <class... Args> struct __attribute__((visibility("hidden"))) Signature 
 template <auto Func> struct Register;
 template <class... Args, void (*Func)(Args...)> struct __attribute__((visibility("hidden"))) Register<Func> {
     explicit Register(const char* name) {
-        register_kernel({name, (int)sizeof...(Args), Signature<Args...>::sizes, Signature<Args...>::aligns, &Signature<Args...>::template call<Func>});
+        register_kernel(
+            {name, (int)sizeof...(Args), Signature<Args...>::sizes, Signature<Args...>::aligns, &Signature<Args...>::template call<Func>});
     }
 };
 }  // namespace simt

@@ -101,8 +101,12 @@ static inline int __mulhi(int a, int b) { return (int)((int64_t)a * b >> 32); }
 static inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
     return (unsigned long long)((unsigned __int128)a * b >> 64);
 }
-static inline unsigned __funnelshift_l(unsigned low, unsigned high, unsigned n) { return (unsigned)((((uint64_t)high << 32 | low) << (n & 31)) >> 32); }
-static inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned n) { return (unsigned)(((uint64_t)high << 32 | low) >> (n & 31)); }
+static inline unsigned __funnelshift_l(unsigned low, unsigned high, unsigned n) {
+    return (unsigned)((((uint64_t)high << 32 | low) << (n & 31)) >> 32);
+}
+static inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned n) {
+    return (unsigned)(((uint64_t)high << 32 | low) >> (n & 31));
+}
 #define QS_MINMAX(type)                                            \
     static inline type min(type a, type b) { return a < b ? a : b; } \
     static inline type max(type a, type b) { return a > b ? a : b; }
@@ -141,7 +145,8 @@ QS_ATOMIC(atomicOr, old | v)
 QS_ATOMIC(atomicXor, old ^ v)
 QS_ATOMIC(atomicExch, v)
 QS_ATOMIC(atomicInc, old >= v ? 0 : old + 1)
-template <class Value> QS_UNCHECKED Value atomicCAS(Value* p, std::type_identity_t<Value> expected, std::type_identity_t<Value> v, QS_LINE) {
+template <class Value>
+QS_UNCHECKED Value atomicCAS(Value* p, std::type_identity_t<Value> expected, std::type_identity_t<Value> v, QS_LINE) {
     simt::mark_atomic(p, sizeof(Value), line);
     Value old = *p;
     if (old == expected) *p = v;
@@ -155,7 +160,9 @@ static inline bf16 to_bf16(float f) {              // to nearest, ties to even; 
     return {(f != f) ? (unsigned short)0x7fff : (unsigned short)((u + 0x7fffu + ((u >> 16) & 1)) >> 16)};
 }
 static inline unsigned pack_bf16(float low, float high) { return to_bf16(low).bits | (unsigned)to_bf16(high).bits << 16; }
-static inline void cp_async16(void* shared, const void* global, bool valid = true, QS_LINE) { simt::async_copy16(shared, global, valid, line); }
+static inline void cp_async16(void* shared, const void* global, bool valid = true, QS_LINE) {
+    simt::async_copy16(shared, global, valid, line);
+}
 static inline void cp_async_commit() { simt::async_commit(); }
 template <int Pending> void cp_async_wait() { simt::async_wait(Pending); }
 namespace simt {
@@ -166,4 +173,6 @@ static inline void ldmatrix_x4(unsigned (&r)[4], const void* row, QS_LINE) { sim
 static inline void ldmatrix_x4_trans(unsigned (&r)[4], const void* row, QS_LINE) { simt::ldmatrix(r, row, 4, true, line); }
 static inline void ldmatrix_x2(unsigned (&r)[2], const void* row, QS_LINE) { simt::ldmatrix(r, row, 2, false, line); }
 static inline void ldmatrix_x2_trans(unsigned (&r)[2], const void* row, QS_LINE) { simt::ldmatrix(r, row, 2, true, line); }
-static inline void mma_16816(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, QS_LINE) { simt::mma16816(c, a, b0, b1, line); }
+static inline void mma_16816(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, QS_LINE) {
+    simt::mma16816(c, a, b0, b1, line);
+}

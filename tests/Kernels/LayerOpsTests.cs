@@ -105,7 +105,35 @@ public sealed class LayerOpsTests : IDisposable
         Assert.Throws<ArgumentException>(() => _ops.HeadNorm(_t.X, _t.Weight, _t.Weight, 2, 1, 1e-6f, _t.Y, _t.HeadStats));
         Assert.Throws<ArgumentException>(() => _ops.HeadNorm(_t.X, _t.Weight, _t.Weight, 3, 2, 1e-6f, _t.Y, _t.HeadStats));
         Assert.Throws<ArgumentException>(() => _ops.GlobalNorm(_t.X, 0, _t.Clip));
+        Assert.Throws<ArgumentException>(() => _ops.Cast(_t.X, _t.Z));
+        Assert.Throws<ArgumentException>(() => _ops.AdamW(_t.X, _t.Dy, _t.M, _t.V, new AdamWSettings(0.9f, 0.95f, 1e-8f, 0), _t.Schedule, Tensor.None, _t.Z));
         Assert.Throws<ArgumentException>(() => _ops.Embedding(_t.Ids, _t.Table, _t.Ids, Tensor.None, _t.Y));
+    }
+
+    [Fact]
+    public void A_copy_rounded_by_chance_is_right_on_average_and_differs_from_step_to_step()
+    {
+        const float Low = 1, High = 1 + 1 / 128f;
+        AdamWSettings settings = new(0.9f, 0.95f, 1e-8f, 0, RoundsStochastically: true);
+        _t.X.Span<float>().Fill(Low + (High - Low) / 4);
+        float[] Round(int step, AdamWSettings chosen)
+        {
+            new[] { 0, 0.1f, 0.05f, step }.CopyTo(_t.Schedule.Span<float>());   // a rate of 0 leaves the weights alone
+            _ops.AdamW(_t.X, _t.Dy, _t.M, _t.V, chosen, _t.Schedule, Tensor.None, _t.Rounded);
+            _ops.Cast(_t.Rounded, _t.Y);
+            return _t.Y.Span<float>().ToArray();
+        }
+        float[] first = Round(1, settings), again = Round(1, settings), second = Round(2, settings);
+        Assert.Equal(first, again);
+        Assert.NotEqual(first, second);
+        Assert.All(first, value => Assert.True(value is Low or High));
+        Assert.InRange(first.Average(value => (value - Low) / (High - Low)), 0.24, 0.26);
+        Assert.All(Round(1, settings with { RoundsStochastically = false }), value => Assert.Equal(Low, value));
+        _t.X.Span<float>()[5] = float.PositiveInfinity;
+        _t.X.Span<float>()[6] = float.NaN;
+        float[] special = Round(3, settings);
+        Assert.Equal(float.PositiveInfinity, special[5]);
+        Assert.True(float.IsNaN(special[6]));
     }
 
     [Fact]

@@ -26,7 +26,8 @@ public sealed unsafe class BlasTests(CudaFixture cuda)
         using Driver driver = new(cuda, isChecked: true);
         PhiloxStream random = new((ulong)(m + n + k));
         int lda = (ta ? k : m) + 3, ldb = (tb ? n : k) + 1, ldc = m + 2;
-        float[] a = Values(lda * Math.Max(1, ta ? m : k), ref random), b = Values(ldb * Math.Max(1, tb ? k : n), ref random), c = Values(ldc * n, ref random);
+        float[] a = Values(lda * Math.Max(1, ta ? m : k), ref random), b = Values(ldb * Math.Max(1, tb ? k : n), ref random);
+        float[] c = Values(ldc * n, ref random);
         if (beta == 0) Array.Fill(c, float.NaN);   // must not be read
         Tensor at = Put(driver.Device, a, input), bt = Put(driver.Device, b, input), ct = Put(driver.Device, c, output);
         float alpha = 1.5f;
@@ -59,10 +60,7 @@ public sealed unsafe class BlasTests(CudaFixture cuda)
     {
         using Driver driver = new(cuda);
         Tensor x = StandInKernels.Upload(driver.Device, DType.F32, new float[64]);
-        float one = 1;
         Driver.Assert0(CuBlas.cublasCreate_v2(out nint handle));
-        int Product(int m, int lda, int type, int outputType) => CuBlas.cublasGemmEx(handle, 0, 0, m, 8, 8, &one, x.Address, type, lda, x.Address, type, 8,
-            &one, x.Address, outputType, Math.Max(m, 1), CuBlas.Compute32F, CuBlas.DefaultAlgorithm);
         Assert.Equal(7, Product(8, 7, 0, 0));
         Assert.Equal(7, Product(-1, 8, 0, 0));
         Assert.Equal(15, Product(8, 8, 2, 0));
@@ -70,6 +68,13 @@ public sealed unsafe class BlasTests(CudaFixture cuda)
         Assert.Equal(1, CuBlas.cublasDestroy_v2(0));
         Assert.Equal(13, Product(9, 9, 0, 0));   // beyond the operands' memory; the legacy stream runs at once
         Assert.Contains("beyond", Driver.Report);
+
+        int Product(int m, int lda, int type, int outputType)
+        {
+            float one = 1;
+            return CuBlas.cublasGemmEx(handle, 0, 0, m, 8, 8, &one, x.Address, type, lda, x.Address, type, 8,
+                &one, x.Address, outputType, Math.Max(m, 1), CuBlas.Compute32F, CuBlas.DefaultAlgorithm);
+        }
     }
 
     private static float[] Values(int count, ref PhiloxStream random)

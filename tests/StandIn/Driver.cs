@@ -5,7 +5,7 @@ using QSharp.Tests.Kernels;
 
 namespace QSharp.Tests.StandIns;
 
-/// <summary>The stand-in's driver called directly: entry points that the engine does not bind, and a device whose context is current.</summary>
+/// <summary>The stand-in's driver called directly: entry points that the engine does not bind, and a device that is current.</summary>
 internal sealed unsafe class Driver : IDisposable
 {
     public Driver(CudaFixture cuda, bool isChecked = false)
@@ -35,11 +35,13 @@ internal sealed unsafe class Driver : IDisposable
 
     public static int StreamQuery(nint stream) => ((delegate* unmanaged<nint, int>)Export("cuStreamQuery"))(stream);
 
-    public static int StreamWaitEvent(nint stream, nint e) => ((delegate* unmanaged<nint, nint, uint, int>)Export("cuStreamWaitEvent"))(stream, e, 0);
+    public static int StreamWaitEvent(nint stream, nint e) =>
+        ((delegate* unmanaged<nint, nint, uint, int>)Export("cuStreamWaitEvent"))(stream, e, 0);
 
     public static int EventQuery(nint e) => ((delegate* unmanaged<nint, int>)Export("cuEventQuery"))(e);
 
-    public static void SetCapability(int major, int minor) => ((delegate* unmanaged<int, int, void>)Export("qsstandin_capability"))(major, minor);
+    public static void SetCapability(int major, int minor) =>
+        ((delegate* unmanaged<int, int, void>)Export("qsstandin_capability"))(major, minor);
 
     public static void SetDriver(int version) => ((delegate* unmanaged<int, void>)Export("qsstandin_driver"))(version);
 
@@ -84,7 +86,8 @@ internal sealed unsafe class Driver : IDisposable
     {
         void* pointer = &argument;
         return CuDriver.cuLaunchKernel(
-            function, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)block.X, (uint)block.Y, (uint)block.Z, shared, stream, &pointer, null);
+            function, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)block.X, (uint)block.Y, (uint)block.Z,
+            shared, stream, &pointer, null);
     }
 
     public void Dispose()

@@ -39,7 +39,7 @@ public sealed class ModuleTests(CudaFixture cuda)
     public void A_kernel_that_was_not_built_for_the_stand_in_is_not_found()
     {
         using Driver driver = new(cuda);
-        const string Ptx = ".version 7.8\n.target sm_90\n.address_size 64\n.visible .entry unbuilt(\n.param .u64 unbuilt_param_0\n)\n{\nret;\n}\n\0";
+        const string Ptx = ".version 7.8\n.target sm_90\n.visible .entry unbuilt(\n.param .u64 unbuilt_param_0\n)\n{\nret;\n}\n\0";
         Assert.Equal(500, Driver.Load(Encoding.UTF8.GetBytes(Ptx), "unbuilt").Error);
         Assert.Contains("no fast build of the kernel unbuilt is loaded", Driver.Report);
     }

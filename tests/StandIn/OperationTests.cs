@@ -14,7 +14,8 @@ public sealed class OperationTests(CudaFixture cuda)
     {
         List<float> inputs = [];
         for (uint high = 0; high < 0x10000; high++)
-            foreach (uint low in (uint[])[0, 1, 0x7fff, 0x8000, 0x8001, 0xffff]) inputs.Add(BitConverter.UInt32BitsToSingle((high << 16) | low));
+            foreach (uint low in (uint[])[0, 1, 0x7fff, 0x8000, 0x8001, 0xffff])
+                inputs.Add(BitConverter.UInt32BitsToSingle((high << 16) | low));
         float[] values = [.. inputs];
         int[] rounded = Words("round_bf16", (values.Length + 255) / 256, 256, values, values.Length, values.Length);
         for (int i = 0; i < values.Length; i++) Assert.Equal(float.IsNaN(values[i]) ? 0x7fff : Rounded(values[i]), rounded[i]);
@@ -32,7 +33,9 @@ public sealed class OperationTests(CudaFixture cuda)
             {
                 int row = lane / 4, column = lane % 4 * 2;
                 int Element(int y, int x) => tile * 64 + y * 8 + x;
-                (int low, int high) = how % 2 == 0 ? (Element(row, column), Element(row, column + 1)) : (Element(column, row), Element(column + 1, row));
+                (int low, int high) = how % 2 == 0
+                    ? (Element(row, column), Element(row, column + 1))
+                    : (Element(column, row), Element(column + 1, row));
                 Assert.Equal(how >= 2 && tile >= 2 ? 0 : low | (high << 16), words[lane * 4 + tile]);
             }
     }
@@ -72,7 +75,8 @@ public sealed class OperationTests(CudaFixture cuda)
     {
         const ulong Key = 0x1234_5678_9abc_def0;
         using CudaDevice device = StandInKernels.Open(cuda, isChecked: true);
-        Tensor words = StandInKernels.Upload(device, DType.I32, new int[4000]), uniforms = StandInKernels.Upload(device, DType.F32, new float[1000]);
+        Tensor words = StandInKernels.Upload(device, DType.I32, new int[4000]);
+        Tensor uniforms = StandInKernels.Upload(device, DType.F32, new float[1000]);
         device.Kernels.Get("operations", "draw", "").Launch(8, 128, 0, words, uniforms, Key, 1000);
         uint[] drawn = StandInKernels.Download<uint>(device, words);
         float[] numbers = StandInKernels.Download<float>(device, uniforms);
@@ -84,7 +88,8 @@ public sealed class OperationTests(CudaFixture cuda)
         }
     }
 
-    [Theory, InlineData(1), InlineData(31), InlineData(32), InlineData(33), InlineData(100), InlineData(256), InlineData(1023), InlineData(1024)]
+    [Theory, InlineData(1), InlineData(31), InlineData(32), InlineData(33), InlineData(100), InlineData(256), InlineData(1023)]
+    [InlineData(1024)]
     public void A_block_of_any_size_reduces_to_all_of_its_threads(int threads)
     {
         PhiloxStream random = new((ulong)threads);
@@ -119,7 +124,8 @@ public sealed class OperationTests(CudaFixture cuda)
         float[] x = [.. Enumerable.Range(0, 12 * 32).Select(i => i + 0.25f)];
         ushort[] u = [.. Enumerable.Range(0, 16 * 32).Select(i => (ushort)Rounded(i))];
         using CudaDevice device = StandInKernels.Open(cuda, isChecked: true);
-        Tensor y = StandInKernels.Upload(device, DType.F32, new float[x.Length]), v = StandInKernels.Upload(device, DType.BF16, new ushort[u.Length]);
+        Tensor y = StandInKernels.Upload(device, DType.F32, new float[x.Length]);
+        Tensor v = StandInKernels.Upload(device, DType.BF16, new ushort[u.Length]);
         device.Kernels.Get("operations", "vectors", "").Launch(
             1, 32, 0, StandInKernels.Upload(device, DType.F32, x), y, StandInKernels.Upload(device, DType.BF16, u), v);
         Assert.Equal(x, StandInKernels.Download<float>(device, y));
@@ -133,8 +139,10 @@ public sealed class OperationTests(CudaFixture cuda)
         Tensor result = StandInKernels.Upload(device, DType.I32, new int[16]);
         device.Kernels.Get("operations", "scalars", "").Launch(1, 1, 0, result);
         Assert.Equal(
-            [2, -4, -2, int.MaxValue, 8, 63, 32, int.MinValue, 4, 3, -1, 3, BitConverter.SingleToInt32Bits(7), BitConverter.SingleToInt32Bits(0.5f), 1, 7],
+            [2, -4, -2, int.MaxValue, 8, 63, 32, int.MinValue, 4, 3, -1, 3, Bits(7), Bits(0.5f), 1, 7],
             StandInKernels.Download<int>(device, result));
+
+        static int Bits(float value) => BitConverter.SingleToInt32Bits(value);
     }
 
     private static int Rounded(float value)
@@ -152,7 +160,8 @@ public sealed class OperationTests(CudaFixture cuda)
     {
         using CudaDevice device = StandInKernels.Open(cuda, isChecked: true);
         Tensor result = StandInKernels.Upload(device, DType.I32, new int[results]);
-        device.Kernels.Get("operations", kernel, "").Launch(blocks, threads, 0, [StandInKernels.Upload(device, DType.F32, input), result, .. more]);
+        device.Kernels.Get("operations", kernel, "").Launch(
+            blocks, threads, 0, [StandInKernels.Upload(device, DType.F32, input), result, .. more]);
         return StandInKernels.Download<int>(device, result);
     }
 }

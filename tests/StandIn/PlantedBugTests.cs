@@ -5,7 +5,7 @@ using Xunit;
 
 namespace QSharp.Tests.StandIns;
 
-/// <summary>The checker names the fault that was planted in a kernel, in any order of its threads, and is silent about correct ones.</summary>
+/// <summary>The checker names the fault that was planted in a kernel, in any order of threads, and is silent about correct ones.</summary>
 [Collection(CudaCollection.Name)]
 public sealed class PlantedBugTests(CudaFixture cuda)
 {

@@ -3,7 +3,7 @@ using QSharp.Tests.Kernels;
 
 namespace QSharp.Tests.StandIns;
 
-/// <summary>A folder with the kernels of these tests beside the common header and the stand-in's sources, as KernelFolder wants it.</summary>
+/// <summary>A folder with the kernels of these tests beside the common header and the stand-in's sources.</summary>
 internal static class StandInKernels
 {
     public static string Folder { get; } = Prepare();
@@ -42,6 +42,7 @@ internal static class StandInKernels
     private static void Copy(string from, string pattern, string to)
     {
         Directory.CreateDirectory(to);
-        foreach (string file in Directory.EnumerateFiles(from, pattern)) File.Copy(file, Path.Combine(to, Path.GetFileName(file)), overwrite: true);
+        foreach (string file in Directory.EnumerateFiles(from, pattern))
+            File.Copy(file, Path.Combine(to, Path.GetFileName(file)), overwrite: true);
     }
 }

@@ -89,6 +89,9 @@ public sealed unsafe class CudaDevice : Device
 
     internal nint Stream => _stream;
 
+    /// <summary>Whether recorded steps become graphs.</summary>
+    internal bool Records { get; set; } = !IsSynchronous;
+
     /// <summary>Whether work is being recorded rather than run.</summary>
     internal bool IsCapturing { get; set; }
 

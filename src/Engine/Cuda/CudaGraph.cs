@@ -11,7 +11,7 @@ internal sealed class CudaGraph(CudaDevice device, Action step) : RecordedStep
 
     public override void Run()
     {
-        if (!_isWarm || CudaDevice.IsSynchronous)
+        if (!_isWarm || !device.Records)
         {
             step();
             _isWarm = true;

@@ -36,6 +36,9 @@ public static partial class StandIn
     /// <summary>The order in which threads run: 0 is theirs, any other number an order of its own.</summary>
     public static void Schedule(uint seed) => qsstandin_schedule(seed);
 
+    /// <summary>How often an entry point has been called.</summary>
+    internal static long Calls(string function) => qsstandin_calls(function);
+
     /// <summary>Makes "cuda" the stand-in for this process; before anything else of CUDA is used.</summary>
     /// <exception cref="UserException">There is no C++ compiler, or the stand-in does not compile.</exception>
     public static void Load(KernelFolder folder)

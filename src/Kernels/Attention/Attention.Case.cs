@@ -9,22 +9,25 @@ internal sealed class AttentionCase : OpCase
 
     public override string Name => "attention";
 
+    public override bool HasActivations => true;
+
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
         new("training step", 64, 32, 4, 4, 16, Mixed), new("causal", 2, 18, 4, 4, 16, Causal), new("grouped", 6, 20, 4, 2, 8, Mixed),
         new("one KV head", 6, 13, 4, 1, 24, Mixed), new("odd", 6, 17, 3, 1, 3, Mixed), new("long", 2, 257, 2, 1, 5, Mixed),
         new("long causal", 1, 257, 1, 1, 17, Causal), new("two tiles", 6, 67, 2, 2, 8, Mixed), new("wide heads", 1, 40, 2, 1, 128, Causal),
-        new("one token", 3, 1, 2, 1, 4, Causal), new("empty spans", 2, 5, 2, 2, 8, Empty), new("no rows", 0, 7, 2, 2, 8, Causal),
+        new("three heads a group", 3, 70, 3, 1, 40, Mixed), new("one token", 3, 1, 2, 1, 4, Causal),
+        new("empty spans", 2, 5, 2, 2, 8, Empty), new("no rows", 0, 7, 2, 2, 8, Causal),
     ];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
     [
-        new("qkv", (s[0] * s[1], (s[2] + 2 * s[3]) * s[4])) { Gradient = Gradient.Written, Draw = Draws.Normal(1.5) },
+        new("qkv", (s[0] * s[1], (s[2] + 2 * s[3]) * s[4]), Activations) { Gradient = Gradient.Written, Draw = Draws.Normal(1.5) },
         new("spans", (s[0], 3), DType.I32) { Draw = Draws.Fixed(i => Span(s[5], i / 3, s[1])[i % 3]) },
     ];
 
     public override IReadOnlyList<Operand> Outputs(CaseShape s) =>
-        [new("y", (s[0] * s[1], s[2] * s[4])) { IsDifferentiable = true }, new("logSumExp", (s[0], s[2], s[1]))];
+        [new("y", (s[0] * s[1], s[2] * s[4]), Activations) { IsDifferentiable = true }, new("logSumExp", (s[0], s[2], s[1]))];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>
         ops.Attention(inputs[0], inputs[1], s[2], s[3], outputs[0], outputs[1]);

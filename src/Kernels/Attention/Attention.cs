@@ -25,7 +25,7 @@ public abstract partial class Ops
     {
         int headDim = RequireHeads(qkv, heads, kvHeads);
         int rows = qkv.Shape.Rows, batch = RequireSpans(spans, rows);
-        Require(y, rows, heads * headDim);
+        Require(y, rows, heads * headDim, qkv.DType);
         Require(logSumExp, heads * rows);
         if (rows > 0) AttentionCore(qkv, spans, new AttentionSizes(batch, rows / batch, heads, kvHeads, headDim), y, logSumExp);
     }

@@ -25,10 +25,10 @@ public abstract partial class Ops
     {
         int headDim = RequireHeads(qkv, heads, kvHeads);
         int rows = qkv.Shape.Rows, batch = RequireSpans(spans, rows);
-        Require(dy, rows, heads * headDim);
-        Require(y, rows, heads * headDim);
+        Require(dy, rows, heads * headDim, qkv.DType);
+        Require(y, rows, heads * headDim, qkv.DType);
         Require(logSumExp, heads * rows);
-        Require(dQkv, rows, qkv.Shape.Last);
+        Require(dQkv, rows, qkv.Shape.Last, qkv.DType);
         if (rows > 0)
             AttentionBackwardCore(dy, qkv, spans, new AttentionSizes(batch, rows / batch, heads, kvHeads, headDim), y, logSumExp, dQkv);
     }

@@ -9,6 +9,8 @@ internal sealed class CachedAttentionCase : OpCase
 
     public override string Name => "cached_attention";
 
+    public override bool HasActivations => true;
+
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
         new("decode step", 128, 1, 40, 4, 4, 16, Sequence, 0), new("siblings", 32, 10, 48, 4, 4, 16, Siblings, 0),
@@ -18,20 +20,20 @@ internal sealed class CachedAttentionCase : OpCase
         new("odd", 3, 3, 17, 3, 1, 3, Sequence, 1), new("grouped decode", 3, 1, 17, 8, 2, 24, Sequence, 1),
         new("long row", 1, 1, 700, 2, 2, 16, Sequence, 0), new("long grouped row", 1, 1, 257, 4, 1, 5, Siblings, 0),
         new("grouped, odd", 4, 1, 19, 6, 2, 40, Sequence, 0), new("three heads a group", 2, 1, 301, 6, 2, 64, Sequence, 0),
-        new("wide heads", 2, 1, 9, 2, 2, 136, Prompt, 0),
+        new("split siblings", 5, 5, 700, 2, 1, 16, Siblings, 1), new("wide heads", 2, 1, 9, 2, 2, 136, Prompt, 0),
         new("no rows", 0, 1, 8, 2, 2, 8, Sequence, 0), new("one", 1, 1, 1, 1, 1, 1, Sequence, 0),
     ];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
     [
-        new("qkv", (s[0] * s[1], (s[3] + 2 * s[4]) * s[5])) { Draw = Draws.Normal(1.5) },
-        new("keys", (s[0], s[2], s[4] * s[5])),
-        new("values", (s[0], s[2], s[4] * s[5])),
+        new("qkv", (s[0] * s[1], (s[3] + 2 * s[4]) * s[5]), Activations) { Draw = Draws.Normal(1.5) },
+        new("keys", (s[0], s[2], s[4] * s[5]), Activations),
+        new("values", (s[0], s[2], s[4] * s[5]), Activations),
         new("lengths", s[0], DType.I32) { Draw = Draws.Fixed(r => Length(s, r)) },
         new("counts", s[0], DType.I32) { Draw = Draws.Fixed(r => Count(s, r)) },
     ];
 
-    public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("y", (s[0] * s[1], s[3] * s[5]))];
+    public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("y", (s[0] * s[1], s[3] * s[5]), Activations)];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>
         ops.CachedAttention(

@@ -24,7 +24,7 @@ public abstract partial class Ops
         Tensor qkv, Tensor keys, Tensor values, Tensor lengths, Tensor counts, int heads, int kvHeads, CacheLayout layout, Tensor y)
     {
         CacheSizes sizes = RequireCache(qkv, heads, kvHeads, lengths, counts, keys, values);
-        Require(y, sizes.Rows * sizes.Tokens, heads * sizes.HeadDim);
+        Require(y, sizes.Rows * sizes.Tokens, heads * sizes.HeadDim, qkv.DType);
         if (layout is not (CacheLayout.Sequence or CacheLayout.Prompt or CacheLayout.Siblings))
             throw new ArgumentOutOfRangeException(nameof(layout), layout, "unknown layout");
         if (sizes.Rows > 0 && sizes.Tokens > 0) CachedAttentionCore(qkv, keys, values, lengths, counts, sizes, layout, y);

@@ -7,20 +7,25 @@ internal sealed class KvKeepCase : OpCase
 {
     public override string Name => "kv_keep";
 
+    public override bool HasActivations => true;
+
     public override IReadOnlyList<CaseShape> Shapes { get; } =
         [new("decode step", 128, 48, 64), new("odd", 17, 11, 3), new("one", 1, 1, 1), new("no rows", 0, 8, 8)];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
     [
-        new("keysBefore", (s[0], s[1], s[2])),
-        new("valuesBefore", (s[0], s[1], s[2])),
+        new("keysBefore", (s[0], s[1], s[2]), Activations),
+        new("valuesBefore", (s[0], s[1], s[2]), Activations),
         new("lengths", s[0], DType.I32) { Draw = Draws.Fixed(r => r * 3 % s[1]) },
         // In turn none, the first and the last that fits.
         new("chosen", s[0], DType.I32) { Draw = Draws.Fixed(r => (r % 3) switch { 0 => -1, 1 => 0, _ => s[1] - 1 - r * 3 % s[1] }) },
     ];
 
     public override IReadOnlyList<Operand> Outputs(CaseShape s) =>
-        [new("keys", (s[0], s[1], s[2])) { StartsAs = "keysBefore" }, new("values", (s[0], s[1], s[2])) { StartsAs = "valuesBefore" }];
+    [
+        new("keys", (s[0], s[1], s[2]), Activations) { StartsAs = "keysBefore" },
+        new("values", (s[0], s[1], s[2]), Activations) { StartsAs = "valuesBefore" },
+    ];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>
         ops.KvKeep(outputs[0], outputs[1], inputs[2], inputs[3]);

@@ -18,8 +18,9 @@ public abstract partial class Ops
         Require(lengths, rows, DType.I32);
         Require(chosen, rows, DType.I32);
         Require(keys.Shape.Rank == 3 && keys.Shape.D0 == rows, $"keys are {keys}, but must be [R = {rows}, P, G·D].");
-        Require(keys, rows * keys.Shape.D1, keys.Shape.D2);
-        Require(values, rows * keys.Shape.D1, keys.Shape.D2);
+        DType type = TypeOf(keys);
+        Require(keys, rows * keys.Shape.D1, keys.Shape.D2, type);
+        Require(values, rows * keys.Shape.D1, keys.Shape.D2, type);
         if (rows > 0) KvKeepCore(keys, values, lengths, chosen);
     }
 

@@ -7,6 +7,8 @@ internal sealed class KvWriteCase : OpCase
 {
     public override string Name => "kv_write";
 
+    public override bool HasActivations => true;
+
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
         new("decode step", 128, 1, 40, 4, 4, 16, 0), new("prompt", 5, 17, 30, 4, 2, 8, 1), new("odd", 3, 3, 3, 3, 1, 3, 1),
@@ -15,17 +17,17 @@ internal sealed class KvWriteCase : OpCase
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
     [
-        new("qkv", (s[0] * s[1], (s[3] + 2 * s[4]) * s[5])),
+        new("qkv", (s[0] * s[1], (s[3] + 2 * s[4]) * s[5]), Activations),
         new("lengths", s[0], DType.I32) { Draw = Draws.Fixed(r => r * 3 % (s[2] - s[1] + 1)) },
         new("counts", s[0], DType.I32) { Draw = Draws.Fixed(r => s[6] == 0 ? s[1] : (r + 1) * 7 % (s[1] + 1)) },
-        new("keysBefore", (s[0], s[2], s[4] * s[5])),
-        new("valuesBefore", (s[0], s[2], s[4] * s[5])),
+        new("keysBefore", (s[0], s[2], s[4] * s[5]), Activations),
+        new("valuesBefore", (s[0], s[2], s[4] * s[5]), Activations),
     ];
 
     public override IReadOnlyList<Operand> Outputs(CaseShape s) =>
     [
-        new("keys", (s[0], s[2], s[4] * s[5])) { StartsAs = "keysBefore" },
-        new("values", (s[0], s[2], s[4] * s[5])) { StartsAs = "valuesBefore" },
+        new("keys", (s[0], s[2], s[4] * s[5]), Activations) { StartsAs = "keysBefore" },
+        new("values", (s[0], s[2], s[4] * s[5]), Activations) { StartsAs = "valuesBefore" },
     ];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>

@@ -34,8 +34,8 @@ public abstract partial class Ops
         Require(rows == 0 ? tokens == 0 : tokens % rows == 0, $"{tokens} tokens are not equally many for {rows} rows.", op);
         Require(keys.Shape.Rank == 3 && keys.Shape.D0 == rows, $"keys are {keys}, but must be [R = {rows}, P, G·D].", op);
         int capacity = keys.Shape.D1;
-        Require(keys, rows * capacity, kvHeads * headDim, DType.F32, nameof(keys), op);
-        Require(values, rows * capacity, kvHeads * headDim, DType.F32, nameof(values), op);
+        Require(keys, rows * capacity, kvHeads * headDim, qkv.DType, nameof(keys), op);
+        Require(values, rows * capacity, kvHeads * headDim, qkv.DType, nameof(values), op);
         return new CacheSizes(rows, rows == 0 ? 0 : tokens / rows, capacity, heads, kvHeads, headDim);
     }
 }

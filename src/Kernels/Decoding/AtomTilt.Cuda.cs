@@ -4,6 +4,12 @@ namespace QSharp.Kernels;
 
 public sealed partial class CudaOps
 {
-    private protected override void AtomTiltCore(Tensor valueLogits, ReturnFamily family, Tilt tilt, float lambda, Tensor g) =>
-        throw new NotSupportedException("AtomTilt has no CUDA kernel.");
+    private protected override void AtomTiltCore(Tensor valueLogits, ReturnFamily family, Tilt tilt, float lambda, Tensor g)
+    {
+        const int BlockThreads = 128;
+        int count = (int)g.Count, perBlock = family.Atoms == 1 ? BlockThreads : BlockThreads / 32;   // a thread or a warp each
+        Load("atom_tilt", "atom_tilt").Launch(
+            Blocks(count, perBlock), BlockThreads, 0, valueLogits, (int)tilt, family.Atoms, family.Min, family.Max, lambda, g, count,
+            perBlock);
+    }
 }

@@ -7,6 +7,8 @@ internal sealed class LogProbsCase : OpCase
 {
     public override string Name => "log_probs";
 
+    public override bool HasActivations => true;
+
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
         new("training step", 64, 2048, 0, 0), new("in place", 19, 257, 0, 1), new("masked tokens", 17, 41, 1, 0),
@@ -15,7 +17,7 @@ internal sealed class LogProbsCase : OpCase
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
     [
-        new("logits", (s[0], s[1]))
+        new("logits", (s[0], s[1]), Activations)
         {
             Draw = (ref PhiloxStream random, int index) =>
                 s[2] == 1 && index % s[1] % 5 == 3 ? double.NegativeInfinity : 3 * random.NextNormal(),
@@ -40,9 +42,7 @@ internal sealed class LogProbsCase : OpCase
         Tensor logits = inputs[0];
         if (s[3] == 1)
         {
-            float[] copy = new float[logits.Count];
-            ops.Device.Download<float>(logits, copy);
-            ops.Device.Upload<float>(copy, inputGradients[0]);
+            ops.Copy(logits, inputGradients[0]);
             logits = inputGradients[0];
         }
         ops.LogProbsBackward(outputGradients[0], logits, inputs[1], outputs[1], inputGradients[0]);

@@ -8,7 +8,7 @@ public abstract partial class Ops
     /// logProbs[n] = ln softmax(logits)[token], what the policy methods (REINFORCE, PPO, DPO) build their losses from.
     /// A logit of −∞ is a token that cannot occur, and taking it has log-probability −∞.
     /// </summary>
-    /// <param name="logits">[N, V].</param>
+    /// <param name="logits">[N, V], F32 or BF16.</param>
     /// <param name="tokens">[N] I32 in [0, V); −1 gives 0 and the row is not read.</param>
     /// <param name="logProbs">[N].</param>
     /// <param name="logSumExp">[N], kept for backward; 0 where the token is −1.</param>
@@ -16,7 +16,7 @@ public abstract partial class Ops
     {
         int rows = (int)tokens.Count;
         Require(tokens, rows, DType.I32);
-        Require(logits, rows, Vocabulary(logits));
+        Require(logits, rows, Vocabulary(logits), TypeOf(logits));
         Require(logProbs, rows);
         Require(logSumExp, rows);
         LogProbsCore(logits, tokens, logProbs, logSumExp);
@@ -27,15 +27,16 @@ public abstract partial class Ops
     /// <param name="logits">[N, V], the input of <see cref="LogProbs"/>.</param>
     /// <param name="tokens">[N] I32, as there.</param>
     /// <param name="logSumExp">[N], which it wrote.</param>
-    /// <param name="dLogits">[N, V]; may be logits.</param>
+    /// <param name="dLogits">[N, V], of the logits' type; may be logits.</param>
     public void LogProbsBackward(Tensor dLogProbs, Tensor logits, Tensor tokens, Tensor logSumExp, Tensor dLogits)
     {
         int rows = (int)tokens.Count;
+        DType type = TypeOf(logits);
         Require(dLogProbs, rows);
-        Require(logits, rows, Vocabulary(logits));
+        Require(logits, rows, Vocabulary(logits), type);
         Require(tokens, rows, DType.I32);
         Require(logSumExp, rows);
-        Require(dLogits, rows, Vocabulary(logits));
+        Require(dLogits, rows, Vocabulary(logits), type);
         LogProbsBackwardCore(dLogProbs, logits, tokens, logSumExp, dLogits);
     }
 

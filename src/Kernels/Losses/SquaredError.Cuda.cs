@@ -6,5 +6,6 @@ public sealed partial class CudaOps
 {
     private protected override void SquaredErrorCore(
         Tensor outputs, Tensor targets, Tensor weights, Link link, Tensor losses, Tensor dOutputs) =>
-        throw new NotSupportedException("SquaredError has no CUDA kernel.");
+        Load("squared_error", "squared_error").Launch(
+            Blocks(targets.Count, Threads), Threads, 0, outputs, targets, weights, (int)link, losses, dOutputs, (int)targets.Count);
 }

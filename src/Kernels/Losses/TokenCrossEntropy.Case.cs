@@ -9,16 +9,18 @@ internal sealed class TokenCrossEntropyCase : OpCase
 
     public override string Name => "token_cross_entropy";
 
+    public override bool HasActivations => true;
+
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
         new("training step", 64, 2048, Apart), new("in place", 19, 257, InPlace), new("loss only", 5, 64, LossOnly),
-        new("masked tokens", 17, 41, Masked), new("star graph", 192, 14, InPlace), new("odd", 3, 17, Apart),
+        new("masked tokens", 17, 41, Masked), new("star graph", 192, 14, InPlace), new("odd", 3, 17, Apart), new("wide in place", 3, 1032, InPlace),
         new("two tokens", 33, 2, InPlace), new("one", 1, 1, Apart), new("Qwen vocabulary", 1, 151_936, Apart), new("empty", 0, 8, Apart),
     ];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
     [
-        new("logits", (s[0], s[1])) { Draw = s[2] == Masked ? Masks(s[1]) : Draws.Normal(3) },
+        new("logits", (s[0], s[1]), Activations) { Draw = s[2] == Masked ? Masks(s[1]) : Draws.Normal(3) },
         new("targets", s[0], DType.I32) { Draw = s[2] == Masked ? Unmasked(s[1]) : Draws.Integer(-1, s[1]) },
         new("weights", s[0]) { Draw = (ref PhiloxStream random, int index) => index % 7 == 6 ? 0 : random.NextUniform() },
     ];
@@ -27,7 +29,7 @@ internal sealed class TokenCrossEntropyCase : OpCase
     {
         Operand losses = new("losses", s[0]) { IsDifferentiable = true };
         if (s[2] == LossOnly) return [losses];
-        return [losses, new("dLogits", (s[0], s[1])) { GradientOf = "logits", StartsAs = s[2] == InPlace ? "logits" : null }];
+        return [losses, new("dLogits", (s[0], s[1]), Activations) { GradientOf = "logits", StartsAs = s[2] == InPlace ? "logits" : null }];
     }
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) => ops.TokenCrossEntropy(

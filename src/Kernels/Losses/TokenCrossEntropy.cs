@@ -9,19 +9,20 @@ public abstract partial class Ops
     /// both written in one visit of the row. A logit of −∞ is a token that cannot occur. Rows without a target or with
     /// weight 0 give 0 whatever their logits are. The means of a batch are the caller's weights.
     /// </summary>
-    /// <param name="logits">[N, V].</param>
+    /// <param name="logits">[N, V], F32 or BF16.</param>
     /// <param name="targets">[N] I32 in [0, V), or −1 for no loss.</param>
     /// <param name="weights">[N].</param>
     /// <param name="losses">[N].</param>
-    /// <param name="dLogits">[N, V]; may be logits; None for the loss alone.</param>
+    /// <param name="dLogits">[N, V], of the logits' type; may be logits; None for the loss alone.</param>
     public void TokenCrossEntropy(Tensor logits, Tensor targets, Tensor weights, Tensor losses, Tensor dLogits)
     {
         int rows = (int)targets.Count;
         Require(targets, rows, DType.I32);
-        Require(logits, rows, Vocabulary(logits));
+        DType type = TypeOf(logits);
+        Require(logits, rows, Vocabulary(logits), type);
         Require(weights, rows);
         Require(losses, rows);
-        if (!dLogits.IsNone) Require(dLogits, rows, Vocabulary(logits));
+        if (!dLogits.IsNone) Require(dLogits, rows, Vocabulary(logits), type);
         TokenCrossEntropyCore(logits, targets, weights, losses, dLogits);
     }
 

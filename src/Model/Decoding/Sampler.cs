@@ -17,7 +17,8 @@ public sealed record SamplerShape(int Rows, int PromptTokens, int NewTokens, int
 /// <summary>
 /// Draws responses from π_ref alone or guided by a value model, a batch of rows at a time. One guided step: π_ref's
 /// logits → top K → the value model on K siblings → head → guidance draws → the drawn sibling's column stays in the
-/// value model's cache. Memory is planned once; a step allocates nothing.
+/// value model's cache. Memory is planned once; a step allocates nothing. From the second token on a step is recorded (one
+/// CUDA graph) and replayed; between two steps the host looks at the tokens drawn, to see which rows have ended.
 /// </summary>
 public sealed class Sampler : IDisposable
 {
@@ -33,6 +34,8 @@ public sealed class Sampler : IDisposable
     private readonly int[] _hostNext, _hostChosen, _hostOutside, _hostRunning;
     private readonly float[] _hostStatistics;
     private readonly HashSet<int> _stops;
+    private RecordedStep? _step;
+    private (GuidanceRule? Rule, ulong Key) _recorded;
 
     /// <param name="stops">Tokens that end a response.</param>
     public Sampler(LanguageModel reference, ValueModel? guide, Guidance guidance, SamplerShape shape, IEnumerable<int> stops)
@@ -84,6 +87,8 @@ public sealed class Sampler : IDisposable
             _guideCache!.Prefill(batch, _guide!.Settings.BidirectionalPrompt ? CacheLayout.Prompt : CacheLayout.Sequence);
             _ops.Fill(_prefixTilt, float.NaN);
         }
+        _ops.Fill(_positions, 0);
+        RecordStep(rule, key);
         Array.Clear(batch.ResponseLengths);
         Array.Clear(_hostRunning);
         _hostRunning.AsSpan(0, batch.Count).Fill(1);
@@ -92,57 +97,77 @@ public sealed class Sampler : IDisposable
         for (int position = 0; position < longest; position++)
         {
             stop.ThrowIfCancellationRequested();
-            if (!Step(batch, rule, key, position, isLast: position + 1 == longest, goesOn)) return;
+            if (_rejection is not null && guided) DrawByRejection(batch, rule, key, position);
+            else if (position == 0) Draw(rule, key, isAfterPrompt: true);
+            else if (guided && MarkOutside() is int outside and > 0) Step(rule, key, outside);
+            else _step!.Run();
+            if (!Take(batch, position, goesOn)) return;
+            _ops.Device.Upload<int>(_hostRunning, _running);
         }
     }
 
     public void Dispose()
     {
+        _step?.Dispose();
         _rejection?.Dispose();
         _referenceCache.Dispose();
         _guideCache?.Dispose();
         _memory.Dispose();
     }
 
-    /// <summary>Draws one token for every row; false when all rows have ended.</summary>
-    private bool Step(SampleBatch batch, GuidanceRule rule, ulong key, int position, bool isLast, Func<int, int, bool>? goesOn)
+    /// <summary>A step is recorded for one rule and key, which are plain numbers in its kernels' arguments.</summary>
+    private void RecordStep(GuidanceRule rule, ulong key)
     {
-        bool guided = rule.IsGuided;
-        _ops.Fill(_positions, position);
-        GuidanceOutputs outputs = new(_next, _chosen, _statistics);
-        if (guided && _rejection is not null)
-        {
-            _rejection.Draw(new RejectionStep(_logits, _streams, _positions, outputs), rule, key, position, batch.Streams, _hostRunning);
-        }
-        else
-        {
-            if (guided)
-            {
-                _ops.TopK(_logits, _candidates, Tensor.None);
-                _guideCache!.ScoreNext(_candidates, Tensor.None, isAfterPrompt: position == 0, _valueLogits);
-            }
-            GuidanceInputs inputs = new(
-                _logits, guided ? _candidates : Tensor.None, guided ? _valueLogits : Tensor.None, guided ? _prefixTilt : Tensor.None, _streams, _positions);
-            _guidance.Sample(inputs, rule, key, outputs);
-        }
-        bool running = Record(batch, position, goesOn);
-        if (isLast || !running) return false;
-        _ops.Device.Upload<int>(_hostRunning, _running);
-        _referenceCache.Append(_next, _running);
-        _reference.Head.Forward(_referenceCache.Single.Hidden, Tensor.None, _logits);
-        if (guided) KeepChosen();
-        return true;
+        if (_recorded == (rule, key)) return;
+        _step?.Dispose();
+        _step = _ops.Device.Record(() => Step(rule, key, outside: 0));
+        _recorded = (rule, key);
     }
 
-    private void KeepChosen()
+    /// <summary>Takes the tokens drawn into the caches and draws the next ones.</summary>
+    /// <param name="outside">How many rows drew a token that is none of the candidates.</param>
+    private void Step(GuidanceRule rule, ulong key, int outside)
     {
-        CachedModel guide = _guideCache!;
-        if (_rejection is not null)
+        Append();
+        if (rule.IsGuided) KeepChosen(outside);
+        Draw(rule, key, isAfterPrompt: false);
+    }
+
+    private void Append()
+    {
+        _referenceCache.Append(_next, _running);
+        _reference.Head.Forward(_referenceCache.Single.Hidden, Tensor.None, _logits);
+        _ops.Advance(_positions, Tensor.None, 1);
+    }
+
+    private void Draw(GuidanceRule rule, ulong key, bool isAfterPrompt)
+    {
+        bool guided = rule.IsGuided;
+        if (guided)
         {
-            if (_guide!.Head.ReadsAtToken) _ops.Advance(guide.Cache.Lengths, _running, 1);
-            else guide.Append(_next, _running);
-            return;
+            _ops.TopK(_logits, _candidates, Tensor.None);
+            _guideCache!.ScoreNext(_candidates, Tensor.None, isAfterPrompt, _valueLogits);
         }
+        GuidanceInputs inputs = new(
+            _logits, guided ? _candidates : Tensor.None, guided ? _valueLogits : Tensor.None, guided ? _prefixTilt : Tensor.None, _streams, _positions);
+        _guidance.Sample(inputs, rule, key, new GuidanceOutputs(_next, _chosen, _statistics));
+    }
+
+    private void DrawByRejection(SampleBatch batch, GuidanceRule rule, ulong key, int position)
+    {
+        if (position > 0)
+        {
+            Append();
+            if (_guide!.Head.ReadsAtToken) _ops.Advance(_guideCache!.Cache.Lengths, _running, 1);
+            else _guideCache!.Append(_next, _running);
+        }
+        RejectionStep step = new(_logits, _streams, _positions, new GuidanceOutputs(_next, _chosen, _statistics));
+        _rejection!.Draw(step, rule, key, position, batch.Streams, _hostRunning);
+    }
+
+    /// <summary>Says which rows drew a token from outside of the candidates, and how many there are.</summary>
+    private int MarkOutside()
+    {
         int columns = SampleStatistics.Count, outside = 0;
         for (int row = 0; row < _hostChosen.Length; row++)
         {
@@ -150,7 +175,15 @@ public sealed class Sampler : IDisposable
             // The tilt of a token from outside of the candidates is a rule's, not the guide's: no ln W of the next prefix.
             if (_hostOutside[row] > 0) _hostStatistics[row * columns + SampleStatistics.ChosenTilt] = float.NaN;
         }
-        if (outside > 0) _ops.Device.Upload<float>(_hostStatistics, _statistics);
+        if (outside == 0) return 0;
+        _ops.Device.Upload<float>(_hostStatistics, _statistics);
+        _ops.Device.Upload<int>(_hostOutside, _outside);
+        return outside;
+    }
+
+    private void KeepChosen(int outside)
+    {
+        CachedModel guide = _guideCache!;
         _ops.Gather(_statistics.As(((int)_statistics.Count, 1)), _tiltRows, _prefixTilt.As((_prefixTilt.Shape.D0, 1)));
         if (!_guide!.Head.ReadsAtToken)
         {
@@ -161,14 +194,14 @@ public sealed class Sampler : IDisposable
         if (outside > 0)
         {
             // Such a token has no column yet: one more pass for those rows alone.
-            _ops.Device.Upload<int>(_hostOutside, _outside);
             _ops.Copy(_next, guide.Single.Tokens);
             _guide.Trunk.Extend(_outside, guide.Cache, CacheLayout.Sequence, guide.Single);
         }
         _ops.Advance(guide.Cache.Lengths, _running, 1);
     }
 
-    private bool Record(SampleBatch batch, int position, Func<int, int, bool>? goesOn)
+    /// <summary>Takes what was drawn to the host; false when all rows have ended.</summary>
+    private bool Take(SampleBatch batch, int position, Func<int, int, bool>? goesOn)
     {
         _ops.Device.Download<int>(_next, _hostNext);
         _ops.Device.Download<int>(_chosen, _hostChosen);

@@ -117,8 +117,8 @@ QS_KERNEL(vectors)
 extern "C" __global__ void QS_NAME(scalars)(int* out) {
     int values[] = {
         __float2int_rn(2.5f), __float2int_rn(-3.5f), __float2int_rz(-2.9f), __float2int_rn(3e9f), __popcll(0xf00000000000000full),
-        __clzll(1), __clz(0), (int)__brev(1u), __ffs(8), (int)__umulhi(0x80000000u, 6u), min(-1, 2), max(3, 2), __float_as_int(fmaf(2.0f, 3.0f, 1.0f)),
-        __float_as_int(rsqrtf(4.0f)), (int)__ballot_sync(1u, 1), __shfl_sync(1u, 7, 0),
+        __clzll(1), __clz(0), (int)__brev(1u), __ffs(8), (int)__umulhi(0x80000000u, 6u), min(-1, 2), max(3, 2),
+        __float_as_int(fmaf(2.0f, 3.0f, 1.0f)), __float_as_int(rsqrtf(4.0f)), (int)__ballot_sync(1u, 1), __shfl_sync(1u, 7, 0),
     };
     for (int i = 0; i < 16; i++) out[i] = values[i];
 }

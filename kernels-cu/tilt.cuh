@@ -1,0 +1,144 @@
+// tilt.cuh - the arithmetic of tilts that the fused op and the naive chain share, as Tilts.cs has it: the tilt of a candidate,
+// the tilt of the tokens outside and the residual, the tilted moments. Sums over candidates are in double: they are few.
+#pragma once
+#include "rows.cuh"
+
+enum { TILT_NONE, TILT_LOG_MEAN_EXP, TILT_MEAN };                                             // Tilt
+enum { OUTSIDE_MARTINGALE, OUTSIDE_ZERO, OUTSIDE_MIN, OUTSIDE_TRUNCATE, OUTSIDE_MEAN };       // Outside
+
+// The family has one logit (Bernoulli) where atoms is 1, else `atoms` evenly spaced returns from low to high.
+struct Law {
+    int tilt, atoms;
+    float low, high, lambda;
+    int outside;
+    __device__ __forceinline__ bool guided() const { return tilt != TILT_NONE && lambda != 0; }
+    __device__ __forceinline__ float step() const { return (high - low) / (atoms - 1); }
+};
+
+struct HighestDouble { __device__ __forceinline__ double operator()(double a, double b) const { return a > b ? a : b; } };
+__device__ __forceinline__ double block_highest(double v) { return block_reduce(v, HighestDouble{}); }
+
+// λ·low + softplus(x + d) − softplus(x), d = λ(high − low), as a difference of hinges plus one of numbers in [0, ln 2]; or λ·E[Z].
+__device__ __forceinline__ float tilt_of_logit(float x, const Law& law) {
+    float d = law.lambda * (law.high - law.low);
+    if (law.tilt == TILT_MEAN) {
+        float e = expf(-fabsf(x));
+        return law.lambda * law.low + (x > 0 ? 1 / (1 + e) : e / (1 + e)) * d;
+    }
+    float shifted = x + d, hinges = fminf(x, shifted) > 0 ? d : fmaxf(shifted, 0) - fmaxf(x, 0);
+    return law.lambda * law.low + (hinges + (log1pf(expf(-fabsf(shifted))) - log1pf(expf(-fabsf(x)))));
+}
+
+// LSE(x + λz) − LSE(x), or λ·Σ softmax(x)·z, of one candidate's atoms by a full warp; z counted from low.
+__device__ __forceinline__ float tilt_of_atoms(const float* x, const Law& law) {
+    int lane = threadIdx.x % 32;
+    float step = law.lambda * law.step(), top = -QS_INFINITY, tilted_top = -QS_INFINITY, sum = 0, tilted = 0, moment = 0;
+    for (int i = lane; i < law.atoms; i += 32) {
+        top = fmaxf(top, x[i]);
+        tilted_top = fmaxf(tilted_top, x[i] + i * step);
+    }
+    top = warp_max(top);
+    tilted_top = warp_max(tilted_top);
+    for (int i = lane; i < law.atoms; i += 32) {
+        float weight = expf(x[i] - top);
+        sum += weight;
+        moment += weight * i;
+        tilted += expf(x[i] + i * step - tilted_top);
+    }
+    sum = warp_sum(sum);
+    if (law.tilt == TILT_MEAN) return law.lambda * law.low + step * (warp_sum(moment) / sum);
+    return law.lambda * law.low + (tilted_top - top + logf(warp_sum(tilted) / sum));
+}
+
+// The tilts of `count` candidates from their [count, atoms] value logits, by a block: a thread a logit, or a warp a candidate.
+__device__ __forceinline__ void tilts_of(const float* logits, int count, const Law& law, float* g) {
+    if (law.atoms == 1)
+        for (int k = threadIdx.x; k < count; k += blockDim.x) g[k] = law.guided() ? tilt_of_logit(logits[k], law) : 0;
+    else
+        for (int k = threadIdx.x / 32; k < count; k += blockDim.x / 32) {
+            float tilt = law.guided() ? tilt_of_atoms(logits + (size_t)k * law.atoms, law) : 0;
+            if (threadIdx.x % 32 == 0) g[k] = tilt;
+        }
+}
+
+// Mean and variance of Z under p·exp(λz) for one candidate's value logits, by a full warp.
+struct Moments { double mean, variance; };
+__device__ __forceinline__ Moments tilted_moments(const float* x, const Law& law) {
+    double range = (double)law.high - law.low;
+    if (law.atoms == 1) {
+        double logit = x[0] + law.lambda * range, e = exp(-fabs(logit)), p = (logit >= 0 ? 1 : e) / (1 + e);
+        return {law.low + range * p, range * range * e / ((1 + e) * (1 + e))};
+    }
+    int lane = threadIdx.x % 32;
+    double step = (double)law.lambda * law.step(), top = -QS_INFINITY, sum = 0, first = 0, second = 0;
+    for (int i = lane; i < law.atoms; i += 32) top = fmax(top, x[i] + i * step);
+    for (int d = 16; d; d >>= 1) top = fmax(top, __shfl_xor_sync(FULL_WARP, top, d));
+    for (int i = lane; i < law.atoms; i += 32) {
+        double weight = exp(x[i] + i * step - top);
+        sum += weight;
+        first += weight * i;
+    }
+    sum = warp_sum(sum);
+    first = warp_sum(first) / sum;
+    for (int i = lane; i < law.atoms; i += 32) second += exp(x[i] + i * step - top) * (i - first) * (i - first);
+    second = warp_sum(second);
+    return {law.low + law.step() * first, (double)law.step() * law.step() * second / sum};
+}
+
+// ln(Σ exp(x_k) + exp(rest)) by a block; x(k) is a candidate's term, and −∞ is legal.
+template <class Terms> __device__ __forceinline__ double block_log_sum(int count, double rest, Terms x) {
+    double top = rest, sum = 0;
+    for (int k = threadIdx.x; k < count; k += blockDim.x) top = fmax(top, x(k));
+    top = block_highest(top);
+    if (top == -QS_INFINITY) return top;
+    for (int k = threadIdx.x; k < count; k += blockDim.x) sum += exp(x(k) - top);
+    sum = block_sum(sum);
+    return top == rest && sum == 0 ? rest : top + log(sum + exp(rest - top));
+}
+
+// ln(1 − eˣ) for x < 0, by whichever of two forms does not cancel (Maechler 2012).
+__device__ __forceinline__ double log_one_minus_exp(double x) { return x > -1e-5 ? log(-x * (1 + x / 2)) : log(1 - exp(x)); }
+__device__ __forceinline__ double limited(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
+
+__device__ __forceinline__ double tilt_of_tail(const Law& law, double prefix, bool known, double part, double log_tail) {
+    if (log_tail <= log(1e-6)) return -QS_INFINITY;   // the difference that would give a lighter tail's tilt is rounding
+    double a = (double)law.lambda * law.low, b = (double)law.lambda * law.high, low = fmin(a, b), high = fmax(a, b);
+    prefix = limited(prefix, low, high);
+    if (!known) return prefix;
+    if (law.tilt == TILT_MEAN) return limited((prefix - part) / exp(log_tail), low, high);
+    if (part >= prefix) return low;   // the candidates alone exceed W(x)
+    return limited(prefix + log_one_minus_exp(part - prefix) - log_tail, low, high);
+}
+
+// The tilt of the tokens outside and the residual, by a block. share(k) is ln q of slot k, and g(k) its tilt; there(k) is false
+// for an empty slot. `prefix` is NaN where it is not known.
+struct OutsideTilt { double tilt, residual; };
+template <class There, class Share, class Tilts> __device__ __forceinline__ OutsideTilt tilt_outside(
+    const Law& law, int slots, double log_tail, float prefix, There there, Share share, Tilts g) {
+    double least = QS_INFINITY, total = 0, part = 0, mean = 0;
+    int count = 0;
+    for (int k = threadIdx.x; k < slots; k += blockDim.x)
+        if (there(k)) {
+            least = fmin(least, (double)g(k));
+            total += g(k);
+            count++;
+            if (law.tilt == TILT_MEAN) part += exp(share(k)) * g(k);
+        }
+    count = block_sum(count);
+    if (count == 0) return {0, 0};   // nothing is known of this row, so nothing is tilted
+    least = -block_highest(-least);
+    total = block_sum(total);
+    double log_mass = block_log_sum(slots, -QS_INFINITY, [&](int k) { return there(k) ? share(k) : -QS_INFINITY; });
+    // The candidates' share of the mean: Σ q g, or ln Σ q e^g.
+    if (law.tilt == TILT_MEAN) part = block_sum(part);
+    else part = block_log_sum(slots, -QS_INFINITY, [&](int k) { return there(k) ? share(k) + g(k) : -QS_INFINITY; });
+    bool has_mass = log_mass > -QS_INFINITY, known = prefix == prefix;
+    if (has_mass) mean = law.tilt == TILT_MEAN ? part / exp(log_mass) : part - log_mass;
+    double residual = has_mass && known ? prefix - mean : 0;
+    double tilt = law.outside == OUTSIDE_ZERO ? 0
+        : law.outside == OUTSIDE_MIN ? least
+        : law.outside == OUTSIDE_MEAN ? total / count
+        : law.outside == OUTSIDE_TRUNCATE ? -QS_INFINITY
+        : tilt_of_tail(law, known ? prefix : mean, known, part, log_tail);
+    return {tilt, residual};
+}

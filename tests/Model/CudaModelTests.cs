@@ -1,0 +1,178 @@
+using System.Text.Json.Nodes;
+
+using QSharp.Engine;
+using QSharp.Kernels;
+using QSharp.Model;
+using QSharp.Tests.Kernels;
+
+using Xunit;
+
+namespace QSharp.Tests.Model;
+
+/// <summary>
+/// Whole models through the CUDA device: training steps and guided decoding against the CPU, recorded steps against plain
+/// ones, and the golden figures of a real model. Where there is no card it is the stand-in that runs the kernels.
+/// </summary>
+[Collection(CudaCollection.Name)]
+public sealed class CudaModelTests(CudaFixture cuda)
+{
+    private const int Vocab = 37, Steps = 6;
+
+    public static TheoryData<string, string, DType> Trainings() => new()
+    {
+        { "gpt2", "language", DType.F32 }, { "gpt2", "language", DType.BF16 }, { "gpt2-untied", "V", DType.BF16 },
+        { "llama", "Q", DType.F32 }, { "llama", "Q", DType.BF16 }, { "qwen2", "V", DType.BF16 }, { "qwen3", "language", DType.BF16 },
+    };
+
+    [Theory, MemberData(nameof(Trainings))]
+    public void Training_steps_follow_those_of_the_CPU_and_the_loss_falls(string family, string head, DType matrices)
+    {
+        using CpuDevice cpu = new(1);
+        using CudaDevice card = cuda.Open();
+        using HeadedModel expected = NewModel(Ops.For(cpu), family, head, DType.F32);
+        using HeadedModel model = NewModel(Ops.For(card), family, head, matrices);
+        Initializer.CopyShared(expected.Weights, model.Weights);
+        using Trainer slow = NewTrainer(expected), fast = NewTrainer(model);
+        double tolerance = matrices == DType.F32 ? 1e-4 : 0.03, first = 0, last = 0;
+        for (int step = 0; step < Steps; step++)
+        {
+            slow.FillBatch();
+            fast.FillBatch();
+            double right = slow.RunStep();
+            last = fast.RunStep();
+            if (step == 0) first = last;
+            Assert.True(Math.Abs(last - right) <= tolerance * Math.Max(1, right), $"step {step}: the loss is {last}, on the CPU {right}.");
+        }
+        Assert.True(last < 0.9 * first, $"The loss went from {first} to {last}.");
+    }
+
+    [Theory, InlineData("gpt2", "language"), InlineData("llama", "V")]
+    public void A_training_step_allocates_nothing_and_waits_for_its_loss_alone(string family, string head)
+    {
+        using CudaDevice card = cuda.Open();
+        using HeadedModel model = NewModel(Ops.For(card), family, head, DType.BF16);
+        using Trainer trainer = NewTrainer(model);
+        for (int i = 0; i < 3; i++) Run();   // plain, captured, replayed
+        long allocations = card.Allocations, native = StandIn.Calls("cuMemAlloc_v2"), waits = StandIn.Calls("cuStreamSynchronize"), launches = StandIn.Calls("cuLaunchKernel");
+        Assert.Equal(0, Allocated.Bytes(Run));
+        Assert.Equal(allocations, card.Allocations);
+        Assert.Equal(native, StandIn.Calls("cuMemAlloc_v2"));
+        Assert.Equal(launches, StandIn.Calls("cuLaunchKernel"));   // one graph instead
+        Assert.True(StandIn.Calls("cuStreamSynchronize") - waits <= 5);
+
+        void Run()
+        {
+            trainer.FillBatch();
+            trainer.RunStep();
+        }
+    }
+
+    [Theory, InlineData(HeadKind.V, FamilyKind.Bernoulli, "llama"), InlineData(HeadKind.Q, FamilyKind.Categorical, "qwen2")]
+    public void Guided_decoding_draws_the_tokens_of_the_CPU(HeadKind kind, FamilyKind family, string architecture)
+    {
+        using SamplerRig rig = new(architecture, kind, family);
+        using CudaDevice card = cuda.Open();
+        using Pair pair = new(card, rig, DType.F32);
+        foreach (GuidanceRule rule in (GuidanceRule[])[GuidanceRule.Reference(0.8f, 0.9f), new(Tilt.LogMeanExp, rig.Family, 3, Outside.Min), new(Tilt.LogMeanExp, rig.Family, -2)])
+        {
+            SampleBatch right = rig.NewBatch(), batch = rig.NewBatch();
+            using (Guidance fused = new FusedGuidance(rig.Ops))
+            using (Sampler sampler = rig.NewSampler(fused)) SamplerRig.Draw(sampler, right, rule);
+            foreach (bool isFused in (bool[])[true, false])
+            {
+                using Guidance guidance = isFused ? new FusedGuidance(pair.Ops) : new NaiveGuidance(pair.Ops);
+                using Sampler sampler = pair.NewSampler(guidance);
+                for (int round = 0; round < 2; round++)   // the second one replays the graph from its first step on
+                {
+                    SamplerRig.Draw(sampler, batch, rule);
+                    for (int row = 0; row < SamplerRig.Rows; row++) SamplerRig.AssertSame($"{rule} fused {isFused}", right, row, batch, row, 2e-4);
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void A_recorded_step_has_the_bits_of_a_plain_one_and_allocates_nothing()
+    {
+        using SamplerRig rig = new("llama", HeadKind.V, FamilyKind.Bernoulli);
+        GuidanceRule rule = new(Tilt.LogMeanExp, rig.Family, 2);
+        SampleBatch[] batches = [.. ((bool[])[false, true]).Select(records =>
+        {
+            using CudaDevice card = cuda.Open();
+            card.Records = records;
+            using Pair pair = new(card, rig, DType.BF16);
+            using Guidance fused = new FusedGuidance(pair.Ops);
+            using Sampler sampler = pair.NewSampler(fused);
+            SampleBatch batch = rig.NewBatch();
+            for (int i = 0; i < 2; i++) SamplerRig.Draw(sampler, batch, rule);
+            long allocations = card.Allocations, graphs = StandIn.Calls("cuGraphLaunch");
+            Assert.Equal(0, Allocated.Bytes(() => SamplerRig.Draw(sampler, batch, rule)));
+            Assert.Equal(allocations, card.Allocations);
+            Assert.Equal(records, StandIn.Calls("cuGraphLaunch") > graphs);
+            return batch;
+        })];
+        for (int row = 0; row < SamplerRig.Rows; row++) SamplerRig.AssertSame("recorded", batches[0], row, batches[1], row, 0);
+    }
+
+    [Theory, InlineData(DType.F32), InlineData(DType.BF16)]
+    public void The_story_model_gives_its_golden_figures(DType matrices)
+    {
+        string folder = Path.Combine(Repository.Root, "..", "shared", "models", "story");
+        Assert.SkipUnless(Directory.Exists(folder), "../shared/models/story is absent.");
+        using CudaDevice card = cuda.Open();
+        using ModelFiles files = ModelFiles.Open(folder);
+        using LanguageModel model = files.LoadLanguageModel(Ops.For(card), matrices == DType.F32 ? WeightFormat.F32 : WeightFormat.BF16);
+        JsonNode golden = JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "golden.json")))!.AsArray()[0]!;
+        int[] ids = [.. golden["ids"]!.AsArray().Select(id => (int)id!)];
+        using Scorer scorer = new(model, top: 10);
+        Score score = scorer.Score(ids);
+        Assert.Equal((double)golden["sequence_logprob"]!, score.Total, matrices == DType.F32 ? 1e-3 : 0.02 * ids.Length);
+        Dictionary<int, double> last = score.LastTop.ToDictionary(entry => entry.Id, entry => (double)entry.LogProb);
+        JsonNode likeliest = golden["last_top10"]!.AsArray()[0]!;
+        Assert.Equal((double)likeliest[1]!, last[(int)likeliest[0]!], matrices == DType.F32 ? 1e-4 : 0.05);
+    }
+
+    private static HeadedModel NewModel(Ops ops, string family, string head, DType matrices)
+    {
+        TransformerConfig config = TestModels.Config(family, Vocab);
+        HeadedModel model = head == "language" ? new LanguageModel(ops, config, matrices)
+            : new ValueModel(ops, config, new ValueSettings(head == "V" ? HeadKind.V : HeadKind.Q, ReturnFamily.Bernoulli, false), matrices);
+        Initializer.Fresh(model.Weights, config, 5, zeroHead: false);
+        return model;
+    }
+
+    private static Trainer NewTrainer(HeadedModel model)
+    {
+        int[][] rows = [.. Enumerable.Range(0, 3).Select(row => TestModels.RandomTokens((ulong)row, 9 - 2 * row, Vocab))];
+        ValueSettings? settings = (model as ValueModel)?.Settings;
+        FixedRows source = new(rows, [2, 3, 1], [1, 0, 1], settings);
+        Method method = settings is null ? new PretrainMethod() : new QSharpMethod(settings.Family);
+        return new Trainer(model, method, source, new OptimizerSettings(new LearningRate(0.02f, 0, Steps)), rows.Length);
+    }
+
+    /// <summary>The rig's reference and guide on another device.</summary>
+    private sealed class Pair : IDisposable
+    {
+        private readonly LanguageModel _reference;
+        private readonly ValueModel _guide;
+
+        public Pair(CudaDevice device, SamplerRig rig, DType matrices)
+        {
+            Ops = Ops.For(device);
+            _reference = new LanguageModel(Ops, rig.Reference.Config, matrices);
+            _guide = new ValueModel(Ops, rig.Guide.Config, rig.Guide.Settings, matrices);
+            Initializer.CopyShared(rig.Reference.Weights, _reference.Weights);
+            Initializer.CopyShared(rig.Guide.Weights, _guide.Weights);
+        }
+
+        public Ops Ops { get; }
+
+        public Sampler NewSampler(Guidance guidance) => new(_reference, _guide, guidance, SamplerRig.Shape, []);
+
+        public void Dispose()
+        {
+            _guide.Dispose();
+            _reference.Dispose();
+        }
+    }
+}
