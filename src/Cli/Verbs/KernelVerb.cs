@@ -79,10 +79,10 @@ internal static class KernelVerb
         KernelCard card = KernelCard.Choose(request.Device, choice.Folder);
         if (card.IsStandIn && !request.TimesStandIn && (request.Times || request.Versus is not null))
             throw new UserException($"kernel {(request.Versus is null ? "--time" : "--versus")}: there is no CUDA card on this machine, and the stand-in for one has no speed; --check and --list work without a card.");
-        if (request.Watches) KernelWatch.Run(request, choice, card, output, error, stop);
-
         KernelFolder? old = request.Versus is { } path ? OldVersion(choice, path) : null;
         if (card.IsStandIn) error.WriteLine("No CUDA card: the kernels run on the stand-in, which proves their results, not their speed.");
+        if (request.Watches) KernelWatch.Run(request, choice, card, old, output, error, stop);
+
         bool isRight = true;
         if (request.Checks || old is not null) isRight &= KernelChecks.Run(choice, card, choice.Folder, "", output, error, document, stop);
         if (old is not null) isRight &= KernelChecks.Run(choice, card, old, "old ", output, error, document, stop);

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 
 using QSharp.Engine;
@@ -10,16 +11,18 @@ internal static class KernelWatch
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(200);
 
     /// <summary>Goes on until it is stopped: files that do not compile and faults of the card are printed and waited out.</summary>
+    /// <param name="old">The folder with an old version in it, to time beside the new one; null for none.</param>
     /// <exception cref="OperationCanceledException">Always, in the end.</exception>
-    public static void Run(KernelRequest request, KernelChoice choice, KernelCard card, TextWriter output, TextWriter error, CancellationToken stop)
+    [DoesNotReturn]
+    public static void Run(
+        KernelRequest request, KernelChoice choice, KernelCard card, KernelFolder? old, TextWriter output, TextWriter error, CancellationToken stop)
     {
-        if (card.IsStandIn) error.WriteLine("No CUDA card: the kernels run on the stand-in, which proves their results, not their speed.");
         string[] files = [.. choice.Files.Select(file => Path.Combine(choice.Folder.Path, file + ".cu"))];
         while (true)
         {
             string seen = Stamp(choice.Folder, files);
             output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{DateTime.Now:HH:mm:ss} {string.Join(", ", choice.Files)}"));
-            Once(request, choice, card, output, error, stop);
+            Once(request, choice, card, old, output, error, stop);
             output.WriteLine("Waiting for the next save; Ctrl-C ends.");
             output.Flush();
             while (Stamp(choice.Folder, files) is var now && (now == seen || now.Length == 0))
@@ -30,12 +33,13 @@ internal static class KernelWatch
         }
     }
 
-    private static void Once(KernelRequest request, KernelChoice choice, KernelCard card, TextWriter output, TextWriter error, CancellationToken stop)
+    private static void Once(
+        KernelRequest request, KernelChoice choice, KernelCard card, KernelFolder? old, TextWriter output, TextWriter error, CancellationToken stop)
     {
         try
         {
             bool isRight = KernelChecks.Run(choice, card, choice.Folder, "", output, error, [], stop);
-            if (isRight && (!card.IsStandIn || request.TimesStandIn)) KernelTimings.Run(choice, card, null, output, [], stop);
+            if (isRight && (!card.IsStandIn || request.TimesStandIn)) KernelTimings.Run(choice, card, old, output, [], stop);
         }
         catch (UserException wrong)
         {
