@@ -129,11 +129,8 @@ public sealed class LayerOpsTests : IDisposable
         Assert.All(first, value => Assert.True(value is Low or High));
         Assert.InRange(first.Average(value => (value - Low) / (High - Low)), 0.24, 0.26);
         Assert.All(Round(1, settings with { RoundsStochastically = false }), value => Assert.Equal(Low, value));
-        _t.X.Span<float>()[5] = float.PositiveInfinity;
         _t.X.Span<float>()[6] = float.NaN;
-        float[] special = Round(3, settings);
-        Assert.Equal(float.PositiveInfinity, special[5]);
-        Assert.True(float.IsNaN(special[6]));
+        Assert.True(float.IsNaN(Round(3, settings)[6]));
     }
 
     [Fact]
