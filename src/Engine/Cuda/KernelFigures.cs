@@ -33,22 +33,20 @@ public sealed partial record KernelFigures(string Kernel, string Variant, int Ar
     }
 
     /// <summary>Compiles a variant of a file for an architecture and reads the figures of its kernels.</summary>
-    /// <exception cref="UserException">It does not compile; NVRTC is missing or only makes PTX for the architecture; a kernel has no __launch_bounds__ with a number.</exception>
+    /// <exception cref="UserException">It does not compile; NVRTC only makes PTX for the architecture.</exception>
     public static IReadOnlyList<KernelFigures> Of(KernelCompiler compiler, KernelSource source, string variant)
     {
         CompiledKernels compiled = compiler.Compile(source, variant);
         if (compiled.IsPtx) throw new UserException($"NVRTC {compiler.Version} makes only PTX for sm_{compiler.Architecture}, so registers are not known; install a newer NVRTC.");
-        IReadOnlyDictionary<string, int> threads = source.Threads;
+        IReadOnlyDictionary<string, int> threads = Cubin.Threads(compiled.Image);
         string suffix = KernelSource.Suffix(variant);
         List<KernelFigures> figures = [];
         string[] reports = compiled.Log.Split("Compiling entry function '");
         foreach (string report in reports[1..])
         {
             string symbol = report[..report.IndexOf('\'')], kernel = symbol.EndsWith(suffix, StringComparison.Ordinal) ? symbol[..^suffix.Length] : symbol;
-            if (!threads.TryGetValue(kernel, out int most))
-                throw new UserException($"{source.Path}: the kernel {kernel} has no __launch_bounds__ with a number; write the threads of its largest block there.");
             figures.Add(new KernelFigures(
-                kernel, variant, compiler.Architecture, most, Number(Used(), report), Number(Shared(), report), Number(SpillStores(), report) + Number(SpillLoads(), report)));
+                kernel, variant, compiler.Architecture, threads[symbol], Number(Used(), report), Number(Shared(), report), Number(SpillStores(), report) + Number(SpillLoads(), report)));
         }
         return figures;
     }

@@ -1,6 +1,4 @@
-using System.Globalization;
 using System.Text;
-using System.Text.RegularExpressions;
 
 namespace QSharp.Engine;
 
@@ -10,7 +8,7 @@ namespace QSharp.Engine;
 /// get each definition with QS_ in front, as QS_T=bf16, and qs.cuh makes T and W types of QS_T and QS_W.
 /// </summary>
 /// <param name="Name">What launchers call it: the file's name without .cu, unless it takes another's place.</param>
-public sealed partial record KernelSource(string Name, string Path, string Text)
+public sealed record KernelSource(string Name, string Path, string Text)
 {
     private const string Mark = "// variants:";
 
@@ -32,10 +30,6 @@ public sealed partial record KernelSource(string Name, string Path, string Text)
         [.. Text.Split('\n').Select(line => line.Trim()).Where(line => line.StartsWith("QS_KERNEL(", StringComparison.Ordinal))
             .Select(line => line["QS_KERNEL(".Length..line.IndexOf(')')])];
 
-    /// <summary>Threads of the largest block that each kernel is compiled for, by its symbol without suffix.</summary>
-    public IReadOnlyDictionary<string, int> Threads => LaunchBounds().Matches(Text).ToDictionary(
-        match => match.Groups[2].Value, match => int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture));
-
     /// <summary>The suffix of a variant's symbols: "T=bf16 D=64" gives "_bf16_64", and T=float "_f32".</summary>
     public static string Suffix(string variant)
     {
@@ -53,9 +47,6 @@ public sealed partial record KernelSource(string Name, string Path, string Text)
         [.. Definitions(variant).Select(definition => $"-DQS_{definition}"), $"-DQS_VARIANT={Suffix(variant)}"];
 
     private static string[] Definitions(string variant) => variant.Split(' ', StringSplitOptions.RemoveEmptyEntries);
-
-    [GeneratedRegex(@"__launch_bounds__\((\d+)[^)]*\)\s*QS_NAME\((\w+)\)")]
-    private static partial Regex LaunchBounds();
 }
 
 /// <summary>The folder with the .cu files, read at run time, so that an edited kernel needs no build.</summary>
