@@ -2,7 +2,8 @@ namespace QSharp.Engine;
 
 /// <summary>
 /// Copies between ordinary host memory and a card by way of pinned memory in two halves: an upload returns as soon as its
-/// values are staged, and while one half is on its way the other is filled. A download waits for its values.
+/// values are staged, and while one half is on its way the other is filled. A download waits for its values. Several threads
+/// may copy at a time, as when a model's tensors are loaded; they take turns.
 /// </summary>
 internal sealed unsafe class PinnedStaging : IDisposable
 {
@@ -12,6 +13,7 @@ internal sealed unsafe class PinnedStaging : IDisposable
     private readonly CudaEvent[] _free = new CudaEvent[2];   // passed when the card has read a half
     private readonly bool[] _isUsed = new bool[2];
     private readonly nint _memory;
+    private readonly Lock _turn = new();
     private int _next;
 
     public PinnedStaging(CudaDevice device)
@@ -31,6 +33,7 @@ internal sealed unsafe class PinnedStaging : IDisposable
 
     public void Upload(ReadOnlySpan<byte> source, nint destination)
     {
+        using Lock.Scope _ = _turn.EnterScope();
         while (source.Length > 0)
         {
             int bytes = Math.Min(source.Length, HalfBytes), half = Take();
@@ -46,6 +49,7 @@ internal sealed unsafe class PinnedStaging : IDisposable
 
     public void Download(nint source, Span<byte> destination)
     {
+        using Lock.Scope _ = _turn.EnterScope();
         while (destination.Length > 0)
         {
             int bytes = Math.Min(destination.Length, HalfBytes), half = Take();

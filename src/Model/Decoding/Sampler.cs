@@ -34,7 +34,7 @@ public sealed class Sampler : IDisposable
     private readonly int[] _hostNext, _hostChosen, _hostOutside, _hostRunning;
     private readonly float[] _hostStatistics;
     private readonly HashSet<int> _stops;
-    private RecordedStep? _step;
+    private RecordedStep? _step, _outsideStep;
     private (GuidanceRule? Rule, ulong Key) _recorded;
 
     /// <param name="stops">Tokens that end a response.</param>
@@ -99,8 +99,7 @@ public sealed class Sampler : IDisposable
             stop.ThrowIfCancellationRequested();
             if (_rejection is not null && guided) DrawByRejection(batch, rule, key, position);
             else if (position == 0) Draw(rule, key, isAfterPrompt: true);
-            else if (guided && MarkOutside() is int outside and > 0) Step(rule, key, outside);
-            else _step!.Run();
+            else (guided && MarkOutside() ? _outsideStep! : _step!).Run();
             if (!Take(batch, position, goesOn)) return;
             _ops.Device.Upload<int>(_hostRunning, _running);
         }
@@ -109,6 +108,7 @@ public sealed class Sampler : IDisposable
     public void Dispose()
     {
         _step?.Dispose();
+        _outsideStep?.Dispose();
         _rejection?.Dispose();
         _referenceCache.Dispose();
         _guideCache?.Dispose();
@@ -120,16 +120,18 @@ public sealed class Sampler : IDisposable
     {
         if (_recorded == (rule, key)) return;
         _step?.Dispose();
-        _step = _ops.Device.Record(() => Step(rule, key, outside: 0));
+        _outsideStep?.Dispose();
+        _step = _ops.Device.Record(() => Step(rule, key, hasOutside: false));
+        _outsideStep = _ops.Device.Record(() => Step(rule, key, hasOutside: true));
         _recorded = (rule, key);
     }
 
     /// <summary>Takes the tokens drawn into the caches and draws the next ones.</summary>
-    /// <param name="outside">How many rows drew a token that is none of the candidates.</param>
-    private void Step(GuidanceRule rule, ulong key, int outside)
+    /// <param name="hasOutside">Whether any row drew a token that is none of the candidates.</param>
+    private void Step(GuidanceRule rule, ulong key, bool hasOutside)
     {
         Append();
-        if (rule.IsGuided) KeepChosen(outside);
+        if (rule.IsGuided) KeepChosen(hasOutside);
         Draw(rule, key, isAfterPrompt: false);
     }
 
@@ -165,8 +167,8 @@ public sealed class Sampler : IDisposable
         _rejection!.Draw(step, rule, key, position, batch.Streams, _hostRunning);
     }
 
-    /// <summary>Says which rows drew a token from outside of the candidates, and how many there are.</summary>
-    private int MarkOutside()
+    /// <summary>Tells the device which rows drew a token from outside of the candidates; false if none did.</summary>
+    private bool MarkOutside()
     {
         int columns = SampleStatistics.Count, outside = 0;
         for (int row = 0; row < _hostChosen.Length; row++)
@@ -175,13 +177,13 @@ public sealed class Sampler : IDisposable
             // The tilt of a token from outside of the candidates is a rule's, not the guide's: no ln W of the next prefix.
             if (_hostOutside[row] > 0) _hostStatistics[row * columns + SampleStatistics.ChosenTilt] = float.NaN;
         }
-        if (outside == 0) return 0;
+        if (outside == 0) return false;
         _ops.Device.Upload<float>(_hostStatistics, _statistics);
         _ops.Device.Upload<int>(_hostOutside, _outside);
-        return outside;
+        return true;
     }
 
-    private void KeepChosen(int outside)
+    private void KeepChosen(bool hasOutside)
     {
         CachedModel guide = _guideCache!;
         _ops.Gather(_statistics.As(((int)_statistics.Count, 1)), _tiltRows, _prefixTilt.As((_prefixTilt.Shape.D0, 1)));
@@ -191,7 +193,7 @@ public sealed class Sampler : IDisposable
             return;
         }
         _guide.Trunk.KeepSibling(guide.Cache, _chosen);
-        if (outside > 0)
+        if (hasOutside)
         {
             // Such a token has no column yet: one more pass for those rows alone.
             _ops.Copy(_next, guide.Single.Tokens);
