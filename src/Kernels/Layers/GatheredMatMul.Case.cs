@@ -8,6 +8,8 @@ internal sealed class GatheredMatMulCase(string suffix, DType weights) : OpCase
 {
     public override string Name => "gathered_mat_mul" + suffix;
 
+    public override IReadOnlyList<string> Kernels => ["gathered_mat_mul", "add_rows"];
+
     public override bool HasActivations => true;
 
     public override IReadOnlyList<CaseShape> Shapes { get; } =

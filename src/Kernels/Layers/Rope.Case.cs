@@ -7,6 +7,8 @@ internal sealed class RopeCase : OpCase
 {
     public override string Name => "rope";
 
+    public override IReadOnlyList<string> Kernels => ["rope", "copy"];   // it works in place, so the case gives it a copy
+
     public override bool HasActivations => true;
 
     public override IReadOnlyList<CaseShape> Shapes { get; } =
