@@ -120,32 +120,39 @@ public sealed class Trace : IDisposable
     private readonly record struct Pending(string Op, string Shapes, CudaEvent First, CudaEvent Last);
 }
 
-/// <summary>One op while it runs; nothing where no trace does.</summary>
+/// <summary>One op while it runs, in the trace and for a profiler; nothing where there is neither.</summary>
 public readonly ref struct OpSpan
 {
     private readonly Trace? _trace;
     private readonly string _op, _shapes;
     private readonly long _begin;
     private readonly CudaEvent? _first;
+    private readonly bool _isPushed;
 
-    private OpSpan(Trace trace, string op, string shapes)
+    private OpSpan(Trace? trace, string op, string shapes)
     {
         _trace = trace;
         _op = op;
         _shapes = shapes;
-        _first = trace.Mark();
+        _isPushed = Nvtx.IsAttached;
+        if (_isPushed) Nvtx.Push(op);
+        _first = trace?.Mark();
         _begin = Stopwatch.GetTimestamp();
     }
 
-    /// <summary>Begins an op if a trace of its device runs.</summary>
+    /// <summary>Begins an op if a trace of its device runs, or a profiler.</summary>
     public static OpSpan Of(Device device, string op, in Tensor a, in Tensor b, in Tensor c, in Tensor d)
     {
-        if (Trace.Current is not { } trace || !trace.IsOf(device)) return default;
+        if (Trace.Current is not { } trace || !trace.IsOf(device)) return Nvtx.IsAttached ? new OpSpan(null, op, "") : default;
         StringBuilder shapes = new(a.ToString());
         foreach (Tensor tensor in (Tensor[])[b, c, d])
             if (!tensor.IsNone) shapes.Append(' ').Append(tensor);
         return new OpSpan(trace, op, shapes.ToString());
     }
 
-    public void Dispose() => _trace?.End(_op, _shapes, _begin, _first);
+    public void Dispose()
+    {
+        _trace?.End(_op, _shapes, _begin, _first);
+        if (_isPushed) Nvtx.Pop();
+    }
 }

@@ -45,6 +45,52 @@ public sealed class TraceTests(CudaFixture cuda) : IDisposable
         Assert.Null(Trace.Current);
     }
 
+    /// <summary>A library as a profiler's, which fills the slots for pushing and popping and counts.</summary>
+    [Fact]
+    public void A_profiler_that_injects_itself_gets_a_range_for_each_op()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "The probe is built by g++.");
+        string folder = Directory.CreateTempSubdirectory("qsharp-nvtx-").FullName, library = Path.Combine(folder, "probe.so");
+        try
+        {
+            File.WriteAllText(Path.Combine(folder, "probe.cpp"), """
+                #include <string.h>
+                static char log_[256];
+                static int push(const char* name) { strcat(log_, name); strcat(log_, "("); return 0; }
+                static int pop() { strcat(log_, ")"); return 0; }
+                extern "C" const char* probe_log() { return log_; }
+                extern "C" int InitializeInjectionNvtx2(const void* (*get)(unsigned)) {
+                    struct Callbacks { size_t bytes; int (*module)(int, void****, unsigned*); };
+                    const Callbacks* callbacks = (const Callbacks*)get(1);
+                    void*** table = 0; unsigned size = 0;
+                    if (!callbacks || callbacks->bytes < sizeof(Callbacks) || !callbacks->module(5, &table, &size) || !callbacks->module(1, &table, &size) || size <= 11) return 0;
+                    *table[9] = (void*)push; *table[11] = (void*)pop;
+                    return 1;
+                }
+                """);
+            using (System.Diagnostics.Process compiler = System.Diagnostics.Process.Start("g++", ["-shared", "-fPIC", "-o", library, Path.Combine(folder, "probe.cpp")]))
+            {
+                compiler.WaitForExit();
+                Assert.Equal(0, compiler.ExitCode);
+            }
+            Nvtx.Attach(library);
+            nint handle = System.Runtime.InteropServices.NativeLibrary.Load(library);
+            nint log = System.Runtime.InteropServices.NativeLibrary.GetExport(handle, "probe_log");
+            Spans(new CpuDevice(1));
+            string? seen;
+            unsafe
+            {
+                seen = System.Runtime.InteropServices.Marshal.PtrToStringUTF8(((delegate* unmanaged[Cdecl]<nint>)log)());
+            }
+            Assert.Contains("Fill()Add()Add()", seen, StringComparison.Ordinal);
+        }
+        finally
+        {
+            Nvtx.Detach();
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
     public void Dispose() => File.Delete(_path);
 
     private JsonObject[] Spans(Device device)
