@@ -136,7 +136,7 @@ public sealed class KernelVerbTests(CudaFixture cuda)
         await Until(() => output.Text.Split("Waiting").Length == 3, watch);
         Assert.Contains("fill.cu does not compile:", error.Text);
         Assert.Contains("identifier \"nonsense\" is undefined", error.Text);
-        copy.Edit("fill", "long long at = nonsense", "long long at = 8 + 0");
+        copy.Edit("fill", "long long at = nonsense", "long long at = 8");
         await Until(() => output.Text.Split("Waiting").Length == 4, watch);
         Assert.DoesNotContain("OFF", output.Text);
         copy.Edit("fill", "bits, bits, bits, bits", "bits, bits, bits, 0");
