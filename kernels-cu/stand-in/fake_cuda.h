@@ -40,7 +40,7 @@ struct Stream {
 struct Parameter { size_t offset, size; };
 struct Function {                                          // what the image says of a kernel
     std::string name;
-    simt::KernelEntry* entry = nullptr;
+    simt::KernelEntry entry;                               // its builds when it was asked for: a later library's are another kernel's
     std::vector<Parameter> parameters;
     int max_threads = 1024, registers = 0, static_shared = 0, local = 0, dynamic_limit = 48 << 10;
 };

@@ -10,7 +10,7 @@
 
 namespace driver {
 static const simt::KernelInfo* build_of(const Function& f) {
-    const simt::KernelInfo* k = !f.entry ? nullptr : simt::options.checked ? f.entry->checked : f.entry->fast;
+    const simt::KernelInfo* k = simt::options.checked ? f.entry.checked : f.entry.fast;
     if (!k) simt::say("no %s build of the kernel %s is loaded", simt::options.checked ? "checked" : "fast", f.name.c_str());
     return k;
 }
@@ -55,7 +55,8 @@ CUresult cuModuleGetFunction(void** out, void* module, const char* name) {
     auto i = m->functions.find(name);
     if (i == m->functions.end()) { simt::say("the image has no kernel %s", name); return NOT_FOUND; }
     Function& f = i->second;
-    f.entry = simt::find_kernel(f.name);
+    simt::KernelEntry* entry = simt::find_kernel(f.name);
+    f.entry = entry ? *entry : simt::KernelEntry{};
     const simt::KernelInfo* k = build_of(f);
     if (!k) return NOT_FOUND;
     size_t offset = 0;
@@ -139,9 +140,9 @@ CUresult cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, u
         launch->pointers.push_back(launch->bytes.data() + f->parameters[i].offset);
         memcpy(launch->pointers[i], parameters[i], f->parameters[i].size);
     }
-    simt::KernelEntry* entry = f->entry;
+    simt::KernelEntry entry = f->entry;
     return enqueue(stream_of(stream), {[=]() -> CUresult {
-        const simt::KernelInfo* k = simt::options.checked ? entry->checked : entry->fast;
+        const simt::KernelInfo* k = simt::options.checked ? entry.checked : entry.fast;
         if (!k) { simt::say("the mode changed between launch and run of %s", now->name); return LAUNCH_FAILED; }
         unsigned grid[3] = {gx, gy, gz}, block[3] = {bx, by, bz};
         switch (simt::launch(*k, grid, block, shared, launch->pointers.data())) {

@@ -11,6 +11,15 @@ internal abstract class OpCase
     /// <summary>The op's name in snake case, with a suffix where an op has several cases.</summary>
     public abstract string Name { get; }
 
+    /// <summary>
+    /// The kernel files, without .cu, that the op uses on CUDA, forward and backward; by default the one that bears its name.
+    /// A test holds this against what the op loads.
+    /// </summary>
+    public virtual IReadOnlyList<string> Kernels => [Snake(GetType().Name[..^"Case".Length])];
+
+    /// <summary>Whether backward can be run: an input has a gradient.</summary>
+    public bool HasBackward(CaseShape s) => Inputs(s).Any(input => input.Gradient != Gradient.None);
+
     /// <summary>Whether the op has activations that CUDA keeps as BF16 too; those operands bear <see cref="Activations"/> as their type.</summary>
     public virtual bool HasActivations => false;
 
@@ -49,7 +58,7 @@ internal abstract class OpCase
     /// <summary>The outputs, by the plainest code that can be written, in float64.</summary>
     public abstract double[][] Oracle(CaseShape s, double[][] inputs);
 
-    /// <summary>The floor: bytes that must move and floating-point operations that must be done, for fp32.</summary>
+    /// <summary>The floor of forward: bytes that must move, with activations of their type, and floating-point operations that must be done.</summary>
     public abstract Cost Cost(CaseShape s);
 
     /// <summary>Largest Σ(x − oracle)² / Σ oracle² of an output or a gradient in fp32.</summary>
@@ -57,6 +66,8 @@ internal abstract class OpCase
 
     /// <summary>The same where activations are BF16: 8 bits of precision leave about 1e-6 a rounding.</summary>
     public virtual double BFloat16Tolerance => 1e-4;
+
+    private static string Snake(string name) => string.Concat(name.Select((c, i) => (i > 0 && char.IsUpper(c) ? "_" : "") + char.ToLowerInvariant(c)));
 }
 
 /// <summary>The sizes of one run of a case, in the order that the case's author chose.</summary>

@@ -14,9 +14,6 @@ public sealed class CudaCollection : ICollectionFixture<CudaFixture>
 /// <summary>The CUDA device of the tests: the stand-in, with all kernels compiled ahead in parallel.</summary>
 public sealed class CudaFixture
 {
-    /// <summary>Bytes and FLOPs of a case above which it is not run in the checked build, which takes some hundred nanoseconds an access.</summary>
-    public const long MostWorkChecked = 20_000_000;
-
     private static readonly string? Missing = Prepare();
 
     /// <summary>Opens the device; the caller disposes of it.</summary>

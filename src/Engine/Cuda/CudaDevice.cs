@@ -7,8 +7,18 @@ namespace QSharp.Engine;
 /// <param name="Architecture">Ten times the compute capability.</param>
 /// <param name="SharedPerBlock">Bytes of shared memory that a block can ask for.</param>
 /// <param name="DriverVersion">The CUDA version of the driver, as 12080.</param>
+/// <param name="ClockHertz">The clock of the multiprocessors.</param>
+/// <param name="MemoryBytesPerSecond">The memory's bandwidth, by its clock (both edges) and the width of its bus.</param>
 public sealed record CudaProperties(
-    string Name, int Architecture, int Multiprocessors, long MemoryBytes, int L2Bytes, int SharedPerBlock, int SharedPerMultiprocessor, int DriverVersion);
+    string Name, int Architecture, int Multiprocessors, long MemoryBytes, int L2Bytes, int SharedPerBlock, int SharedPerMultiprocessor, int DriverVersion,
+    double ClockHertz, double MemoryBytesPerSecond)
+{
+    /// <summary>Floating-point operations a second in fp32: an A100's multiprocessor has 64 lanes, those after it 128.</summary>
+    public double FlopsPerSecond => 2.0 * (Architecture == 80 ? 64 : 128) * Multiprocessors * ClockHertz;
+
+    /// <summary>The same of the tensor cores, BF16 into fp32, dense: the multiply-adds of a multiprocessor in a clock are those of the data sheets.</summary>
+    public double TensorFlopsPerSecond => 2.0 * (Architecture switch { 80 => 1024, 90 => 2048, >= 100 and < 120 => 4096, _ => 512 }) * Multiprocessors * ClockHertz;
+}
 
 /// <summary>
 /// One CUDA card: its memory, one stream on which all work is in order, the kernels, cuBLAS. Nothing waits for the card but
@@ -88,6 +98,18 @@ public sealed unsafe class CudaDevice : Device
     /// <summary>Whether a fault on the card has ended its use in this process.</summary>
     internal bool IsLost { get; private set; }
 
+    /// <summary>Whether there is a driver that starts and has a card. Binds nothing, so that the stand-in can still be loaded.</summary>
+    public static bool IsPresent
+    {
+        get
+        {
+            nint init = Libraries.Export(Libraries.Cuda, nameof(CuDriver.cuInit)), count = Libraries.Export(Libraries.Cuda, nameof(CuDriver.cuDeviceGetCount));
+            int cards = 0;
+            return init != 0 && count != 0
+                && ((delegate* unmanaged<uint, int>)init)(0) == 0 && ((delegate* unmanaged<int*, int>)count)(&cards) == 0 && cards > 0;
+        }
+    }
+
     /// <summary>The number of cards.</summary>
     /// <exception cref="UserException">There is no driver, or it does not start.</exception>
     public static int Count()
@@ -108,9 +130,12 @@ public sealed unsafe class CudaDevice : Device
     /// <summary>Opens a card.</summary>
     /// <param name="kernels">The folder of the kernels; null searches for it.</param>
     /// <exception cref="UserException">There is no such card, no driver, no NVRTC, or the card is too old.</exception>
-    public static CudaDevice Open(int ordinal, string? kernels = null)
+    public static CudaDevice Open(int ordinal, string? kernels = null) => Open(ordinal, KernelFolder.Find(kernels));
+
+    /// <summary>Opens a card with the kernels of a folder.</summary>
+    /// <exception cref="UserException">As above.</exception>
+    public static CudaDevice Open(int ordinal, KernelFolder folder)
     {
-        KernelFolder folder = KernelFolder.Find(kernels);
         int count = Count();
         if (ordinal < 0 || ordinal >= count)
             throw new UserException($"--device cuda:{ordinal}: the machine has {count} CUDA card{(count == 1 ? "" : "s")}; `qsharp devices` lists them.");
@@ -178,6 +203,15 @@ public sealed unsafe class CudaDevice : Device
     {
         MakeCurrent();
         if (tensor.Count > 0) Check(CuDriver.cuMemsetD8Async(tensor.Address, 0, (nuint)tensor.Bytes, _stream), nameof(CuDriver.cuMemsetD8Async));
+    }
+
+    /// <summary>Copies bytes on the card, in the order of the stream.</summary>
+    public void CopyBytes(Tensor source, Tensor destination)
+    {
+        if (source.Bytes != destination.Bytes) throw new ArgumentException($"{source} and {destination} differ in bytes.");
+        MakeCurrent();
+        if (source.Bytes > 0)
+            Check(CuDriver.cuMemcpyDtoDAsync_v2(destination.Address, source.Address, (nuint)source.Bytes, _stream), nameof(CuDriver.cuMemcpyDtoDAsync_v2));
     }
 
     /// <summary>Bytes of working memory, part of <see cref="Device.AllocatedBytes"/>: scratch, and cuBLAS's once it is used.</summary>
@@ -260,7 +294,9 @@ public sealed unsafe class CudaDevice : Device
         return new CudaProperties(
             Marshal.PtrToStringUTF8((nint)name) ?? "", 10 * Attribute(CuDriver.DeviceMajor) + Attribute(CuDriver.DeviceMinor),
             Attribute(CuDriver.DeviceMultiprocessors), (long)memory, Attribute(CuDriver.DeviceL2Bytes),
-            Attribute(CuDriver.DeviceSharedPerBlock), Attribute(CuDriver.DeviceSharedPerMultiprocessor), driver);
+            Attribute(CuDriver.DeviceSharedPerBlock), Attribute(CuDriver.DeviceSharedPerMultiprocessor), driver,
+            1e3 * Attribute(CuDriver.DeviceClockKilohertz),
+            2e3 * Attribute(CuDriver.DeviceMemoryKilohertz) * Attribute(CuDriver.DeviceMemoryBusBits) / 8);
 
         int Attribute(int attribute)
         {

@@ -18,6 +18,9 @@ public sealed unsafe class KernelCache
 
     public KernelCompiler Compiler => _compiler;
 
+    /// <summary>The files whose kernels have been used.</summary>
+    public IReadOnlyCollection<string> Files => [.. _modules.Keys.Select(key => key.File).Distinct().Order(StringComparer.Ordinal)];
+
     /// <summary>The kernel <paramref name="function"/> of <paramref name="file"/>.cu.</summary>
     /// <param name="variant">The definitions that it is compiled with: "T=bf16"; "" for none.</param>
     public Kernel Get(string file, string function, string variant)

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
@@ -20,7 +21,7 @@ public sealed unsafe class KernelCompiler
     /// <summary>The oldest architecture that the kernels are written for: bf16 and asynchronous copies begin there.</summary>
     public const int OldestArchitecture = 80;
 
-    private readonly int _major;
+    private readonly bool _hasSafeLineInfo;
     private readonly string _target;
     private readonly bool _isPtx;
 
@@ -33,10 +34,10 @@ public sealed unsafe class KernelCompiler
         if (architecture < OldestArchitecture)
             throw new UserException($"The card has compute capability {architecture / 10}.{architecture % 10}, but the kernels need {OldestArchitecture / 10}.{OldestArchitecture % 10} or newer (Ampere); use --device cpu.");
         Folder = folder;
-        Cuda.CheckNvrtc(Nvrtc.nvrtcVersion(out int major, out int minor));
-        _major = major;
-        Version = $"{major}.{minor}";
-        int newest = NewestArchitecture();
+        Architecture = architecture;
+        Version = NvrtcVersion;
+        _hasSafeLineInfo = int.Parse(Version.Split('.')[0], CultureInfo.InvariantCulture) >= 12;
+        int newest = Architectures[^1];
         // A cubin for the card itself needs no compilation by the driver and no match of versions; a card that NVRTC does not know yet takes PTX.
         _isPtx = architecture > newest;
         _target = _isPtx ? $"compute_{newest}" : $"sm_{architecture}";
@@ -44,8 +45,37 @@ public sealed unsafe class KernelCompiler
 
     public KernelFolder Folder { get; }
 
+    /// <summary>Ten times the compute capability that it compiles for.</summary>
+    public int Architecture { get; }
+
     /// <summary>NVRTC's version.</summary>
     public string Version { get; }
+
+    /// <summary>The architectures that NVRTC compiles for, ten times the compute capability, in order.</summary>
+    /// <exception cref="UserException">NVRTC is not on the machine.</exception>
+    public static IReadOnlyList<int> Architectures
+    {
+        get
+        {
+            Libraries.Require(Libraries.Nvrtc);
+            Cuda.CheckNvrtc(Nvrtc.nvrtcGetNumSupportedArchs(out int count));
+            int[] architectures = new int[count];
+            fixed (int* to = architectures) Cuda.CheckNvrtc(Nvrtc.nvrtcGetSupportedArchs(to));
+            return [.. architectures.Order()];
+        }
+    }
+
+    /// <summary>The version of the NVRTC that was found.</summary>
+    /// <exception cref="UserException">NVRTC is not on the machine.</exception>
+    public static string NvrtcVersion
+    {
+        get
+        {
+            Libraries.Require(Libraries.Nvrtc);
+            Cuda.CheckNvrtc(Nvrtc.nvrtcVersion(out int major, out int minor));
+            return $"{major}.{minor}";
+        }
+    }
 
     /// <summary>The folder of compiled kernels.</summary>
     public static string CacheFolder =>
@@ -103,7 +133,7 @@ public sealed unsafe class KernelCompiler
     }
 
     /// <summary>Line numbers for the profiler, but not from NVRTC 11, which with them recurses without end on any template that is used.</summary>
-    private string[] CommonOptions => _major >= 12 ? ["--std=c++17", "--generate-line-info"] : ["--std=c++17"];
+    private string[] CommonOptions => _hasSafeLineInfo ? ["--std=c++17", "--generate-line-info"] : ["--std=c++17"];
 
     private static string Log(nint program)
     {
@@ -125,14 +155,6 @@ public sealed unsafe class KernelCompiler
             else Cuda.CheckNvrtc(Nvrtc.nvrtcGetCUBIN(program, to));
         }
         return image;
-    }
-
-    private static int NewestArchitecture()
-    {
-        Cuda.CheckNvrtc(Nvrtc.nvrtcGetNumSupportedArchs(out int count));
-        int[] architectures = new int[count];
-        fixed (int* to = architectures) Cuda.CheckNvrtc(Nvrtc.nvrtcGetSupportedArchs(to));
-        return architectures.Max();
     }
 
     private static void Write(string path, byte[] bytes)

@@ -7,12 +7,10 @@ namespace QSharp.Engine;
 /// a variant's kernels bear its values as a suffix (_f32, _bf16, _bf16_64), which QS_NAME adds in the source. The compilers
 /// get each definition with QS_ in front, as QS_T=bf16, and qs.cuh makes T and W types of QS_T and QS_W.
 /// </summary>
-public sealed record KernelSource(string Path, string Text)
+/// <param name="Name">What launchers call it: the file's name without .cu, unless it takes another's place.</param>
+public sealed record KernelSource(string Name, string Path, string Text)
 {
     private const string Mark = "// variants:";
-
-    /// <summary>The file's name without .cu.</summary>
-    public string Name => System.IO.Path.GetFileNameWithoutExtension(Path);
 
     /// <summary>The variants that the file lists, "" for one without definitions.</summary>
     /// <exception cref="UserException">The file has no such line.</exception>
@@ -56,6 +54,8 @@ public sealed class KernelFolder
 {
     private const string Header = "qs.cuh";   // marks the folder; every kernel includes it
 
+    private readonly Dictionary<string, string> _replaced = [];
+
     private KernelFolder(string path) => Path = path;
 
     public string Path { get; }
@@ -83,9 +83,18 @@ public sealed class KernelFolder
     /// <exception cref="UserException">There is no such file.</exception>
     public KernelSource Read(string name)
     {
-        string path = System.IO.Path.Combine(Path, name + ".cu");
-        return File.Exists(path) ? new KernelSource(path, File.ReadAllText(path))
+        string path = _replaced.GetValueOrDefault(name) ?? System.IO.Path.Combine(Path, name + ".cu");
+        return File.Exists(path) ? new KernelSource(name, path, File.ReadAllText(path))
             : throw new UserException($"There is no {path}; the kernels there are: {string.Join(", ", Names)}.");
+    }
+
+    /// <summary>The same folder with another file in the place of <paramref name="name"/>.cu.</summary>
+    public KernelFolder With(string name, string path)
+    {
+        KernelFolder folder = new(Path);
+        foreach ((string other, string file) in _replaced) folder._replaced[other] = file;
+        folder._replaced[name] = path;
+        return folder;
     }
 
     /// <summary>The names of all kernel files, in order.</summary>

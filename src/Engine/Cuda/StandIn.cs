@@ -14,7 +14,7 @@ public static partial class StandIn
 {
     private const string DriverFile = "libqsstandin.so";
     private static readonly string[] Common = ["-std=c++20", "-fPIC", "-fno-strict-aliasing", "-march=native", "-shared", "-Wl,-Bsymbolic"];
-    private static readonly HashSet<(string Library, bool IsChecked)> Provided = [];
+    private static readonly Dictionary<(string Kernels, bool IsChecked), string> Provided = [];   // the library that a file's kernels come from
 
     private static string? _driver;
     private static bool _isChecked;
@@ -67,8 +67,12 @@ public static partial class StandIn
             if (isChecked && !_isChecked) continue;
             string library = BuildKernel(folder, _driver, source, variant, isChecked);
             lock (Provided)
-                if (Provided.Add((library, isChecked)) && qsstandin_load(library, isChecked ? 1 : 0) != 0)
-                    throw new InvalidOperationException($"The stand-in could not load {library}: {Report()}");
+            {
+                (string, bool) key = (source.Name + KernelSource.Suffix(variant), isChecked);
+                if (Provided.GetValueOrDefault(key) == library) continue;
+                if (qsstandin_load(library, isChecked ? 1 : 0) != 0) throw new InvalidOperationException($"The stand-in could not load {library}: {Report()}");
+                Provided[key] = library;   // an edited file takes the place of the one before
+            }
         }
     }
 

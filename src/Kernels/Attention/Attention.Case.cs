@@ -9,6 +9,8 @@ internal sealed class AttentionCase : OpCase
 
     public override string Name => "attention";
 
+    public override IReadOnlyList<string> Kernels => ["attention", "attention_backward", "attention_backward_keys"];
+
     public override bool HasActivations => true;
 
     public override IReadOnlyList<CaseShape> Shapes { get; } =
@@ -73,9 +75,9 @@ internal sealed class AttentionCase : OpCase
 
     public override Cost Cost(CaseShape s)
     {
-        long values = (long)s[0] * s[1] * (2 * (s[2] + s[3]) * s[4] + s[2]);
+        long bytes = (long)s[0] * s[1] * (2 * (s[2] + s[3]) * s[4] * Activations.Size() + sizeof(float) * s[2]);
         long pairs = (long)s[0] * s[2] * s[1] * (s[1] + 1) / 2;
-        return new(4 * values, pairs * 4 * s[4]);
+        return new(bytes, pairs * 4 * s[4]);
     }
 
     /// <summary>First, prompt, end of a row: in turn full and causal, with a prompt, padded left, padded right, both, empty.</summary>

@@ -82,7 +82,7 @@ internal sealed class CachedAttentionCase : OpCase
             columns += Length(s, r) + Count(s, r);
             pairs += (long)(Length(s, r) + 1) * Count(s, r);
         }
-        return new(4 * (columns * 2 * s[4] * s[5] + 2L * s[0] * s[1] * s[3] * s[5]), pairs * 4 * s[3] * s[5]);
+        return new(Activations.Size() * (columns * 2 * s[4] * s[5] + 2L * s[0] * s[1] * s[3] * s[5]), pairs * 4 * s[3] * s[5]);
     }
 
     private static bool Sees(int layout, int length, int count, int token, int column) => layout switch

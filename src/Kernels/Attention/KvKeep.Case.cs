@@ -45,5 +45,5 @@ internal sealed class KvKeepCase : OpCase
         return [keys, values];
     }
 
-    public override Cost Cost(CaseShape s) => new(16L * s[0] * s[2], 0);
+    public override Cost Cost(CaseShape s) => new(4L * Activations.Size() * s[0] * s[2], 0);
 }

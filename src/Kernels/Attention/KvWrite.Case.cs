@@ -52,5 +52,5 @@ internal sealed class KvWriteCase : OpCase
         return [keys, values];
     }
 
-    public override Cost Cost(CaseShape s) => new(16L * s[0] * s[1] * s[4] * s[5], 0);
+    public override Cost Cost(CaseShape s) => new(4L * Activations.Size() * s[0] * s[1] * s[4] * s[5], 0);
 }

@@ -28,5 +28,5 @@ internal sealed class AddCase : OpCase
         return [sum, sum];
     }
 
-    public override Cost Cost(CaseShape s) => new(24L * s[0] * s[1], 2L * s[0] * s[1]);
+    public override Cost Cost(CaseShape s) => new(6L * Activations.Size() * s[0] * s[1], 2L * s[0] * s[1]);
 }

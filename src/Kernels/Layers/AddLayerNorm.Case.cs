@@ -8,6 +8,8 @@ internal sealed class AddLayerNormCase : OpCase
 
     public override string Name => "add_layer_norm";
 
+    public override IReadOnlyList<string> Kernels => ["layer_norm"];
+
     public override bool HasActivations => true;
 
     public override IReadOnlyList<CaseShape> Shapes { get; } =
@@ -45,5 +47,5 @@ internal sealed class AddLayerNormCase : OpCase
         return [sums, y, stats, sums, y, stats];
     }
 
-    public override Cost Cost(CaseShape s) => new(16L * s[0] * s[1] + 8L * s[1] + 8L * s[0], 9L * s[0] * s[1]);
+    public override Cost Cost(CaseShape s) => new(4L * Activations.Size() * s[0] * s[1] + 8L * s[1] + 8L * s[0], 9L * s[0] * s[1]);
 }

@@ -8,6 +8,8 @@ internal sealed class AddRmsNormCase : OpCase
 
     public override string Name => "add_rms_norm";
 
+    public override IReadOnlyList<string> Kernels => ["rms_norm"];
+
     public override bool HasActivations => true;
 
     public override IReadOnlyList<CaseShape> Shapes { get; } =
@@ -43,5 +45,5 @@ internal sealed class AddRmsNormCase : OpCase
         return [sums, y, stats, sums, y, stats];
     }
 
-    public override Cost Cost(CaseShape s) => new(16L * s[0] * s[1] + 4L * s[1] + 4L * s[0], 5L * s[0] * s[1]);
+    public override Cost Cost(CaseShape s) => new(4L * Activations.Size() * s[0] * s[1] + 4L * s[1] + 4L * s[0], 5L * s[0] * s[1]);
 }

@@ -8,6 +8,8 @@ internal sealed class EmbeddingCase(string suffix, DType tables) : OpCase
 {
     public override string Name => "embedding" + suffix;
 
+    public override IReadOnlyList<string> Kernels => ["embedding", "add_rows"];
+
     public override bool HasActivations => true;
 
     public override IReadOnlyList<CaseShape> Shapes { get; } =
@@ -57,5 +59,5 @@ internal sealed class EmbeddingCase(string suffix, DType tables) : OpCase
         return [y];
     }
 
-    public override Cost Cost(CaseShape s) => new((4L + tables.Size() * (s[3] == 0 ? 1 : 2)) * s[0] * s[2] + 8L * s[0], (long)s[0] * s[2]);
+    public override Cost Cost(CaseShape s) => new(((long)Activations.Size() + tables.Size() * (s[3] == 0 ? 1 : 2)) * s[0] * s[2] + 8L * s[0], (long)s[0] * s[2]);
 }

@@ -48,5 +48,5 @@ internal sealed class GatheredMatMulCase(string suffix, DType weights) : OpCase
     }
 
     public override Cost Cost(CaseShape s) =>
-        new(4L * s[0] * s[4] + s[0] * s[1] * s[3] * ((long)weights.Size() * s[4] + 8), 2L * s[0] * s[1] * s[3] * s[4]);
+        new((long)Activations.Size() * s[0] * s[4] + s[0] * s[1] * s[3] * ((long)weights.Size() * s[4] + 8), 2L * s[0] * s[1] * s[3] * s[4]);
 }

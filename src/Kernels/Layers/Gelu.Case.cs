@@ -23,5 +23,5 @@ internal sealed class GeluCase : OpCase
     public override double[][] Oracle(CaseShape s, double[][] inputs) =>
         [[.. inputs[0].Select(x => x / 2 * (1 + Math.Tanh(Math.Sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x))))]];
 
-    public override Cost Cost(CaseShape s) => new(8L * s[0] * s[1], 20L * s[0] * s[1]);
+    public override Cost Cost(CaseShape s) => new(2L * Activations.Size() * s[0] * s[1], 20L * s[0] * s[1]);
 }

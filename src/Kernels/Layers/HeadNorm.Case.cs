@@ -9,6 +9,8 @@ internal sealed class HeadNormCase : OpCase
 
     public override string Name => "head_norm";
 
+    public override IReadOnlyList<string> Kernels => ["head_norm", "add_column_sums"];
+
     public override bool HasActivations => true;
 
     public override IReadOnlyList<CaseShape> Shapes { get; } =
@@ -53,5 +55,5 @@ internal sealed class HeadNormCase : OpCase
     }
 
     public override Cost Cost(CaseShape s) =>
-        new(8L * s[0] * (s[1] + 2 * s[2]) * s[3] + 4L * s[0] * (s[1] + s[2]), 4L * s[0] * (s[1] + s[2]) * s[3]);
+        new(2L * Activations.Size() * s[0] * (s[1] + 2 * s[2]) * s[3] + 4L * s[0] * (s[1] + s[2]), 4L * s[0] * (s[1] + s[2]) * s[3]);
 }

@@ -8,6 +8,8 @@ internal sealed class LayerNormCase : OpCase
 
     public override string Name => "layer_norm";
 
+    public override IReadOnlyList<string> Kernels => ["layer_norm", "add_column_sums"];
+
     public override bool HasActivations => true;
 
     public override IReadOnlyList<CaseShape> Shapes { get; } =
@@ -49,5 +51,5 @@ internal sealed class LayerNormCase : OpCase
         return [y, stats];
     }
 
-    public override Cost Cost(CaseShape s) => new(8L * s[0] * s[1] + 8L * s[1] + 8L * s[0], 8L * s[0] * s[1]);
+    public override Cost Cost(CaseShape s) => new(2L * Activations.Size() * s[0] * s[1] + 8L * s[1] + 8L * s[0], 8L * s[0] * s[1]);
 }

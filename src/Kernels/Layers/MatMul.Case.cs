@@ -7,6 +7,8 @@ internal sealed class MatMulCase(string suffix, DType weights) : OpCase
 {
     public override string Name => "mat_mul" + suffix;
 
+    public override IReadOnlyList<string> Kernels => ["gemv", "bias"];
+
     /// <summary>With BF16 activations the weights are BF16 too, and have gradients.</summary>
     public override bool HasActivations => weights == DType.F32;
 
@@ -33,13 +35,15 @@ internal sealed class MatMulCase(string suffix, DType weights) : OpCase
 
     public override double[][] Oracle(CaseShape s, double[][] inputs) => [MatMulShapes.Product(s, inputs[0], inputs[1], inputs[2])];
 
-    public override Cost Cost(CaseShape s) => MatMulShapes.Cost(s, weights.Size());
+    public override Cost Cost(CaseShape s) => MatMulShapes.Cost(s, Activations, Weights, Activations);
 }
 
 /// <summary>Without bias and into F32 as logits are; backward for the weights alone, as where x is the first layer's input.</summary>
 internal sealed class MatMulWithoutBiasCase : OpCase
 {
     public override string Name => "mat_mul_without_bias";
+
+    public override IReadOnlyList<string> Kernels => ["gemv"];
 
     public override bool HasActivations => true;
 
@@ -60,7 +64,7 @@ internal sealed class MatMulWithoutBiasCase : OpCase
 
     public override double[][] Oracle(CaseShape s, double[][] inputs) => [MatMulShapes.Product(s, inputs[0], inputs[1], new double[s[2]])];
 
-    public override Cost Cost(CaseShape s) => MatMulShapes.Cost(s);
+    public override Cost Cost(CaseShape s) => MatMulShapes.Cost(s, Activations, Activations, DType.F32);
 }
 
 /// <summary>What the cases of the product share. Sizes are N, I, O.</summary>
@@ -103,6 +107,6 @@ internal static class MatMulShapes
         return y;
     }
 
-    public static Cost Cost(CaseShape s, long weightBytes = 4) =>
-        new(4L * s[0] * s[1] + weightBytes * s[1] * s[2] + 4L * s[0] * s[2], 2L * s[0] * s[1] * s[2]);
+    public static Cost Cost(CaseShape s, DType x, DType w, DType y) =>
+        new((long)x.Size() * s[0] * s[1] + (long)w.Size() * s[1] * s[2] + (long)y.Size() * s[0] * s[2], 2L * s[0] * s[1] * s[2]);
 }

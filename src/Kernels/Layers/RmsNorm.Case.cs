@@ -8,6 +8,8 @@ internal sealed class RmsNormCase : OpCase
 
     public override string Name => "rms_norm";
 
+    public override IReadOnlyList<string> Kernels => ["rms_norm", "add_column_sums"];
+
     public override bool HasActivations => true;
 
     public override IReadOnlyList<CaseShape> Shapes { get; } =
@@ -44,5 +46,5 @@ internal sealed class RmsNormCase : OpCase
         return [y, stats];
     }
 
-    public override Cost Cost(CaseShape s) => new(8L * s[0] * s[1] + 4L * s[1] + 4L * s[0], 4L * s[0] * s[1]);
+    public override Cost Cost(CaseShape s) => new(2L * Activations.Size() * s[0] * s[1] + 4L * s[1] + 4L * s[0], 4L * s[0] * s[1]);
 }

@@ -51,5 +51,5 @@ internal sealed class RopeCase : OpCase
         return [y];
     }
 
-    public override Cost Cost(CaseShape s) => new(8L * s[0] * s[2] * s[3] + 4L * s[0], 6L * s[0] * s[2] * s[3] / 2);
+    public override Cost Cost(CaseShape s) => new(2L * Activations.Size() * s[0] * s[2] * s[3] + 4L * s[0], 6L * s[0] * s[2] * s[3] / 2);
 }

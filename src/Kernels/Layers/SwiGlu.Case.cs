@@ -36,5 +36,5 @@ internal sealed class SwiGluCase : OpCase
         return [y];
     }
 
-    public override Cost Cost(CaseShape s) => new(12L * s[0] * s[1], 20L * s[0] * s[1]);
+    public override Cost Cost(CaseShape s) => new(3L * Activations.Size() * s[0] * s[1], 20L * s[0] * s[1]);
 }

@@ -7,6 +7,8 @@ internal sealed class LogProbsCase : OpCase
 {
     public override string Name => "log_probs";
 
+    public override IReadOnlyList<string> Kernels => ["log_probs", "copy"];   // backward in place is given a copy
+
     public override bool HasActivations => true;
 
     public override IReadOnlyList<CaseShape> Shapes { get; } =
@@ -63,5 +65,5 @@ internal sealed class LogProbsCase : OpCase
         return [logProbs, logSumExp];
     }
 
-    public override Cost Cost(CaseShape s) => new(4L * s[0] * s[1], 15L * s[0] * s[1]);
+    public override Cost Cost(CaseShape s) => new((long)Activations.Size() * s[0] * s[1], 15L * s[0] * s[1]);
 }

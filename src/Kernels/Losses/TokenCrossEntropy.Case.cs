@@ -52,7 +52,7 @@ internal sealed class TokenCrossEntropyCase : OpCase
         return s[2] == LossOnly ? [losses] : [losses, gradient];
     }
 
-    public override Cost Cost(CaseShape s) => new((s[2] == LossOnly ? 4L : 8L) * s[0] * s[1], 20L * s[0] * s[1]);
+    public override Cost Cost(CaseShape s) => new((s[2] == LossOnly ? 1L : 2L) * Activations.Size() * s[0] * s[1], 20L * s[0] * s[1]);
 
     /// <summary>Every fifth column but the first is a token that cannot occur.</summary>
     private static Draw Masks(int vocab) => (ref PhiloxStream random, int index) =>

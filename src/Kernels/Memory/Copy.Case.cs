@@ -26,5 +26,5 @@ internal sealed class CopyCase : OpCase
 
     public override double[][] Oracle(CaseShape s, double[][] inputs) => inputs;
 
-    public override Cost Cost(CaseShape s) => new(16L * s[0] * s[1], 0);
+    public override Cost Cost(CaseShape s) => new((2L * Activations.Size() + 8) * s[0] * s[1], 0);
 }

@@ -27,5 +27,5 @@ internal sealed class FillCase : OpCase
         return [[.. Enumerable.Repeat(-1.5, count)], [.. Enumerable.Repeat(-7.0, count)]];
     }
 
-    public override Cost Cost(CaseShape s) => new(8L * s[0] * s[1], 0);
+    public override Cost Cost(CaseShape s) => new((Activations.Size() + 4L) * s[0] * s[1], 0);
 }

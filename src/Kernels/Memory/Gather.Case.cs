@@ -7,6 +7,8 @@ internal sealed class GatherCase : OpCase
 {
     public override string Name => "gather";
 
+    public override IReadOnlyList<string> Kernels => ["gather", "add_rows"];
+
     public override bool HasActivations => true;
 
     public override IReadOnlyList<CaseShape> Shapes { get; } =
@@ -42,5 +44,5 @@ internal sealed class GatherCase : OpCase
         return [Take(inputs[0]), Take(inputs[1])];
     }
 
-    public override Cost Cost(CaseShape s) => new(16L * s[2] * s[1] + 8L * s[2], 0);
+    public override Cost Cost(CaseShape s) => new((2L * Activations.Size() + 8) * s[2] * s[1] + 8L * s[2], 0);
 }

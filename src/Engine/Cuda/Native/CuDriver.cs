@@ -11,7 +11,7 @@ internal static unsafe partial class CuDriver
     public const uint StreamNonBlocking = 1;
     public const int CaptureThreadLocal = 1;
     public const int FunctionSharedBytes = 1, FunctionLocalBytes = 3, FunctionRegisters = 4, FunctionMaxDynamicShared = 8;
-    public const int DeviceClockKilohertz = 13, DeviceMultiprocessors = 16, DeviceL2Bytes = 38;
+    public const int DeviceClockKilohertz = 13, DeviceMultiprocessors = 16, DeviceMemoryKilohertz = 36, DeviceMemoryBusBits = 37, DeviceL2Bytes = 38;
     public const int DeviceMajor = 75, DeviceMinor = 76, DeviceSharedPerMultiprocessor = 81, DeviceSharedPerBlock = 97;
 
     [LibraryImport(Library)] public static partial int cuInit(uint flags);

@@ -21,6 +21,7 @@ public static class Libraries
     private static readonly Lock Gate = new();
     private static readonly Dictionary<string, (nint Handle, string? Found, List<string> Tried)> Loaded = [];
     private static readonly Dictionary<string, string> Overrides = [];
+    private static readonly HashSet<string> Bound = [];   // functions of it have been called, so it cannot become another
 
     private static readonly Dictionary<string, (string[] Linux, string[] Windows, string Advice)> Names = new()
     {
@@ -35,7 +36,7 @@ public static class Libraries
             "it is part of the CUDA toolkit and of the pip package nvidia-cublas"),
     };
 
-    static Libraries() => NativeLibrary.SetDllImportResolver(typeof(Libraries).Assembly, (name, _, _) => Names.ContainsKey(name) ? Load(name).Handle : 0);
+    static Libraries() => NativeLibrary.SetDllImportResolver(typeof(Libraries).Assembly, (name, _, _) => Names.ContainsKey(name) ? Bind(name) : 0);
 
     /// <summary>The environment variable that names the file to load for a library.</summary>
     public static string Variable(string name) => $"QSHARP_{name.ToUpperInvariant()}_LIBRARY";
@@ -53,8 +54,9 @@ public static class Libraries
     {
         lock (Gate)
         {
-            if (Loaded.TryGetValue(name, out (nint, string? Found, List<string>) now) && now.Found != path)
-                throw new InvalidOperationException($"The library {name} is loaded from {now.Found ?? "nowhere"} and cannot become {path}.");
+            if (Loaded.TryGetValue(name, out (nint, string? Found, List<string>) now) && now.Found != path && Bound.Contains(name))
+                throw new InvalidOperationException($"The library {name} is loaded from {now.Found} and cannot become {path}.");
+            if (now.Found != path) Loaded.Remove(name);
             Overrides[name] = path;
         }
     }
@@ -68,6 +70,20 @@ public static class Libraries
             throw new UserException(
                 $"The library {name} was not found (tried {string.Join(", ", tried.Take(4))}{(tried.Count > 4 ? $" and {tried.Count - 4} more places" : "")}); "
                 + $"{Names[name].Advice}; {Variable(name)} can name the file.");
+    }
+
+    /// <summary>A function of a library by its address; 0 where there is none.</summary>
+    internal static nint Export(string name, string function) =>
+        Load(name).Handle is var handle && handle != 0 && NativeLibrary.TryGetExport(handle, function, out nint address) ? address : 0;
+
+    private static nint Bind(string name)
+    {
+        lock (Gate)
+        {
+            nint handle = Load(name).Handle;
+            if (handle != 0) Bound.Add(name);
+            return handle;
+        }
     }
 
     private static (nint Handle, string? Found, List<string> Tried) Load(string name)
