@@ -27,7 +27,7 @@ internal static class KernelVerb
         Option<string?> variant = OptionFactory.OptionalText("--variant", "For --list and --ptx: one variant, as \"T=bf16\" or bf16.");
         Option<string?> shape = OptionFactory.OptionalText("--shape", "One more shape, as 8192x4096.");
         Option<string?> kernels = OptionFactory.OptionalText("--kernels", "Folder of the kernels.");
-        Option<string> device = OptionFactory.Text("--device", "auto (a card if there is one, else the stand-in), cuda, cuda:N or stand-in.", "auto");
+        Option<string> device = OptionFactory.Text("--device", "A card, cuda or cuda:N; stand-in; or auto, the first card if there is one, else the stand-in.", "auto");
         Option<string?> json = new("--json")
         {
             Description = "Write one JSON document to a file, or without PATH to standard output alone.",
