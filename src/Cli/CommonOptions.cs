@@ -10,20 +10,21 @@ namespace QSharp.Cli;
 /// <summary>Options that most verbs share, and what a verb makes of them.</summary>
 internal sealed class CommonOptions
 {
-    private readonly Option<string> _device = OptionFactory.Text("--device", "Where to compute: cpu.", "cpu");
+    private readonly Option<string> _device = OptionFactory.Text("--device", "Where to compute: cpu, cuda, cuda:N, or auto (a card if one works).", "cpu");
     private readonly Option<int> _threads = OptionFactory.Integer("--threads", "Threads of the CPU device; 0 takes one for each processor.", 0, 0);
     private readonly Option<ulong> _seed = OptionFactory.Seed();
     private readonly Option<string?> _out = OptionFactory.OptionalText("--out", "Folder of the run [default: runs/VERB-N].");
     private readonly Option<string?> _config = OptionFactory.OptionalText("--config", "JSON file with the names of these options; the command line wins.");
     private readonly Option<bool> _quiet = OptionFactory.Flag("--quiet", "No progress.");
     private readonly Option<bool> _json = OptionFactory.Flag("--json", "Standard output is one JSON document.");
+    private readonly Option<string?> _trace = OptionFactory.OptionalText("--trace", "Write a trace of all ops to this file, for ui.perfetto.dev.");
     private readonly Option<bool> _resume = OptionFactory.Flag("--resume", "Go on with the run in --out.");
     private readonly Option<bool> _overwrite = OptionFactory.Flag("--overwrite", "Replace the run in --out.");
 
     /// <param name="hasRun">Whether the verb writes a run's folder.</param>
     public CommonOptions(Command verb, bool hasRun = true)
     {
-        foreach (Option option in (Option[])[_seed, _device, _threads, _config, _json, _quiet]) verb.Options.Add(option);
+        foreach (Option option in (Option[])[_seed, _device, _threads, _config, _json, _quiet, _trace]) verb.Options.Add(option);
         if (hasRun) foreach (Option option in (Option[])[_out, _resume, _overwrite]) verb.Options.Add(option);
     }
 
@@ -37,6 +38,15 @@ internal sealed class CommonOptions
     public (Device Device, Ops Ops) Open(ParseResult parsed)
     {
         Device device = Devices.Open(parsed.GetValue(_device)!, parsed.GetValue(_threads));
+        try
+        {
+            if (parsed.GetValue(_trace) is { } trace) Trace.Start(trace, device);
+        }
+        catch
+        {
+            device.Dispose();
+            throw;
+        }
         return (device, Ops.For(device));
     }
 

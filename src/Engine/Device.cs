@@ -38,6 +38,7 @@ public abstract class Device : IDisposable
 
     public void Dispose()
     {
+        if (Trace.Current is { } trace && trace.IsOf(this)) trace.Dispose();
         Dispose(true);
         GC.SuppressFinalize(this);
     }

@@ -24,6 +24,11 @@ public abstract partial class Ops(Device device)
         _ => throw new ArgumentException($"No ops are written for the device {device.Name}."),
     };
 
+    /// <summary>Notes the op in the trace, if one runs, until the end of the method.</summary>
+    private protected OpSpan Traced(
+        in Tensor a, in Tensor b = default, in Tensor c = default, in Tensor d = default, [CallerMemberName] string op = "") =>
+        OpSpan.Of(Device, op, a, b, c, d);
+
     /// <summary>The type that an op's activations share: that of the first one, if the device keeps activations so, else F32.</summary>
     private protected DType TypeOf(Tensor activation) => activation.DType == Device.ActivationType ? activation.DType : DType.F32;
 

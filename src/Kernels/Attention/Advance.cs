@@ -13,6 +13,7 @@ public abstract partial class Ops
         int rows = (int)lengths.Count;
         Require(lengths, rows, DType.I32);
         if (!counts.IsNone) Require(counts, rows, DType.I32);
+        using OpSpan traced = Traced(lengths, counts);
         if (rows > 0) AdvanceCore(lengths, counts, by);
     }
 

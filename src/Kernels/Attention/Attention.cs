@@ -27,6 +27,7 @@ public abstract partial class Ops
         int rows = qkv.Shape.Rows, batch = RequireSpans(spans, rows);
         Require(y, rows, heads * headDim, qkv.DType);
         Require(logSumExp, heads * rows);
+        using OpSpan traced = Traced(qkv, spans, y, logSumExp);
         if (rows > 0) AttentionCore(qkv, spans, new AttentionSizes(batch, rows / batch, heads, kvHeads, headDim), y, logSumExp);
     }
 

@@ -29,6 +29,7 @@ public abstract partial class Ops
         Require(y, rows, heads * headDim, qkv.DType);
         Require(logSumExp, heads * rows);
         Require(dQkv, rows, qkv.Shape.Last, qkv.DType);
+        using OpSpan traced = Traced(dy, qkv, spans, y);
         if (rows > 0)
             AttentionBackwardCore(dy, qkv, spans, new AttentionSizes(batch, rows / batch, heads, kvHeads, headDim), y, logSumExp, dQkv);
     }

@@ -15,6 +15,7 @@ public abstract partial class Ops
         int rows = (int)lengths.Count;
         Require(lengths, rows, DType.I32);
         Require(positions, rows, rows == 0 ? 0 : (int)(positions.Count / rows), DType.I32);
+        using OpSpan traced = Traced(lengths, positions);
         CachePositionsCore(lengths, layout, positions);
     }
 

@@ -27,6 +27,7 @@ public abstract partial class Ops
         Require(y, sizes.Rows * sizes.Tokens, heads * sizes.HeadDim, qkv.DType);
         if (layout is not (CacheLayout.Sequence or CacheLayout.Prompt or CacheLayout.Siblings))
             throw new ArgumentOutOfRangeException(nameof(layout), layout, "unknown layout");
+        using OpSpan traced = Traced(qkv, keys, values, lengths);
         if (sizes.Rows > 0 && sizes.Tokens > 0) CachedAttentionCore(qkv, keys, values, lengths, counts, sizes, layout, y);
     }
 

@@ -21,6 +21,7 @@ public abstract partial class Ops
         DType type = TypeOf(keys);
         Require(keys, rows * keys.Shape.D1, keys.Shape.D2, type);
         Require(values, rows * keys.Shape.D1, keys.Shape.D2, type);
+        using OpSpan traced = Traced(keys, values, lengths, chosen);
         if (rows > 0) KvKeepCore(keys, values, lengths, chosen);
     }
 

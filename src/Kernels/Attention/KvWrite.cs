@@ -17,6 +17,7 @@ public abstract partial class Ops
     public void KvWrite(Tensor qkv, int heads, int kvHeads, Tensor lengths, Tensor counts, Tensor keys, Tensor values)
     {
         CacheSizes sizes = RequireCache(qkv, heads, kvHeads, lengths, counts, keys, values);
+        using OpSpan traced = Traced(qkv, lengths, counts, keys);
         if (sizes.Rows > 0 && sizes.Tokens > 0) KvWriteCore(qkv, lengths, counts, sizes, keys, values);
     }
 

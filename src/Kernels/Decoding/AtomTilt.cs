@@ -21,6 +21,7 @@ public abstract partial class Ops
         RequireFamily(family, lambda);
         Require(g, (int)g.Count);
         Require(valueLogits, checked((int)g.Count * family.Atoms));
+        using OpSpan traced = Traced(valueLogits, g);
         if (g.Count > 0) AtomTiltCore(valueLogits, family, tilt, lambda, g);
     }
 

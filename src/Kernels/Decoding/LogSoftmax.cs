@@ -19,6 +19,7 @@ public abstract partial class Ops
         Require(logits, rows, logits.Shape.Last);
         Require(y, rows, logits.Shape.Last);
         RequireTemperature(temperature);
+        using OpSpan traced = Traced(logits, y);
         if (rows > 0) LogSoftmaxCore(logits, temperature, y);
     }
 

@@ -36,6 +36,7 @@ public abstract partial class Ops
         Require(gOutside, rows);
         if (!residual.IsNone) Require(residual, rows);
         RequireFamily(rule.Family, rule.Lambda);
+        using OpSpan traced = Traced(logReference, candidates, g, prefixTilt);
         OutsideTiltCore(logReference, candidates, g, prefixTilt, rule, gOutside, residual);
     }
 

@@ -21,6 +21,7 @@ public abstract partial class Ops
         Require(streams, rows, DType.I32);
         Require(positions, rows, DType.I32);
         Require(next, rows, DType.I32);
+        using OpSpan traced = Traced(scores, streams, positions, next);
         if (rows > 0) SampleRowCore(scores, streams, positions, key, next);
     }
 

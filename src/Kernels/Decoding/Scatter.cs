@@ -25,6 +25,7 @@ public abstract partial class Ops
         Require(values, rows, candidates.Shape.Last);
         Require(others, rows);
         Require(x.Address != y.Address, "y must not be x.");
+        using OpSpan traced = Traced(x, candidates, values, others);
         ScatterCore(x, candidates, values, others, y);
     }
 

@@ -55,6 +55,7 @@ public abstract partial class Ops
         }
         if (!chosen.IsNone) Require(chosen, rows, DType.I32);
         if (!statistics.IsNone) Require(statistics, rows, SampleStatistics.Count);
+        using OpSpan traced = Traced(logPolicy, logReference, logMass, next);
         StepStatisticsCore(logPolicy, logReference, logMass, next, rule, candidates, valueLogits, g, gOutside, residual, chosen,
             statistics);
     }

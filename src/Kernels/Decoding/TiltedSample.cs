@@ -59,6 +59,7 @@ public abstract partial class Ops
         Require(next, rows, DType.I32);
         if (!chosen.IsNone) Require(chosen, rows, DType.I32);
         if (!statistics.IsNone) Require(statistics, rows, SampleStatistics.Count);
+        using OpSpan traced = Traced(refLogits, candidates, valueLogits, prefixTilt);
         TiltedSampleCore(refLogits, candidates, valueLogits, prefixTilt, streams, positions, rule, key, next, chosen, statistics);
     }
 

@@ -18,6 +18,7 @@ public abstract partial class Ops
         Require(ids, rows, k, DType.I32);
         if (!values.IsNone) Require(values, rows, k);
         Require(k <= logits.Shape.Last || rows == 0, "more ids are asked for than there are logits.");
+        using OpSpan traced = Traced(logits, ids, values);
         if (k > 0 && rows > 0) TopKCore(logits, ids, values);
     }
 

@@ -24,6 +24,7 @@ public abstract partial class Ops
         if (!logMass.IsNone) Require(logMass, rows);
         RequireTemperature(temperature);
         RequireTopP(topP);
+        using OpSpan traced = Traced(scores, y, logMass);
         if (rows > 0) TopPCore(scores, temperature, topP, y, logMass);
     }
 

@@ -17,6 +17,7 @@ public abstract partial class Ops
         Require(a, count, type);
         Require(b, count, type);
         Require(y, count, type);
+        using OpSpan traced = Traced(a, b, y);
         AddCore(a, b, y);
     }
 

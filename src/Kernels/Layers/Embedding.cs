@@ -24,6 +24,7 @@ public abstract partial class Ops
             Require(positionTable, positionTable.Shape.Rows, columns, table.DType);
         }
         Require(y, rows, columns, TypeOf(y));
+        using OpSpan traced = Traced(tokens, table, positions, positionTable);
         EmbeddingCore(tokens, table, positions, positionTable, y);
     }
 
@@ -44,6 +45,7 @@ public abstract partial class Ops
             Require(positions, rows, DType.I32);
             Require(dPositionTable, dPositionTable.Shape.Rows, columns);
         }
+        using OpSpan traced = Traced(dy, tokens, positions, dTable);
         EmbeddingBackwardCore(dy, tokens, positions, dTable, dPositionTable);
     }
 

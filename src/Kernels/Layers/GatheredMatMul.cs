@@ -17,6 +17,7 @@ public abstract partial class Ops
     {
         (int rows, int perRow, int atoms, int width) = GatheredSizes(x, w, bias, tokens, y);
         if (rows == 0 || perRow == 0) return;
+        using OpSpan traced = Traced(x, w, bias, tokens);
         GatheredMatMulCore(x, w, bias, tokens, y, perRow, atoms, width);
     }
 
@@ -32,6 +33,7 @@ public abstract partial class Ops
         Require(dx, rows, width, TypeOf(x));
         Require(dw, w.Shape.Rows, width);
         if (rows == 0) return;
+        using OpSpan traced = Traced(dy, x, w, tokens);
         GatheredMatMulBackwardCore(dy, x, w, tokens, dx, dw, dBias, perRow, atoms, width);
     }
 

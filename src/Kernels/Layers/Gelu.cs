@@ -13,6 +13,7 @@ public abstract partial class Ops
     {
         Require(x, (int)x.Count, TypeOf(x));
         Require(y, (int)x.Count, TypeOf(x));
+        using OpSpan traced = Traced(x, y);
         GeluCore(x, y);
     }
 
@@ -25,6 +26,7 @@ public abstract partial class Ops
         Require(dy, (int)x.Count, TypeOf(x));
         Require(x, (int)x.Count, TypeOf(x));
         Require(dx, (int)x.Count, TypeOf(x));
+        using OpSpan traced = Traced(dy, x, dx);
         GeluBackwardCore(dy, x, dx);
     }
 

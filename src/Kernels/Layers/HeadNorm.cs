@@ -26,6 +26,7 @@ public abstract partial class Ops
         HeadNormSizes sizes = RequireHeadNorm(qkv, queryWeight, keyWeight, heads, kvHeads, rstd);
         Require(epsilon > 0, $"epsilon is {epsilon}, but must be positive.");
         Require(y, sizes.Rows, sizes.Width, TypeOf(qkv));
+        using OpSpan traced = Traced(qkv, queryWeight, keyWeight, y);
         HeadNormCore(qkv, queryWeight, keyWeight, sizes, epsilon, y, rstd);
     }
 
@@ -53,6 +54,7 @@ public abstract partial class Ops
         Require(dx.Address != qkv.Address || dx.Count == 0, "dx must be another tensor than qkv.");
         Require(dQueryWeight, sizes.HeadDim);
         Require(dKeyWeight, sizes.HeadDim);
+        using OpSpan traced = Traced(dy, qkv, queryWeight, keyWeight);
         HeadNormBackwardCore(dy, qkv, queryWeight, keyWeight, rstd, sizes, dx, dQueryWeight, dKeyWeight);
     }
 

@@ -23,6 +23,7 @@ public abstract partial class Ops
         Require(epsilon > 0, $"epsilon is {epsilon}, but must be positive.");
         Require(y, rows, columns, type);
         Require(stats, rows, 2);
+        using OpSpan traced = Traced(x, weight, bias, y);
         LayerNormCore(x, Tensor.None, weight, bias, epsilon, x, y, stats);
     }
 
@@ -47,6 +48,7 @@ public abstract partial class Ops
         Require(sum, rows, columns, type);
         Require(y, rows, columns, type);
         Require(stats, rows, 2);
+        using OpSpan traced = Traced(a, b, weight, bias);
         LayerNormCore(a, b, weight, bias, epsilon, sum, y, stats);
     }
 
@@ -72,6 +74,7 @@ public abstract partial class Ops
         Require(dx, rows, columns, type);
         Require(dWeight, columns);
         Require(dBias, columns);
+        using OpSpan traced = Traced(dy, x, weight, stats);
         LayerNormBackwardCore(dy, x, weight, stats, dx, dWeight, dBias);
     }
 

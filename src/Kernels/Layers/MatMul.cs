@@ -20,6 +20,7 @@ public abstract partial class Ops
         Require(y, rows, w.Shape.D0, y.DType == type ? type : DType.F32);
         if (!bias.IsNone) Require(bias, w.Shape.D0);
         Require(y.Address != x.Address && y.Address != w.Address || y.Count == 0, "y must be another tensor than x and w.");
+        using OpSpan traced = Traced(x, w, bias, y);
         MatMulCore(x, w, bias, y, rows);
     }
 
@@ -44,6 +45,7 @@ public abstract partial class Ops
         }
         if (!dw.IsNone) Require(dw, w.Shape.D0, w.Shape.D1);
         if (!dBias.IsNone) Require(dBias, w.Shape.D0);
+        using OpSpan traced = Traced(dy, x, w, dx);
         MatMulBackwardCore(dy, x, w, dx, dw, dBias, rows);
     }
 

@@ -21,6 +21,7 @@ public abstract partial class Ops
         Require(epsilon > 0, $"epsilon is {epsilon}, but must be positive.");
         Require(y, rows, columns, type);
         Require(stats, rows);
+        using OpSpan traced = Traced(x, weight, y, stats);
         RmsNormCore(x, Tensor.None, weight, epsilon, x, y, stats);
     }
 
@@ -43,6 +44,7 @@ public abstract partial class Ops
         Require(sum, rows, columns, type);
         Require(y, rows, columns, type);
         Require(stats, rows);
+        using OpSpan traced = Traced(a, b, weight, sum);
         RmsNormCore(a, b, weight, epsilon, sum, y, stats);
     }
 
@@ -65,6 +67,7 @@ public abstract partial class Ops
         Require(stats, rows);
         Require(dx, rows, columns, type);
         Require(dWeight, columns);
+        using OpSpan traced = Traced(dy, x, weight, stats);
         RmsNormBackwardCore(dy, x, weight, stats, dx, dWeight);
     }
 

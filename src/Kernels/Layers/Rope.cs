@@ -26,6 +26,7 @@ public abstract partial class Ops
             $"{heads} heads of {headDim} (must be even) do not fit into rows of {columns}.");
         Require(positions, rows, DType.I32);
         Require(frequencies, headDim / 2);
+        using OpSpan traced = Traced(qkv, positions, frequencies);
         RopeCore(qkv, heads, headDim, positions, frequencies, inverse);
     }
 

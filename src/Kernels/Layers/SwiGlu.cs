@@ -12,6 +12,7 @@ public abstract partial class Ops
     public void SwiGlu(Tensor gateUp, Tensor y)
     {
         (int rows, int width) = SwiGluSizes(gateUp, y);
+        using OpSpan traced = Traced(gateUp, y);
         if (rows > 0) SwiGluCore(gateUp, y, rows, width);
     }
 
@@ -23,6 +24,7 @@ public abstract partial class Ops
     {
         (int rows, int width) = SwiGluSizes(gateUp, dy);
         Require(dGateUp, rows, 2 * width, TypeOf(gateUp));
+        using OpSpan traced = Traced(dy, gateUp, dGateUp);
         if (rows > 0) SwiGluBackwardCore(dy, gateUp, dGateUp, rows, width);
     }
 

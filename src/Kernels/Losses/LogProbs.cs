@@ -19,6 +19,7 @@ public abstract partial class Ops
         Require(logits, rows, Vocabulary(logits), TypeOf(logits));
         Require(logProbs, rows);
         Require(logSumExp, rows);
+        using OpSpan traced = Traced(logits, tokens, logProbs, logSumExp);
         LogProbsCore(logits, tokens, logProbs, logSumExp);
     }
 
@@ -37,6 +38,7 @@ public abstract partial class Ops
         Require(tokens, rows, DType.I32);
         Require(logSumExp, rows);
         Require(dLogits, rows, Vocabulary(logits), type);
+        using OpSpan traced = Traced(dLogProbs, logits, tokens, logSumExp);
         LogProbsBackwardCore(dLogProbs, logits, tokens, logSumExp, dLogits);
     }
 

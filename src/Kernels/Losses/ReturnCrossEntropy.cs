@@ -34,6 +34,7 @@ public abstract partial class Ops
         Require(weights, rows);
         Require(losses, rows);
         if (!dValueLogits.IsNone) Require(dValueLogits, rows, family.Atoms);
+        using OpSpan traced = Traced(valueLogits, returns, weights, losses);
         ReturnCrossEntropyCore(valueLogits, returns, weights, family, projection, losses, dValueLogits);
     }
 

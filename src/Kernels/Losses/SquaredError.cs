@@ -35,6 +35,7 @@ public abstract partial class Ops
         Require(link is Link.Identity or Link.Sigmoid, $"there is no link {link}");
         Require(losses, count);
         if (!dOutputs.IsNone) Require(dOutputs, count);
+        using OpSpan traced = Traced(outputs, targets, weights, losses);
         SquaredErrorCore(outputs, targets, weights, link, losses, dOutputs);
     }
 

@@ -23,6 +23,7 @@ public abstract partial class Ops
         Require(weights, rows);
         Require(losses, rows);
         if (!dLogits.IsNone) Require(dLogits, rows, Vocabulary(logits), type);
+        using OpSpan traced = Traced(logits, targets, weights, losses);
         TokenCrossEntropyCore(logits, targets, weights, losses, dLogits);
     }
 

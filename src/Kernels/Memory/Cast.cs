@@ -12,6 +12,7 @@ public abstract partial class Ops
         int count = checked((int)x.Count);
         Require(x, count, x.DType == DType.BF16 ? DType.BF16 : DType.F32);
         Require(y, count, x.DType == DType.BF16 ? DType.F32 : DType.BF16);
+        using OpSpan traced = Traced(x, y);
         CastCore(x, y);
     }
 

@@ -11,6 +11,7 @@ public abstract partial class Ops
     {
         Require(source, checked((int)source.Count), source.DType);
         Require(destination, (int)source.Count, source.DType);
+        using OpSpan traced = Traced(source, destination);
         CopyCore(source, destination);
     }
 

@@ -10,6 +10,7 @@ public abstract partial class Ops
     {
         DType type = TypeOf(x);
         Require(x, checked((int)x.Count), type);
+        using OpSpan traced = Traced(x);
         FillCore(x, type == DType.BF16 ? BFloat16.Round(value) * 0x1_0001 : BitConverter.SingleToInt32Bits(value));
     }
 
@@ -18,6 +19,7 @@ public abstract partial class Ops
     public void Fill(Tensor x, int value)
     {
         Require(x, checked((int)x.Count), DType.I32);
+        using OpSpan traced = Traced(x);
         FillCore(x, value);
     }
 

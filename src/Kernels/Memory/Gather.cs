@@ -15,6 +15,7 @@ public abstract partial class Ops
         Require(source, checked((int)source.Count), type);
         Require(rows, checked((int)rows.Count), DType.I32);
         Require(y, (int)rows.Count, columns, type);
+        using OpSpan traced = Traced(source, rows, y);
         GatherCore(source, rows, y, columns);
     }
 
@@ -28,6 +29,7 @@ public abstract partial class Ops
         Require(rows, checked((int)rows.Count), DType.I32);
         Require(dy, (int)rows.Count, columns, TypeOf(dSource));
         Require(dSource, checked((int)dSource.Count), TypeOf(dSource));
+        using OpSpan traced = Traced(dy, rows, dSource);
         GatherBackwardCore(dy, rows, dSource, columns);
     }
 

@@ -49,6 +49,7 @@ public abstract partial class Ops
         Require(schedule, 4);
         if (!clip.IsNone) Require(clip, 2);
         if (!rounded.IsNone) Require(rounded, count, DType.BF16);
+        using OpSpan traced = Traced(weights, gradients, m, v);
         AdamWCore(weights, gradients, m, v, settings, schedule, clip, rounded);
     }
 

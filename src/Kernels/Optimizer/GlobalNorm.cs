@@ -19,6 +19,7 @@ public abstract partial class Ops
         Require(x, checked((int)x.Count));
         Require(maxNorm > 0, $"maxNorm is {maxNorm}, but must be positive.");
         Require(result, 2);
+        using OpSpan traced = Traced(x, result);
         GlobalNormCore(x, maxNorm, result);
     }
 
