@@ -18,23 +18,24 @@ internal static class KernelOperations
         JsonArray operations = [];
         document["operations"] = operations;
         bool isRight = true;
+        CudaDevice? device = null;
         if (card.IsStandIn) StandIn.IsChecked = true;
         try
         {
             foreach (OperationChecks.Check check in OperationChecks.All)
             {
                 stop.ThrowIfCancellationRequested();
+                device ??= card.Open(folder);
                 string? fault;
-                using (CudaDevice device = card.Open(folder))   // each its own: a fault loses the context
+                try
                 {
-                    try
-                    {
-                        fault = check.Run(device);
-                    }
-                    catch (CudaException failure)
-                    {
-                        fault = failure.Message;
-                    }
+                    fault = check.Run(device);
+                }
+                catch (CudaException failure)
+                {
+                    fault = failure.Message;
+                    device.Dispose();   // a fault loses the context; a new one may work
+                    device = null;
                 }
                 isRight &= fault is null;
                 table.Row(check.Name, where, fault is null ? "right" : "OFF");
@@ -46,6 +47,7 @@ internal static class KernelOperations
         }
         finally
         {
+            device?.Dispose();
             if (card.IsStandIn) StandIn.IsChecked = false;
         }
         return isRight;
