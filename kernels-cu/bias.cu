@@ -1,15 +1,25 @@
 // bias: what a linear layer needs beside its matrix product, which is cuBLAS's.
-//   bias_add     y[n, o] += bias[o]                      floor: one read and one write of y
+//   bias_add     y[n, o] += bias[o]; four neighbours a thread, as one access where rows allow. Floor: one read and one write of y
 //   column_sum   partial[s, o] = sum of dy[n, o] over the rows n of part s; a block holds 32 columns and 8 rows at a time
 //   column_total dBias[o] += sum_s partial[s, o], s in order, so the result does not depend on the grid
 // variants: T=float | T=bf16
 #include "qs.cuh"
 
 extern "C" __global__ void __launch_bounds__(256) QS_NAME(bias_add)(T* y, const float* bias, long long count, int outputs) {
-    long long first = (long long)blockIdx.x * 4 * blockDim.x + threadIdx.x;
-    for (int i = 0; i < 4; i++) {
-        long long at = first + i * blockDim.x;
-        if (at < count) y[at] = from_float<T>(to_float(y[at]) + bias[(int)(at % outputs)]);
+    long long first = 4 * ((long long)blockIdx.x * blockDim.x + threadIdx.x);
+    if (first >= count) return;
+    int o = (int)(first % outputs);
+    if (outputs % 4 == 0 && aligned16(y, bias)) {   // then the four are of one row, and all are there
+        float v[4], b[4];
+        load4(v, y + first);
+        load4(b, bias + o);
+        for (int i = 0; i < 4; i++) v[i] += b[i];
+        store4(y + first, v);
+        return;
+    }
+    for (int i = 0; i < 4 && first + i < count; i++) {
+        y[first + i] = from_float<T>(to_float(y[first + i]) + bias[o]);
+        if (++o == outputs) o = 0;
     }
 }
 QS_KERNEL(bias_add)

@@ -35,6 +35,7 @@ internal static class StandInKernels
         string folder = Path.Combine(AppContext.BaseDirectory, "stand-in-kernels"), kernels = Path.Combine(Repository.Root, "kernels-cu");
         Copy(Path.Combine(kernels, "stand-in"), "*", Path.Combine(folder, "stand-in"));
         Copy(kernels, "*.cuh", folder);
+        Copy(Path.Combine(kernels, "checks"), "*.cu", folder);
         Copy(Path.Combine(Repository.Root, "tests", "StandIn", "kernels"), "*.cu", folder);
         return folder;
     }

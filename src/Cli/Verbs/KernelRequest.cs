@@ -16,6 +16,9 @@ internal sealed record KernelRequest
 
     public bool Checks { get; init; }
 
+    /// <summary>Checks the named operations of qs.cuh, which belong to no kernel.</summary>
+    public bool ChecksOperations { get; init; }
+
     public bool Times { get; init; }
 
     public bool Watches { get; init; }

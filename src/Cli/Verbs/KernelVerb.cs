@@ -20,6 +20,7 @@ internal static class KernelVerb
         Option<bool> all = OptionFactory.Flag("--all", "Every kernel.");
         Option<bool> list = OptionFactory.Flag("--list", "Registers, shared memory, spills and blocks a multiprocessor; no card needed. The default.");
         Option<bool> check = OptionFactory.Flag("--check", "Run the op cases against the float64 oracle and the CPU twin.");
+        Option<bool> operations = OptionFactory.Flag("--operations", "Check the named operations of qs.cuh, each alone: the first thing to run on a new card.");
         Option<bool> time = OptionFactory.Flag("--time", "Time the op cases on the card: median, rate, share of the floor.");
         Option<bool> watch = OptionFactory.Flag("--watch", "After each save of the kernel: check, and time where there is a card; Ctrl-C ends it.");
         Option<bool> ptx = OptionFactory.Flag("--ptx", "Print the PTX of the first variant or of --variant.");
@@ -36,7 +37,7 @@ internal static class KernelVerb
             CustomParser = result => result.Tokens is [Token path] ? path.Value : null,
         };
         verb.Arguments.Add(name);
-        foreach (Option option in (Option[])[all, list, check, time, watch, versus, ptx, variant, shape, kernels, device, json]) verb.Options.Add(option);
+        foreach (Option option in (Option[])[all, list, check, operations, time, watch, versus, ptx, variant, shape, kernels, device, json]) verb.Options.Add(option);
         verb.SetAction((parsed, stop) =>
         {
             KernelRequest request = new()
@@ -45,6 +46,7 @@ internal static class KernelVerb
                 IsAll = parsed.GetValue(all),
                 Lists = parsed.GetValue(list),
                 Checks = parsed.GetValue(check),
+                ChecksOperations = parsed.GetValue(operations),
                 Times = parsed.GetValue(time),
                 Watches = parsed.GetValue(watch),
                 PrintsPtx = parsed.GetValue(ptx),
@@ -72,9 +74,9 @@ internal static class KernelVerb
     {
         KernelChoice choice = KernelChoice.Of(request);
         if (request.PrintsPtx) KernelListing.PrintPtx(request, choice, output, document);
-        bool isListed = request.Lists || !(request.Checks || request.Times || request.Watches || request.PrintsPtx || request.Versus is not null);
-        if (isListed) KernelListing.Print(request, choice, output, document);
-        if (!(request.Checks || request.Times || request.Watches || request.Versus is not null)) return ExitCodes.Done;
+        bool runs = request.Checks || request.ChecksOperations || request.Times || request.Watches || request.Versus is not null;
+        if (request.Lists || !(runs || request.PrintsPtx)) KernelListing.Print(request, choice, output, document);
+        if (!runs) return ExitCodes.Done;
 
         KernelCard card = KernelCard.Choose(request.Device, choice.Folder);
         if (card.IsStandIn && !request.TimesStandIn && (request.Times || request.Versus is not null))
@@ -84,6 +86,7 @@ internal static class KernelVerb
         if (request.Watches) KernelWatch.Run(request, choice, card, old, output, error, stop);
 
         bool isRight = true;
+        if (request.ChecksOperations) isRight &= KernelOperations.Run(choice.Folder, card, output, error, document, stop);
         if (request.Checks || old is not null) isRight &= KernelChecks.Run(choice, card, choice.Folder, "", output, error, document, stop);
         if (old is not null) isRight &= KernelChecks.Run(choice, card, old, "old ", output, error, document, stop);
         if (request.Times || old is not null) KernelTimings.Run(choice, card, old, output, document, stop);
