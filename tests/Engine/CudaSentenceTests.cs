@@ -54,7 +54,7 @@ public sealed class CudaSentenceTests : IDisposable
         TransformerConfig config = TestModels.Config("gpt2", 3000);
         using LanguageModel model = new(Ops.For(card), config, DType.BF16);
         long before = card.AllocatedBytes, free = card.FreeBytes;
-        StandIn.qsstandin_memory((nuint)(before + (2 << 20)));
+        StandIn.qsstandin_memory((nuint)(before + (1 << 20)));
         FixedRows source = new([TestModels.RandomTokens(1, 9, 3000)], [2], [1], null);
         UserException small = Assert.Throws<UserException>(
             () => new Trainer(model, new PretrainMethod(), source, new OptimizerSettings(new LearningRate(0.02f, 0, 3)), 1));
