@@ -5,7 +5,7 @@ internal static class ExitCodes
 {
     public const int Done = 0;
 
-    /// <summary>A check that was asked for failed, or an internal error.</summary>
+    /// <summary>A check that was asked for failed, a card was lost, or an internal error.</summary>
     public const int Failure = 1;
 
     /// <summary>The input was wrong; one sentence on standard error says what, where and how to mend it.</summary>

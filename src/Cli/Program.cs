@@ -39,6 +39,11 @@ catch (UserException error)
     Console.Error.WriteLine(error.Message);
     return ExitCodes.UserError;
 }
+catch (CudaException error)
+{
+    Console.Error.WriteLine(error.Message);
+    return ExitCodes.Failure;
+}
 catch (OperationCanceledException) when (stop.IsCancellationRequested)
 {
     return ExitCodes.Interrupted;

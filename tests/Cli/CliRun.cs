@@ -25,9 +25,13 @@ internal sealed partial class CliRun : IDisposable
 
     /// <summary>Starts it; the terminal's variables say that colours are welcome, so that only the pipe keeps them out.</summary>
     public static CliRun Start(string workingDirectory, params IEnumerable<string> args) =>
-        Start(workingDirectory, "dotnet", [Path.Combine(AppContext.BaseDirectory, "qsharp.dll"), .. args]);
+        Start(workingDirectory, [], args);
 
-    private static CliRun Start(string workingDirectory, string program, IEnumerable<string> args)
+    /// <summary>Starts it with some variables of the environment set.</summary>
+    public static CliRun Start(string workingDirectory, Dictionary<string, string> environment, IEnumerable<string> args) =>
+        Start(workingDirectory, "dotnet", [Path.Combine(AppContext.BaseDirectory, "qsharp.dll"), .. args], environment);
+
+    private static CliRun Start(string workingDirectory, string program, IEnumerable<string> args, Dictionary<string, string> environment)
     {
         ProcessStartInfo start = new(program, args)
         {
@@ -39,6 +43,7 @@ internal sealed partial class CliRun : IDisposable
         start.Environment["TERM"] = "xterm-256color";
         start.Environment.Remove("NO_COLOR");
         start.Environment.Remove("QSHARP_TRACE");
+        foreach ((string name, string value) in environment) start.Environment[name] = value;
         return new CliRun(Process.Start(start)!);
     }
 
@@ -52,7 +57,7 @@ internal sealed partial class CliRun : IDisposable
     /// <summary>Runs another program that starts it.</summary>
     public static async Task<CliResult> Other(string program, params IEnumerable<string> args)
     {
-        using CliRun run = Start(Path.GetTempPath(), program, args);
+        using CliRun run = Start(Path.GetTempPath(), program, args, []);
         return await run.End();
     }
 

@@ -20,14 +20,13 @@ public sealed unsafe class Blas : IDisposable
         _workspace = device.Allocate(WorkspaceBytes);
         try
         {
-            Cuda.CheckBlas(CuBlas.cublasCreate_v2(out _handle));
-            Cuda.CheckBlas(CuBlas.cublasSetStream_v2(_handle, device.Stream));
-            Cuda.CheckBlas(CuBlas.cublasSetWorkspace_v2(_handle, _workspace.Address, (nuint)WorkspaceBytes));
+            Check(CuBlas.cublasCreate_v2(out _handle), nameof(CuBlas.cublasCreate_v2));
+            Check(CuBlas.cublasSetStream_v2(_handle, device.Stream), nameof(CuBlas.cublasSetStream_v2));
+            Check(CuBlas.cublasSetWorkspace_v2(_handle, _workspace.Address, (nuint)WorkspaceBytes), nameof(CuBlas.cublasSetWorkspace_v2));
         }
         catch
         {
-            if (_handle != 0) _ = CuBlas.cublasDestroy_v2(_handle);
-            _workspace.Dispose();
+            Dispose();
             throw;
         }
     }
@@ -44,13 +43,24 @@ public sealed unsafe class Blas : IDisposable
             _handle, transposeB ? 1 : 0, transposeA ? 1 : 0, n, m, k,
             &alpha, b.Address, Type(b), transposeB ? k : n, a.Address, Type(a), transposeA ? m : k,
             &beta, y.Address, Type(y), n, CuBlas.Compute32F, CuBlas.DefaultAlgorithm);
-        if (status != 0) Cuda.CheckBlas(status, $"for [{m}, {k}]·[{k}, {n}], {a.DType} to {y.DType}{StandIn.LastReport()}", nameof(CuBlas.cublasGemmEx));
+        if (status != 0) Check(status, nameof(CuBlas.cublasGemmEx), $"for [{m}, {k}]·[{k}, {n}], {a.DType} to {y.DType}{StandIn.LastReport()}");
     }
 
     public void Dispose()
     {
-        if (!_device.IsLost) Cuda.CheckBlas(CuBlas.cublasDestroy_v2(_handle));
+        _device.Release(() => _handle == 0 ? 0 : CuBlas.cublasDestroy_v2(_handle));
         _workspace.Dispose();
+    }
+
+    /// <summary>cuBLAS hides which fault of the card it met, so the driver is asked, by a call that a capture allows.</summary>
+    private void Check(int status, string function, string detail = "")
+    {
+        if (status == 0) return;
+        if (status == CuBlas.AllocationFailed)
+            throw new UserException($"The card {_device.Name} has too little memory left for cuBLAS ({function} failed); choose a smaller batch, model or context.");
+        int state = CuDriver.cuMemGetInfo_v2(out _, out _);
+        if (CudaException.Ends(state)) throw _device.Lost(Cuda.Failure(state, detail, function));
+        Cuda.CheckBlas(status, detail, function);
     }
 
     private static int Type(Tensor tensor) => tensor.DType switch

@@ -26,7 +26,7 @@ public sealed record CudaProperties(
 /// </summary>
 public sealed unsafe class CudaDevice : Device
 {
-    [ThreadStatic] private static nint _currentContext;
+    [ThreadStatic] private static CudaDevice? _current;   // not its context: a context opened later can have the same address
 
     private readonly int _handle;
     private readonly nint _context;
@@ -45,7 +45,7 @@ public sealed unsafe class CudaDevice : Device
         try
         {
             MakeCurrent();
-            Cuda.Check(CuDriver.cuStreamCreate(out _stream, CuDriver.StreamNonBlocking));
+            Check(CuDriver.cuStreamCreate(out _stream, CuDriver.StreamNonBlocking), nameof(CuDriver.cuStreamCreate));
             _staging = new PinnedStaging(this);
             Kernels = new KernelCache(this, folder);
         }
@@ -54,6 +54,7 @@ public sealed unsafe class CudaDevice : Device
             _staging?.Dispose();
             if (_stream != 0) _ = CuDriver.cuStreamDestroy_v2(_stream);
             _ = CuDriver.cuDevicePrimaryCtxRelease_v2(_handle);
+            _current = null;
             throw;
         }
     }
@@ -82,7 +83,7 @@ public sealed unsafe class CudaDevice : Device
         get
         {
             MakeCurrent();
-            Cuda.Check(CuDriver.cuMemGetInfo_v2(out nuint free, out _));
+            Check(CuDriver.cuMemGetInfo_v2(out nuint free, out _), nameof(CuDriver.cuMemGetInfo_v2));
             return (long)free;
         }
     }
@@ -136,16 +137,17 @@ public sealed unsafe class CudaDevice : Device
     /// <exception cref="UserException">As above.</exception>
     public static CudaDevice Open(int ordinal, KernelFolder folder)
     {
-        int count = Count();
-        if (ordinal < 0 || ordinal >= count)
-            throw new UserException($"--device cuda:{ordinal}: the machine has {count} CUDA card{(count == 1 ? "" : "s")}; `qsharp devices` lists them.");
+        StandIn.LoadIfAsked(folder);
         try
         {
+            int count = Count();
+            if (ordinal < 0 || ordinal >= count)
+                throw new UserException($"--device cuda:{ordinal}: the machine has {count} CUDA card{(count == 1 ? "" : "s")}; `qsharp devices` lists them, and --device cpu works on any machine.");
             return new CudaDevice(ordinal, folder);
         }
         catch (CudaException failure)
         {
-            throw new UserException($"--device cuda:{ordinal}: the card could not be opened: {failure.Message} `qsharp devices` says what was found; --device cpu works on any machine.", failure);
+            throw new UserException($"--device cuda:{ordinal}: the card could not be opened, as {failure.Message[..^1]}; `qsharp devices` says what was found, and --device cpu works on any machine.", failure);
         }
     }
 
@@ -230,22 +232,42 @@ public sealed unsafe class CudaDevice : Device
     {
         AllocatedBytes -= buffer.Bytes;
         if (IsLost || _isDisposed) return;   // memory of a lost or closed context is gone with it
-        MakeCurrent();
-        Check(CuDriver.cuMemFree_v2(buffer.Address), nameof(CuDriver.cuMemFree_v2));
+        Release(() => CuDriver.cuMemFree_v2(buffer.Address));
     }
 
     internal void MakeCurrent()
     {
-        if (_currentContext == _context) return;
-        Cuda.Check(CuDriver.cuCtxSetCurrent(_context));
-        _currentContext = _context;
+        if (ReferenceEquals(_current, this)) return;
+        Check(CuDriver.cuCtxSetCurrent(_context), nameof(CuDriver.cuCtxSetCurrent));
+        _current = this;
     }
 
     /// <summary>Throws unless a call succeeded, and notes when the card is lost.</summary>
-    internal void Check(int result, string function)
+    internal void Check(int result, string function, string detail = "")
     {
-        if (result != 0) throw Lost(Cuda.Failure(result, StandIn.LastReport().TrimStart(';', ' '), function));
+        if (result == 0) return;
+        string report = StandIn.LastReport();
+        throw Lost(Cuda.Failure(result, detail.Length > 0 ? detail + report : report.TrimStart(';', ' '), function));
     }
+
+    /// <summary>
+    /// Gives a resource back. A failure is not thrown: it would hide the one that led here, and is most often that of a kernel
+    /// before. A lost card's resources are gone with its context.
+    /// </summary>
+    internal void Release(Func<int> call)
+    {
+        if (IsLost || _isDisposed) return;
+        if (!ReferenceEquals(_current, this))
+        {
+            Note(CuDriver.cuCtxSetCurrent(_context));
+            if (IsLost) return;
+            _current = this;
+        }
+        Note(call());
+    }
+
+    /// <summary>Remembers a fault of the card that is not thrown.</summary>
+    internal void Note(int result) => IsLost |= CudaException.Ends(result);
 
     internal CudaException Lost(CudaException failure)
     {
@@ -256,19 +278,14 @@ public sealed unsafe class CudaDevice : Device
     protected override void Dispose(bool disposing)
     {
         if (_isDisposed) return;
-        if (!IsLost)
-        {
-            MakeCurrent();
-            _blas?.Dispose();
-            foreach (DeviceBuffer buffer in _scratch) buffer.Dispose();
-            Kernels.Unload();
-            _staging.Dispose();
-            Cuda.Check(CuDriver.cuStreamDestroy_v2(_stream));
-        }
+        _blas?.Dispose();
+        foreach (DeviceBuffer buffer in _scratch) buffer.Dispose();
+        Kernels.Unload();
+        _staging.Dispose();
+        Release(() => CuDriver.cuStreamDestroy_v2(_stream));
         _isDisposed = true;
-        _currentContext = 0;
-        int result = CuDriver.cuDevicePrimaryCtxRelease_v2(_handle);
-        if (!IsLost) Cuda.Check(result, call: nameof(CuDriver.cuDevicePrimaryCtxRelease_v2));
+        _current = null;
+        _ = CuDriver.cuDevicePrimaryCtxRelease_v2(_handle);
     }
 
     private void RefuseInRecording(string what)

@@ -39,8 +39,6 @@ public sealed class CudaEvent : IDisposable
         if (_handle == 0) return;
         nint handle = _handle;
         _handle = 0;
-        if (_device.IsLost) return;
-        _device.MakeCurrent();
-        _device.Check(CuDriver.cuEventDestroy_v2(handle), nameof(CuDriver.cuEventDestroy_v2));
+        _device.Release(() => CuDriver.cuEventDestroy_v2(handle));
     }
 }

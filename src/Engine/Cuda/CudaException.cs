@@ -12,7 +12,13 @@ public sealed class CudaException : Exception
     public int Code { get; }
 
     /// <summary>Whether the device is lost to this process: after a fault on the device every later call fails as well.</summary>
-    public bool IsSticky => Code is 214 or 700 or 702 or 709 or 710 or (>= 714 and <= 719) or 999;
+    public bool IsSticky => Ends(Code);
+
+    /// <summary>The same failure with more to say, in the same sentence.</summary>
+    public CudaException With(string more) => new($"{Message[..^1]}; {more}.", Code);
+
+    /// <summary>Whether a driver's error ends the use of its card in this process.</summary>
+    internal static bool Ends(int result) => result is 214 or 700 or 702 or 709 or 710 or (>= 714 and <= 719) or 999;
 }
 
 /// <summary>Checks the return codes of native calls.</summary>
@@ -29,9 +35,7 @@ internal static class Cuda
     {
         CudaException failure = new($"{function} failed with {Describe(result)}{(detail.Length > 0 ? $" {detail}" : "")}.", result);
         if (!failure.IsSticky || CudaDevice.IsSynchronous) return failure;
-        return new CudaException(
-            $"{failure.Message[..^1]}; the fault may be of a kernel launched before, and QSHARP_SYNC=1 shows which one. The device is lost to this process.",
-            result);
+        return failure.With("the fault may be of a kernel launched before, and QSHARP_SYNC=1 shows which one; the device is lost to this process");
     }
 
     /// <summary>Throws unless a cuBLAS call succeeded.</summary>

@@ -27,31 +27,33 @@ internal sealed class CudaGraph(CudaDevice device, Action step) : RecordedStep
         if (_executable == 0) return;
         nint executable = _executable;
         _executable = 0;
-        if (device.IsLost) return;
-        device.MakeCurrent();
-        device.Check(CuDriver.cuGraphExecDestroy(executable), nameof(CuDriver.cuGraphExecDestroy));
+        device.Release(() => CuDriver.cuGraphExecDestroy(executable));
     }
 
     private void Capture()
     {
         device.Check(CuDriver.cuStreamBeginCapture_v2(device.Stream, CuDriver.CaptureThreadLocal), nameof(CuDriver.cuStreamBeginCapture_v2));
         device.IsCapturing = true;
-        nint graph;
-        int ended;
         try
         {
             step();
         }
-        finally
+        catch
         {
-            device.IsCapturing = false;
-            ended = CuDriver.cuStreamEndCapture(device.Stream, out graph);   // also after a failure: the stream must not stay in capture
+            device.Note(End(out nint rest));   // the stream must not stay in capture
+            if (rest != 0) device.Release(() => CuDriver.cuGraphDestroy(rest));
+            throw;
         }
-        device.Check(ended, nameof(CuDriver.cuStreamEndCapture));
+        device.Check(End(out nint graph), nameof(CuDriver.cuStreamEndCapture));
         int result = CuDriver.cuGraphInstantiateWithFlags(out nint executable, graph, 0);
-        int destroyed = CuDriver.cuGraphDestroy(graph);
+        device.Release(() => CuDriver.cuGraphDestroy(graph));
         device.Check(result, nameof(CuDriver.cuGraphInstantiateWithFlags));
         _executable = executable;
-        device.Check(destroyed, nameof(CuDriver.cuGraphDestroy));
+    }
+
+    private int End(out nint graph)
+    {
+        device.IsCapturing = false;
+        return CuDriver.cuStreamEndCapture(device.Stream, out graph);
     }
 }

@@ -58,7 +58,7 @@ public sealed unsafe class Kernel
         _device = device;
         _function = function;
         Name = name;
-        _parameterBytes = ParameterBytes(function);
+        _parameterBytes = ParameterBytes();
     }
 
     /// <summary>The kernel's symbol, its variant included: rms_norm_bf16.</summary>
@@ -76,7 +76,10 @@ public sealed unsafe class Kernel
     /// <summary>Blocks that a multiprocessor can hold at a time.</summary>
     public int BlocksPerMultiprocessor(int threads, int sharedBytes)
     {
-        Cuda.Check(CuDriver.cuOccupancyMaxActiveBlocksPerMultiprocessor(out int blocks, _function, threads, (nuint)sharedBytes));
+        _device.MakeCurrent();
+        _device.Check(
+            CuDriver.cuOccupancyMaxActiveBlocksPerMultiprocessor(out int blocks, _function, threads, (nuint)sharedBytes),
+            nameof(CuDriver.cuOccupancyMaxActiveBlocksPerMultiprocessor), $"for kernel {Name}");
         return blocks;
     }
 
@@ -94,7 +97,8 @@ public sealed unsafe class Kernel
         _device.MakeCurrent();
         if (sharedBytes > _sharedLimit)
         {
-            Cuda.Check(CuDriver.cuFuncSetAttribute(_function, CuDriver.FunctionMaxDynamicShared, sharedBytes), Where(grid, block, sharedBytes));
+            int asked = CuDriver.cuFuncSetAttribute(_function, CuDriver.FunctionMaxDynamicShared, sharedBytes);
+            if (asked != 0) throw _device.Lost(Cuda.Failure(asked, Where(grid, block, sharedBytes), nameof(CuDriver.cuFuncSetAttribute)));
             _sharedLimit = sharedBytes;
         }
         void** pointers = stackalloc void*[arguments.Length];
@@ -116,7 +120,7 @@ public sealed unsafe class Kernel
     private int Attribute(int attribute)
     {
         _device.MakeCurrent();
-        Cuda.Check(CuDriver.cuFuncGetAttribute(out int value, attribute, _function));
+        _device.Check(CuDriver.cuFuncGetAttribute(out int value, attribute, _function), nameof(CuDriver.cuFuncGetAttribute), $"for kernel {Name}");
         return value;
     }
 
@@ -138,12 +142,14 @@ public sealed unsafe class Kernel
             $"The kernel {Name} has parameters of ({string.Join(", ", _parameterBytes!)}) bytes, but its launcher gives ({given}).");
     }
 
-    private static int[]? ParameterBytes(nint function)
+    private int[]? ParameterBytes()
     {
         List<int> sizes = [];
         try
         {
-            while (CuDriver.cuFuncGetParamInfo(function, (nuint)sizes.Count, out _, out nuint size) == 0) sizes.Add((int)size);
+            int result;
+            while ((result = CuDriver.cuFuncGetParamInfo(_function, (nuint)sizes.Count, out _, out nuint size)) == 0) sizes.Add((int)size);
+            if (result != CuDriver.InvalidValue) _device.Check(result, nameof(CuDriver.cuFuncGetParamInfo), $"for kernel {Name}");   // else: past the last
         }
         catch (EntryPointNotFoundException)
         {

@@ -31,7 +31,7 @@ public sealed unsafe class KernelCache
 
     internal void Unload()
     {
-        foreach (nint module in _modules.Values) Cuda.Check(CuDriver.cuModuleUnload(module));
+        foreach (nint module in _modules.Values) _device.Release(() => CuDriver.cuModuleUnload(module));
         _modules.Clear();
         _kernels.Clear();
     }
@@ -46,11 +46,11 @@ public sealed unsafe class KernelCache
             CompiledKernels compiled = _compiler.Compile(source, key.Variant);
             StandIn.Provide(_compiler.Folder, source, key.Variant);
             fixed (byte* image = compiled.Image)
-                Cuda.Check(CuDriver.cuModuleLoadDataEx(out module, image, 0, null, null), $"for {source.Path}");
+                _device.Check(CuDriver.cuModuleLoadDataEx(out module, image, 0, null, null), nameof(CuDriver.cuModuleLoadDataEx), $"for {source.Path}");
             _modules.Add((key.File, key.Variant), module);
         }
         string name = key.Function + KernelSource.Suffix(key.Variant);
-        Cuda.Check(CuDriver.cuModuleGetFunction(out nint function, module, name), $"for {name} in {key.File}.cu");
+        _device.Check(CuDriver.cuModuleGetFunction(out nint function, module, name), nameof(CuDriver.cuModuleGetFunction), $"for {name} in {key.File}.cu");
         return _kernels[key] = new Kernel(_device, name, function);
     }
 }

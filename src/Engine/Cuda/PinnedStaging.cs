@@ -65,7 +65,7 @@ internal sealed unsafe class PinnedStaging : IDisposable
     public void Dispose()
     {
         foreach (CudaEvent? mark in _free) mark?.Dispose();
-        if (!_device.IsLost) _device.Check(CuDriver.cuMemFreeHost(_memory), nameof(CuDriver.cuMemFreeHost));
+        _device.Release(() => CuDriver.cuMemFreeHost(_memory));
     }
 
     private int Take()

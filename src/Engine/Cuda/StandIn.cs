@@ -50,6 +50,23 @@ public static partial class StandIn
         _driver = driver;
     }
 
+    /// <summary>
+    /// Loads the stand-in where QSHARP_STANDIN=1 asks for it: for tests of whole programs, and to try them on a machine without a
+    /// card. QSHARP_STANDIN_FAIL plants failures, as "cuMemAlloc_v2:3:2" (the third call returns 2), several with commas.
+    /// </summary>
+    /// <exception cref="UserException">As <see cref="Load"/>, or a planted failure is not of that form.</exception>
+    internal static void LoadIfAsked(KernelFolder folder)
+    {
+        if (IsLoaded || Environment.GetEnvironmentVariable("QSHARP_STANDIN") != "1") return;
+        Load(folder);
+        foreach (string planted in (Environment.GetEnvironmentVariable("QSHARP_STANDIN_FAIL") ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries))
+        {
+            if (planted.Split(':') is not [string function, string nth, string code] || !int.TryParse(nth, out int n) || !int.TryParse(code, out int result))
+                throw new UserException($"QSHARP_STANDIN_FAIL holds {planted}, but a planted failure is written FUNCTION:NTH:CODE, as cuMemAlloc_v2:3:2.");
+            qsstandin_fail(function, n, result);
+        }
+    }
+
     /// <summary>Compiles the kernels of a folder in parallel, so that none is waited for later.</summary>
     public static void BuildAll(KernelFolder folder, bool isChecked)
     {

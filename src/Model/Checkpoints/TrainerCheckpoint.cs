@@ -36,7 +36,7 @@ public static class TrainerCheckpoint
     /// <exception cref="UserException">The checkpoint is of another configuration, or damaged.</exception>
     public static bool LoadNewest(Trainer trainer, string folder, string fingerprint)
     {
-        if (Checkpoints(folder).LastOrDefault() is not { } newest) return false;
+        if (Newest(folder) is not { } newest) return false;
         JsonObject json;
         try
         {
@@ -57,6 +57,9 @@ public static class TrainerCheckpoint
         trainer.Step = (int?)json["step"] ?? 0;
         return true;
     }
+
+    /// <summary>The folder of the newest checkpoint; null where there is none.</summary>
+    public static string? Newest(string folder) => Checkpoints(folder).LastOrDefault();
 
     /// <summary>Removes a finished phase's checkpoints.</summary>
     public static void Delete(string folder)

@@ -54,21 +54,29 @@ public sealed class Sampler : IDisposable
         int atoms = guide?.Head.Outputs ?? 1;
         Require(reference, shape.Longest, "the reference");
         if (guide is not null) Require(guide, shape.Longest, "the guide");
-        _referenceCache = new CachedModel(reference, rows, promptTokens, newTokens, step: 1);
-        if (guide is not null) _guideCache = new CachedModel(guide, rows, promptTokens, newTokens, guide.Head.ReadsAtToken ? k : 1);
-        if (isExact) _rejection = new RejectionSampling(guide!, _guideCache!, rows);
-        ((_logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _next, _chosen, _statistics, _tiltRows, _outside, _running), _memory) = Arena.Build(
-            _ops.Device, arena => (
-                arena.Take((rows, vocabulary)), arena.Take((rows, k), DType.I32), arena.Take((rows, k, atoms)), arena.Take(rows),
-                arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32),
-                arena.Take((rows, SampleStatistics.Count)), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32)));
         _hostNext = new int[rows];
         _hostChosen = new int[rows];
         _hostOutside = new int[rows];
         _hostRunning = new int[rows];
         _hostStatistics = new float[rows * SampleStatistics.Count];
         int[] tiltRows = [.. Enumerable.Range(0, rows).Select(row => row * SampleStatistics.Count + SampleStatistics.ChosenTilt)];
-        _ops.Device.Upload<int>(tiltRows, _tiltRows);
+        try
+        {
+            _referenceCache = new CachedModel(reference, rows, promptTokens, newTokens, step: 1);
+            if (guide is not null) _guideCache = new CachedModel(guide, rows, promptTokens, newTokens, guide.Head.ReadsAtToken ? k : 1);
+            if (isExact) _rejection = new RejectionSampling(guide!, _guideCache!, rows);
+            ((_logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _next, _chosen, _statistics, _tiltRows, _outside, _running), _memory) = Arena.Build(
+                _ops.Device, arena => (
+                    arena.Take((rows, vocabulary)), arena.Take((rows, k), DType.I32), arena.Take((rows, k, atoms)), arena.Take(rows),
+                    arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32),
+                    arena.Take((rows, SampleStatistics.Count)), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32)));
+            _ops.Device.Upload<int>(tiltRows, _tiltRows);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <summary>Samples a response for every row of the batch.</summary>
@@ -110,9 +118,9 @@ public sealed class Sampler : IDisposable
         _step?.Dispose();
         _outsideStep?.Dispose();
         _rejection?.Dispose();
-        _referenceCache.Dispose();
+        _referenceCache?.Dispose();   // null after a constructor that failed
         _guideCache?.Dispose();
-        _memory.Dispose();
+        _memory?.Dispose();
     }
 
     /// <summary>A step is recorded for one rule and key, which are plain numbers in its kernels' arguments.</summary>

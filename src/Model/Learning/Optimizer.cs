@@ -38,15 +38,23 @@ public sealed class Optimizer : IDisposable
         _settings = settings;
         Rounded = weights;
         Weights = weights;
-        if (weights.MatrixType != DType.F32)
+        try
         {
-            Weights = Build(arena => new Weights(config, head, DType.F32, arena));
-            Initializer.CopyShared(weights, Weights);
+            if (weights.MatrixType != DType.F32)
+            {
+                Weights = Build(arena => new Weights(config, head, DType.F32, arena));
+                Initializer.CopyShared(weights, Weights);
+            }
+            Gradients = Build(arena => new Weights(config, head, DType.F32, arena));
+            FirstMoment = Build(arena => new Weights(config, head, DType.F32, arena));
+            SecondMoment = Build(arena => new Weights(config, head, DType.F32, arena));
+            (_schedule, _clip) = Build(arena => (arena.Take(4), arena.Take(2)));
         }
-        Gradients = Build(arena => new Weights(config, head, DType.F32, arena));
-        FirstMoment = Build(arena => new Weights(config, head, DType.F32, arena));
-        SecondMoment = Build(arena => new Weights(config, head, DType.F32, arena));
-        (_schedule, _clip) = Build(arena => (arena.Take(4), arena.Take(2)));
+        catch
+        {
+            Dispose();   // a card that is too small for all of it has room again
+            throw;
+        }
     }
 
     /// <summary>The F32 weights that are trained: the model's own, or the masters of BF16 ones.</summary>

@@ -33,11 +33,19 @@ public sealed class Trainer : IDisposable
         Optimizer = new Optimizer(_ops, model.Config, model.HeadShape, model.Weights, settings);
         DType type = model.ActivationType;
         int width = model.Config.Width, n = rows * source.Time, m = rows * source.LossesPerRow;
-        ((_batch, _activations, _lossHidden, _dLossHidden, _dHidden, _outputs, _losses), _memory) = Arena.Build(_ops.Device, arena => (
-            new TrainBatch(rows, source.Time, source.LossesPerRow, arena),
-            new Activations(model.Config, rows, source.Time, type, arena),
-            arena.Take((m, width), type), arena.Take((m, width), type), arena.Take((n, width), type),
-            arena.Take((m, model.Head.Outputs), model.Head.TrainingOutputs(type)), arena.Take(m)));
+        try
+        {
+            ((_batch, _activations, _lossHidden, _dLossHidden, _dHidden, _outputs, _losses), _memory) = Arena.Build(_ops.Device, arena => (
+                new TrainBatch(rows, source.Time, source.LossesPerRow, arena),
+                new Activations(model.Config, rows, source.Time, type, arena),
+                arena.Take((m, width), type), arena.Take((m, width), type), arena.Take((n, width), type),
+                arena.Take((m, model.Head.Outputs), model.Head.TrainingOutputs(type)), arena.Take(m)));
+        }
+        catch
+        {
+            Optimizer.Dispose();
+            throw;
+        }
         _step = _ops.Device.Record(() =>
         {
             Optimizer.ZeroGradients();

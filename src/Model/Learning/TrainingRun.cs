@@ -1,3 +1,5 @@
+using QSharp.Engine;
+
 namespace QSharp.Model;
 
 /// <summary>
@@ -14,16 +16,27 @@ public sealed class TrainingRun(Trainer trainer, string phase, string folder, st
 
     /// <summary>Trains to <paramref name="steps"/>.</summary>
     /// <exception cref="OperationCanceledException">Interrupted; the state is saved and a later run goes on from it.</exception>
+    /// <exception cref="CudaException">The card was lost; the sentence names the checkpoint from which a later run goes on.</exception>
     public void Run(int steps, IProgressSink progress, CancellationToken stop)
     {
         if (TrainerCheckpoint.LoadNewest(trainer, folder, fingerprint))
             progress.Note(FormattableString.Invariant($"{phase}: resumed at step {trainer.Step}"));
         metrics.TruncateAfter(phase, trainer.Step);
-        bool done = trainer.Run(steps, phase, progress, (step, loss) =>
+        bool done;
+        try
         {
-            metrics.Write(phase, step, loss);
-            if (step % SaveEvery == 0 && step < steps) TrainerCheckpoint.Save(trainer, folder, fingerprint);
-        }, stop);
+            done = trainer.Run(steps, phase, progress, (step, loss) =>
+            {
+                metrics.Write(phase, step, loss);
+                if (step % SaveEvery == 0 && step < steps) TrainerCheckpoint.Save(trainer, folder, fingerprint);
+            }, stop);
+        }
+        catch (CudaException failure) when (failure.IsSticky)
+        {
+            throw failure.With(TrainerCheckpoint.Newest(folder) is { } saved
+                ? $"{phase} was saved last in {saved}, and the same command with --resume goes on from there"
+                : $"{phase} had no checkpoint yet, and the same command with --resume begins this phase anew");
+        }
         if (done) return;
         TrainerCheckpoint.Save(trainer, folder, fingerprint);
         throw new OperationCanceledException(FormattableString.Invariant($"Stopped at step {trainer.Step} of {phase}; saved."), stop);

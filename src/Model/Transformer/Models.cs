@@ -13,7 +13,15 @@ public abstract class HeadedModel : IDisposable
         Ops = ops;
         HeadShape = headShape;
         (Weights, _memory) = Arena.Build(ops.Device, arena => new Weights(config, headShape, matrixType ?? ops.Device.ActivationType, arena));
-        Trunk = new Transformer(ops, config, Weights);
+        try
+        {
+            Trunk = new Transformer(ops, config, Weights);
+        }
+        catch
+        {
+            _memory.Dispose();
+            throw;
+        }
     }
 
     public Ops Ops { get; }

@@ -22,7 +22,15 @@ public sealed class Transformer : IDisposable
         if (config.Position == Position.Rope)
         {
             (frequencies, _frequencyMemory) = Arena.Build(ops.Device, arena => arena.Take(config.HeadDim / 2));
-            ops.Device.Upload<float>(RopeFrequencies.Compute(config.HeadDim, config.RopeTheta, config.RopeScaling), frequencies);
+            try
+            {
+                ops.Device.Upload<float>(RopeFrequencies.Compute(config.HeadDim, config.RopeTheta, config.RopeScaling), frequencies);
+            }
+            catch
+            {
+                Dispose();
+                throw;
+            }
         }
         _block = new Block(ops, config, frequencies);
     }

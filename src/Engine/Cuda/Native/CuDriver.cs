@@ -7,7 +7,7 @@ internal static unsafe partial class CuDriver
 {
     private const string Library = Libraries.Cuda;
 
-    public const int OutOfMemory = 2, NotFound = 500, NotReady = 600;
+    public const int InvalidValue = 1, OutOfMemory = 2, NotFound = 500, NotReady = 600;
     public const uint StreamNonBlocking = 1;
     public const int CaptureThreadLocal = 1;
     public const int FunctionSharedBytes = 1, FunctionLocalBytes = 3, FunctionRegisters = 4, FunctionMaxDynamicShared = 8;

@@ -69,7 +69,7 @@ public static class Libraries
         if (handle == 0)
             throw new UserException(
                 $"The library {name} was not found (tried {string.Join(", ", tried.Take(4))}{(tried.Count > 4 ? $" and {tried.Count - 4} more places" : "")}); "
-                + $"{Names[name].Advice}; {Variable(name)} can name the file.");
+                + $"{Names[name].Advice}; {Variable(name)} can name the file, and --device cpu needs none.");
     }
 
     /// <summary>A function of a library by its address; 0 where there is none.</summary>
