@@ -64,7 +64,9 @@ public sealed class CudaRunTests
     {
         Dictionary<string, string> environment = new()
         {
-            ["QSHARP_STANDIN"] = "1", ["QSHARP_STANDIN_FAIL"] = planted, ["QSHARP_KERNELS"] = Path.Combine(Repository.Root, "kernels-cu"),
+            ["QSHARP_STANDIN"] = "1",
+            ["QSHARP_STANDIN_FAIL"] = planted,
+            ["QSHARP_KERNELS"] = Path.Combine(Repository.Root, "kernels-cu"),
             ["QSHARP_CACHE"] = KernelCompiler.CacheFolder,
         };
         using CliRun run = CliRun.Start(folder.Path, environment, [.. Arguments(), .. more]);
