@@ -114,7 +114,8 @@ internal static class OperationChecks
         for (int i = 0; i < threads; i++) values[i] = random.NextUniform() - 0.7f;
         values[threads / 2] = values[threads - 1] = values.Max();   // of two largest, the first counts
         int[] results = Words(device, "reduce_block", 1, threads, values, 4 * threads);
-        int largest = BitConverter.SingleToInt32Bits(values.Max()), index = Array.IndexOf(values, values.Max()), sum = threads * (threads - 1) / 2;
+        int largest = BitConverter.SingleToInt32Bits(values.Max()), index = Array.IndexOf(values, values.Max());
+        int sum = threads * (threads - 1) / 2;
         // Every thread has the same bits of the float sum, which lies near the exact one.
         return First(results, [.. Enumerable.Range(0, threads).SelectMany(_ => (int[])[results[0], largest, sum, index])])
             ?? Near([BitConverter.Int32BitsToSingle(results[0])], [values.Sum(value => (double)value)], 1e-4);
@@ -148,7 +149,8 @@ internal static class OperationChecks
         int[] values = Download<int>(device, result);
         int half = BitConverter.SingleToInt32Bits(0.5f);
         if (Math.Abs((long)values[Root] - half) <= 2) values[Root] = half;
-        return First(values, [2, -4, -2, int.MaxValue, 8, 63, 32, int.MinValue, 4, 3, -1, 3, BitConverter.SingleToInt32Bits(7), half, 1, 7]);
+        int seven = BitConverter.SingleToInt32Bits(7);
+        return First(values, [2, -4, -2, int.MaxValue, 8, 63, 32, int.MinValue, 4, 3, -1, 3, seven, half, 1, 7]);
     }
 
     private static int Rounded(float value)
@@ -161,7 +163,8 @@ internal static class OperationChecks
 
     private static float[] Floats(int[] words) => [.. words.Select(BitConverter.Int32BitsToSingle)];
 
-    private static int[] Words(CudaDevice device, string kernel, int blocks, int threads, float[] input, int results, params KernelArg[] more)
+    private static int[] Words(
+        CudaDevice device, string kernel, int blocks, int threads, float[] input, int results, params KernelArg[] more)
     {
         Tensor result = Upload(device, DType.I32, new int[results]);
         device.Kernels.Get(Kernels, kernel, "").Launch(blocks, threads, 0, [Upload(device, DType.F32, input), result, .. more]);

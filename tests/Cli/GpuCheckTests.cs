@@ -14,7 +14,8 @@ public sealed partial class GpuCheckTests
     {
         CliResult plan = await CliRun.Other("bash", [Script, "--dry-run"]);
         Assert.Equal((0, ""), (plan.ExitCode, plan.Error));
-        string[] commands = [.. plan.Out.Split('\n').Select(line => Command().Match(line)).Where(match => match.Success).Select(match => match.Groups[1].Value)];
+        IEnumerable<Match> matches = plan.Out.Split('\n').Select(line => Command().Match(line));
+        string[] commands = [.. matches.Where(match => match.Success).Select(match => match.Groups[1].Value)];
         Assert.True(commands.Length > 20, plan.Out);
         Dictionary<string, string> help = [];
         foreach (string command in commands)
@@ -23,7 +24,12 @@ public sealed partial class GpuCheckTests
             if (!help.TryGetValue(verb, out string? text)) help[verb] = text = (await CliRun.Run(Path.GetTempPath(), verb, "--help")).Out;
             foreach (Match option in Option().Matches(command)) Assert.Matches($"(?m)^ +{option.Value}[ ,]", text);
         }
-        foreach (string step in (string[])["1-card", "1-devices", "2-list", "3-operations", "3-check", "4-racecheck-operations", "5-greedy-cuda", "6-train-cuda", "7-time", "7-decode-naive"])
+        string[] steps =
+        [
+            "1-card", "1-devices", "2-list", "3-operations", "3-check", "4-racecheck-operations", "5-greedy-cuda", "6-train-cuda", "7-time",
+            "7-decode-naive",
+        ];
+        foreach (string step in steps)
             Assert.Contains($"\n{step}:", "\n" + plan.Out);
     }
 

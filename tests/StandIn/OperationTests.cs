@@ -9,7 +9,7 @@ using Xunit;
 
 namespace QSharp.Tests.StandIns;
 
-/// <summary>Each named operation of qs.cuh alone, against a few lines of C#: on the stand-in what `qsharp kernel --operations` runs on a card.</summary>
+/// <summary>Each named operation of qs.cuh alone: on the stand-in what `qsharp kernel --operations` runs on a card.</summary>
 [Collection(CudaCollection.Name)]
 public sealed class OperationTests(CudaFixture cuda)
 {
@@ -31,11 +31,14 @@ public sealed class OperationTests(CudaFixture cuda)
         CopyTo(copy.Path, "", "*.cuh");
         CopyTo(copy.Path, "checks", "*.cu");
         string path = Path.Combine(copy.Path, "checks", "operations.cu"), text = File.ReadAllText(path);
-        File.WriteAllText(path, text.Replace("copy_async)(const float* in, float* out, int valid) {", "copy_async)(const float* in, float* out, int valid) {\n    valid++;"));
+        const string Head = "copy_async)(const float* in, float* out, int valid) {";
+        Assert.Contains(Head, text);
+        File.WriteAllText(path, text.Replace(Head, Head + "\n    valid++;"));
         KernelFolder folder = KernelFolder.Find(copy.Path);
         using StringWriter output = new(), error = new();
         JsonObject document = [];
-        Assert.False(KernelOperations.Run(folder, KernelCard.Choose("stand-in", folder), output, error, document, TestContext.Current.CancellationToken));
+        KernelCard card = KernelCard.Choose("stand-in", folder);
+        Assert.False(KernelOperations.Run(folder, card, output, error, document, TestContext.Current.CancellationToken));
         JsonNode[] rows = [.. document["operations"]!.AsArray().OfType<JsonNode>()];
         Assert.Equal(OperationChecks.All.Select(check => check.Name), rows.Select(row => (string)row["operation"]!));
         Assert.All(rows, row => Assert.Equal(!((string)row["operation"]!).Contains("zero-filled"), (bool)row["right"]!));

@@ -10,11 +10,13 @@ internal static class KernelOperations
 {
     /// <returns>Whether all are right.</returns>
     /// <exception cref="UserException">The kernels do not compile, or the card cannot be opened.</exception>
-    public static bool Run(KernelFolder kernels, KernelCard card, TextWriter output, TextWriter error, JsonObject document, CancellationToken stop)
+    public static bool Run(
+        KernelFolder kernels, KernelCard card, TextWriter output, TextWriter error, JsonObject document, CancellationToken stop)
     {
         KernelFolder folder = OperationChecks.Folder(kernels);
         string where = card.IsStandIn ? "stand-in, checked" : "card";
-        StreamedTable table = new(output, OperationChecks.All.Select(check => (string[])[check.Name, where]), "operation", "run on", "result");
+        IEnumerable<string[]> known = OperationChecks.All.Select(check => (string[])[check.Name, where]);
+        StreamedTable table = new(output, known, "operation", "run on", "result");
         JsonArray operations = [];
         document["operations"] = operations;
         bool isRight = true;
@@ -40,7 +42,12 @@ internal static class KernelOperations
                 isRight &= fault is null;
                 table.Row(check.Name, where, fault is null ? "right" : "OFF");
                 if (fault is not null) error.WriteLine($"{check.Name}: {fault}");
-                JsonObject json = new() { ["operation"] = check.Name, ["device"] = card.IsStandIn ? "stand-in" : "card", ["right"] = fault is null };
+                JsonObject json = new()
+                {
+                    ["operation"] = check.Name,
+                    ["device"] = card.IsStandIn ? "stand-in" : "card",
+                    ["right"] = fault is null,
+                };
                 if (fault is not null) json["fault"] = fault;
                 operations.Add((JsonNode)json);
             }
