@@ -16,7 +16,7 @@ namespace QSharp.Tests.Engine;
 [Collection(CudaCollection.Name)]
 public sealed class CudaFaultTests(CudaFixture cuda) : IDisposable
 {
-    private const int OutOfMemory = 2, IllegalAddress = 700, LaunchFailed = 719, Stride = 7, Vocab = 37;
+    private const int OutOfMemory = 2, IllegalAddress = 700, LaunchFailed = 719, Stride = 7, Few = 16, Vocab = 37;
     private const string Retain = "cuDevicePrimaryCtxRetain", Release = "cuDevicePrimaryCtxRelease_v2";
 
     /// <summary>Calls that make something, and those that give it back.</summary>
@@ -38,7 +38,10 @@ public sealed class CudaFaultTests(CudaFixture cuda) : IDisposable
 
     public void Dispose() => StandIn.qsstandin_reset();
 
-    /// <summary>Plants the failure at calls of every entry point: the first, each stride-th, the last; of a fault that stays only the first and the last.</summary>
+    /// <summary>
+    /// Plants the failure at calls of every entry point: all where they are few, else the first, each stride-th and the last; a
+    /// fault that stays only at the first and the last.
+    /// </summary>
     private void FailEach(int code, int stride, Func<CudaDevice, Stack<IDisposable>, double[]> work)
     {
         cuda.Open().Dispose();
@@ -49,7 +52,7 @@ public sealed class CudaFaultTests(CudaFixture cuda) : IDisposable
         int failed = 0;
         foreach ((string function, int count) in counts.Where(entry => entry.Value > 0))
         {
-            int step = code == OutOfMemory || stride == 1 ? stride : Math.Max(1, count - 1);
+            int step = code != OutOfMemory && stride > 1 ? Math.Max(1, count - 1) : count <= Few ? 1 : stride;
             foreach (int nth in Enumerable.Range(1, count).Where(nth => (nth - 1) % step == 0 || nth == count))
             {
                 FailOne(function, nth, code, work);
