@@ -12,7 +12,7 @@ internal sealed record CaseOutcome(double Error, double Allowed, string? Fault);
 internal static class CaseCheck
 {
     /// <summary>Bytes and FLOPs of a case above which the stand-in's checked build, at some hundred nanoseconds an access, takes too long.</summary>
-    private const long MostWorkChecked = 4_000_000;
+    private const long MostWorkChecked = 1_000_000;
 
     /// <summary>Whether the stand-in's checked build runs the case in bearable time.</summary>
     public static bool CanCheckAccesses(OpCase op, CaseShape s) => op.Cost(s).Flops + op.Cost(s).Bytes <= MostWorkChecked;
