@@ -1,7 +1,7 @@
 // bias: what a linear layer needs beside its matrix product, which is cuBLAS's.
 //   bias_add     y[n, o] += bias[o]; four neighbours a thread, as one access where rows allow. Floor: one read and one write of y
-//   column_sum   partial[s, o] = sum of dy[n, o] over the rows n of part s; a block holds 32 columns and 8 rows at a time
-//   column_total dBias[o] += sum_s partial[s, o], s in order, so the result does not depend on the grid
+//   column_sum   partial[s, o] = sum of dy[n, o] over the rows n of part s; a block holds 32 columns and 8 rows at a time, and
+//                add_column_sums adds the parts up
 // variants: T=float | T=bf16
 #include "qs.cuh"
 
@@ -39,12 +39,3 @@ extern "C" __global__ void __launch_bounds__(256) QS_NAME(column_sum)(const T* d
     }
 }
 QS_KERNEL(column_sum)
-
-extern "C" __global__ void __launch_bounds__(256) QS_NAME(column_total)(const float* partial, float* dBias, int outputs, int parts) {
-    int o = blockIdx.x * blockDim.x + threadIdx.x;
-    if (o >= outputs) return;
-    float s = 0;
-    for (int k = 0; k < parts; k++) s += partial[(size_t)k * outputs + o];
-    dBias[o] += s;
-}
-QS_KERNEL(column_total)

@@ -100,6 +100,18 @@ __device__ __forceinline__ double log_parts(const Part* parts, int count, float 
     return sum > 0 ? log(sum) : -QS_INFINITY;
 }
 
+// How many of a row's candidate slots hold a token; `origin` rises to the highest score of theirs.
+__device__ __forceinline__ int listed_tokens(const float* x, int columns, const int* candidates, int slots, float& origin) {
+    int count = 0;
+    for (int k = threadIdx.x; k < slots; k += blockDim.x)
+        if ((unsigned)candidates[k] < (unsigned)columns) {
+            origin = fmaxf(origin, clean(x[candidates[k]]));
+            count++;
+        }
+    origin = block_max(origin);
+    return block_sum(count);
+}
+
 struct PatchedScores {   // a row with the candidates' scores replaced: theirs are taken back and the new ones given
     const float* x;
     int columns;
@@ -139,14 +151,7 @@ extern "C" __global__ void __launch_bounds__(1024) QS_NAME(tilted_nucleus)(
     __syncthreads();
     auto there = [&](int k) { return (unsigned)candidates[k] < (unsigned)columns; };
     float top = highest_part(parts, chunks), origin = top;
-    int count = 0;
-    for (int k = threadIdx.x; k < slots; k += blockDim.x)
-        if (there(k)) {
-            origin = fmaxf(origin, clean(x[candidates[k]]));
-            count++;
-        }
-    origin = block_max(origin);
-    count = block_sum(count);
+    int count = listed_tokens(x, columns, candidates, slots, origin);
     if (origin == -QS_INFINITY) {
         if (threadIdx.x == 0) supports[row] = {-QS_INFINITY, -1};
         return;
@@ -189,14 +194,7 @@ extern "C" __global__ void __launch_bounds__(128) QS_NAME(tilted_finish)(
     __syncthreads();
     auto there = [&](int k) { return (unsigned)candidates[k] < (unsigned)columns; };
     float origin = highest_part(all, chunks);
-    int count = 0;
-    for (int k = threadIdx.x; k < slots; k += blockDim.x)
-        if (there(k)) {
-            origin = fmaxf(origin, clean(x[candidates[k]]));
-            count++;
-        }
-    origin = block_max(origin);
-    count = block_sum(count);
+    int count = listed_tokens(x, columns, candidates, slots, origin);
     int token = -1, drawn = -1;
     double gain = 0, log_mass = 0, log_all = 0, log_normalizer = 0, kl = 0, residual = 0, tilt_scale = 1;
     if (origin > -QS_INFINITY) {

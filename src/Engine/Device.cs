@@ -44,6 +44,13 @@ public abstract class Device : IDisposable
     }
 
     protected abstract void Dispose(bool disposing);
+
+    /// <summary>Checks that so many host values of a size are the elements of a tensor.</summary>
+    private protected static void RequireMatch(int length, Tensor tensor, int size)
+    {
+        if (length != tensor.Count || size != tensor.DType.Size())
+            throw new ArgumentException($"{length} elements of {size} bytes do not match the tensor {tensor}.");
+    }
 }
 
 /// <summary>A step of ops with fixed shapes and addresses, ready to run again.</summary>

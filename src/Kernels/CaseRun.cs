@@ -108,9 +108,9 @@ internal sealed class CaseRun : IDisposable
 
     public static double[] Values(Tensor tensor) => tensor.DType switch
     {
-        DType.I32 => [.. Download<int>(tensor).Select(value => (double)value)],
-        DType.BF16 => [.. Download<ushort>(tensor).Select(bits => (double)BFloat16.Widen(bits))],
-        _ => [.. Download<float>(tensor).Select(value => (double)value)],
+        DType.I32 => [.. HostValues.Download<int>(tensor).Select(value => (double)value)],
+        DType.BF16 => [.. HostValues.Download<ushort>(tensor).Select(bits => (double)BFloat16.Widen(bits))],
+        _ => [.. HostValues.Download<float>(tensor).Select(value => (double)value)],
     };
 
     public void Dispose()
@@ -131,14 +131,7 @@ internal sealed class CaseRun : IDisposable
         return tensor;
     }
 
-    private static T[] Download<T>(Tensor tensor) where T : unmanaged
-    {
-        T[] values = new T[tensor.Count];
-        tensor.Buffer!.Device.Download<T>(tensor, values);
-        return values;
-    }
-
-    private static Span<byte> Everything(Tensor tensor) => MemoryMarshal.AsBytes(Download<int>(Raw(tensor)).AsSpan());
+    private static Span<byte> Everything(Tensor tensor) => MemoryMarshal.AsBytes(HostValues.Download<int>(Raw(tensor)).AsSpan());
 
     private static Tensor Raw(Tensor tensor) => new(tensor.Buffer, 0, DType.I32, (int)(tensor.Buffer!.Bytes / sizeof(int)));
 

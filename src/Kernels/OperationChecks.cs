@@ -51,7 +51,7 @@ internal static class OperationChecks
 
     private static string? LoadsMatrices(CudaDevice device, int how)
     {
-        Tensor result = Upload(device, DType.I32, new int[128]);
+        Tensor result = HostValues.Upload(device, DType.I32, new int[128]);
         device.Kernels.Get(Kernels, "load_matrix", "").Launch(1, 32, 0, result, how);
         int[] expected = new int[128];
         for (int lane = 0; lane < 32; lane++)
@@ -64,7 +64,7 @@ internal static class OperationChecks
                     : (Element(column, row), Element(column + 1, row));
                 expected[lane * 4 + tile] = low | (high << 16);
             }
-        return First(Download<int>(device, result), expected);
+        return First(HostValues.Download<int>(result), expected);
     }
 
     // The order of a tensor core's sums is not told, so this one is compared with a tolerance.
@@ -75,8 +75,8 @@ internal static class OperationChecks
         for (int i = 0; i < a.Length; i++) a[i] = (ushort)Rounded(random.NextUniform() - 0.5f);
         for (int i = 0; i < b.Length; i++) b[i] = (ushort)Rounded(random.NextUniform() - 0.5f);
         float[] c = [.. Enumerable.Range(0, 128).Select(i => i / 64f)];
-        Tensor result = Upload(device, DType.F32, c);
-        device.Kernels.Get(Kernels, "mma", "").Launch(1, 32, 0, Upload(device, DType.BF16, a), Upload(device, DType.BF16, b), result);
+        Tensor result = HostValues.Upload(device, DType.F32, c);
+        device.Kernels.Get(Kernels, "mma", "").Launch(1, 32, 0, HostValues.Upload(device, DType.BF16, a), HostValues.Upload(device, DType.BF16, b), result);
         double[] expected = new double[128];
         for (int i = 0; i < 16; i++)
             for (int j = 0; j < 8; j++)
@@ -84,7 +84,7 @@ internal static class OperationChecks
                 expected[i * 8 + j] = c[i * 8 + j];
                 for (int k = 0; k < 16; k++) expected[i * 8 + j] += (double)Wide(a[i * 16 + k]) * Wide(b[k * 8 + j]);
             }
-        return Near(Download<float>(device, result), expected, 1e-5);
+        return Near(HostValues.Download<float>(result), expected, 1e-5);
     }
 
     private static string? CopiesAsynchronously(CudaDevice device, int valid)
@@ -98,13 +98,13 @@ internal static class OperationChecks
     {
         const ulong Key = 0x1234_5678_9abc_def0;
         const int Count = 1000;
-        Tensor words = Upload(device, DType.I32, new int[4 * Count]), uniforms = Upload(device, DType.F32, new float[Count]);
+        Tensor words = HostValues.Upload(device, DType.I32, new int[4 * Count]), uniforms = HostValues.Upload(device, DType.F32, new float[Count]);
         device.Kernels.Get(Kernels, "draw", "").Launch(8, 128, 0, words, uniforms, Key, Count);
         uint[] expected = new uint[4 * Count];
         for (uint i = 0; i < Count; i++)
             (expected[4 * i], expected[4 * i + 1], expected[4 * i + 2], expected[4 * i + 3]) = Philox.Block(Key, i, 1, 2, i * i);
-        return First(Download<uint>(device, words), expected)
-            ?? First(Download<float>(device, uniforms), [.. Enumerable.Range(0, Count).Select(i => Philox.Uniform(expected[4 * i]))]);
+        return First(HostValues.Download<uint>(words), expected)
+            ?? First(HostValues.Download<float>(uniforms), [.. Enumerable.Range(0, Count).Select(i => Philox.Uniform(expected[4 * i]))]);
     }
 
     private static string? ReducesBlocks(CudaDevice device, int threads)
@@ -136,17 +136,17 @@ internal static class OperationChecks
     {
         float[] x = [.. Enumerable.Range(0, 12 * 32).Select(i => i + 0.25f)];
         ushort[] u = [.. Enumerable.Range(0, 16 * 32).Select(i => (ushort)Rounded(i))];
-        Tensor y = Upload(device, DType.F32, new float[x.Length]), v = Upload(device, DType.BF16, new ushort[u.Length]);
-        device.Kernels.Get(Kernels, "vectors", "").Launch(1, 32, 0, Upload(device, DType.F32, x), y, Upload(device, DType.BF16, u), v);
-        return First(Download<float>(device, y), x) ?? First(Download<ushort>(device, v), u);
+        Tensor y = HostValues.Upload(device, DType.F32, new float[x.Length]), v = HostValues.Upload(device, DType.BF16, new ushort[u.Length]);
+        device.Kernels.Get(Kernels, "vectors", "").Launch(1, 32, 0, HostValues.Upload(device, DType.F32, x), y, HostValues.Upload(device, DType.BF16, u), v);
+        return First(HostValues.Download<float>(y), x) ?? First(HostValues.Download<ushort>(v), u);
     }
 
     private static string? HasScalars(CudaDevice device)
     {
         const int Root = 13;   // rsqrtf, which CUDA computes to within 2 units in the last place
-        Tensor result = Upload(device, DType.I32, new int[16]);
+        Tensor result = HostValues.Upload(device, DType.I32, new int[16]);
         device.Kernels.Get(Kernels, "scalars", "").Launch(1, 1, 0, result);
-        int[] values = Download<int>(device, result);
+        int[] values = HostValues.Download<int>(result);
         int half = BitConverter.SingleToInt32Bits(0.5f);
         if (Math.Abs((long)values[Root] - half) <= 2) values[Root] = half;
         int seven = BitConverter.SingleToInt32Bits(7);
@@ -166,23 +166,9 @@ internal static class OperationChecks
     private static int[] Words(
         CudaDevice device, string kernel, int blocks, int threads, float[] input, int results, params KernelArg[] more)
     {
-        Tensor result = Upload(device, DType.I32, new int[results]);
-        device.Kernels.Get(Kernels, kernel, "").Launch(blocks, threads, 0, [Upload(device, DType.F32, input), result, .. more]);
-        return Download<int>(device, result);
-    }
-
-    private static Tensor Upload<T>(CudaDevice device, DType type, T[] values) where T : unmanaged
-    {
-        Tensor tensor = new(device.Allocate((long)values.Length * type.Size()), 0, type, values.Length);
-        device.Upload<T>(values, tensor);
-        return tensor;
-    }
-
-    private static T[] Download<T>(CudaDevice device, Tensor tensor) where T : unmanaged
-    {
-        T[] values = new T[tensor.Count];
-        device.Download<T>(tensor, values);
-        return values;
+        Tensor result = HostValues.Upload(device, DType.I32, new int[results]);
+        device.Kernels.Get(Kernels, kernel, "").Launch(blocks, threads, 0, [HostValues.Upload(device, DType.F32, input), result, .. more]);
+        return HostValues.Download<int>(result);
     }
 
     private static string? First<T>(T[] values, T[] expected)

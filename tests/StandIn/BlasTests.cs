@@ -1,4 +1,5 @@
 using QSharp.Engine;
+using QSharp.Kernels;
 using QSharp.Tests.Kernels;
 
 using Xunit;
@@ -35,8 +36,8 @@ public sealed unsafe class BlasTests(CudaFixture cuda)
         Driver.Assert0(CuBlas.cublasSetStream_v2(handle, driver.Device.Stream));
         Driver.Assert0(CuBlas.cublasGemmEx(handle, ta ? 1 : 0, tb ? 1 : 0, m, n, k, &alpha, at.Address, input, lda, bt.Address, input, ldb,
             &beta, ct.Address, output, ldc, CuBlas.Compute32F, CuBlas.DefaultAlgorithm));
-        float[] product = output == CuBlas.TypeF32 ? StandInKernels.Download<float>(driver.Device, ct)
-            : [.. StandInKernels.Download<ushort>(driver.Device, ct).Select(bits => BitConverter.UInt32BitsToSingle((uint)bits << 16))];
+        float[] product = output == CuBlas.TypeF32 ? HostValues.Download<float>(ct)
+            : [.. HostValues.Download<ushort>(ct).Select(bits => BitConverter.UInt32BitsToSingle((uint)bits << 16))];
         for (int j = 0; j < n; j++)
             for (int i = 0; i < ldc; i++)
             {
@@ -59,7 +60,7 @@ public sealed unsafe class BlasTests(CudaFixture cuda)
     public void Wrong_strides_types_and_sizes_are_refused()
     {
         using Driver driver = new(cuda);
-        Tensor x = StandInKernels.Upload(driver.Device, DType.F32, new float[64]);
+        Tensor x = HostValues.Upload(driver.Device, DType.F32, new float[64]);
         Driver.Assert0(CuBlas.cublasCreate_v2(out nint handle));
         Assert.Equal(7, Product(8, 7, 0, 0));
         Assert.Equal(7, Product(-1, 8, 0, 0));
@@ -85,6 +86,6 @@ public sealed unsafe class BlasTests(CudaFixture cuda)
     }
 
     private static Tensor Put(CudaDevice device, float[] values, int type) => type == CuBlas.TypeF32
-        ? StandInKernels.Upload(device, DType.F32, values)
-        : StandInKernels.Upload(device, DType.BF16, [.. values.Select(value => (ushort)(BitConverter.SingleToUInt32Bits(value) >> 16))]);
+        ? HostValues.Upload(device, DType.F32, values)
+        : HostValues.Upload(device, DType.BF16, [.. values.Select(value => (ushort)(BitConverter.SingleToUInt32Bits(value) >> 16))]);
 }

@@ -1,4 +1,5 @@
 using QSharp.Engine;
+using QSharp.Kernels;
 using QSharp.Tests.Kernels;
 
 using Xunit;
@@ -47,11 +48,11 @@ public sealed unsafe class DriverTests(CudaFixture cuda)
     {
         using Driver driver = new(cuda);
         nint stream = Driver.Stream();
-        Tensor x = StandInKernels.Upload(driver.Device, DType.F32, new float[256]);
+        Tensor x = HostValues.Upload(driver.Device, DType.F32, new float[256]);
         Kernel kernel = driver.Device.Kernels.Get("planted", "correct_atomics", "");
         using (RecordedStep step = driver.Device.Record(() => kernel.Launch(2, 64, 0, x)))
             for (int i = 0; i < 3; i++) step.Run();
-        Assert.Equal(3 * 2 * 64, StandInKernels.Download<float>(driver.Device, x)[0]);
+        Assert.Equal(3 * 2 * 64, HostValues.Download<float>(x)[0]);
     }
 
     [Fact]
@@ -189,8 +190,8 @@ public sealed unsafe class DriverTests(CudaFixture cuda)
         Assert.Equal(2, CudaDevice.Count());
         using (CudaDevice second = CudaDevice.Open(1, StandInKernels.Folder))
         {
-            Tensor x = StandInKernels.Upload(second, DType.F32, 1f, 2f);
-            Assert.Equal([1f, 2f], StandInKernels.Download<float>(second, x));
+            Tensor x = HostValues.Upload(second, DType.F32, 1f, 2f);
+            Assert.Equal([1f, 2f], HostValues.Download<float>(x));
         }
         Driver.SetDevices(0);
         Assert.Contains("no CUDA card", Assert.Throws<UserException>(() => CudaDevice.Count()).Message);

@@ -1,4 +1,5 @@
 using QSharp.Engine;
+using QSharp.Kernels;
 using QSharp.Tests.Kernels;
 
 using Xunit;
@@ -64,7 +65,7 @@ public sealed class PlantedBugTests(CudaFixture cuda)
         foreach (bool isChecked in (bool[])[false, true])
         {
             using CudaDevice device = StandInKernels.Open(cuda, isChecked);
-            Tensor x = StandInKernels.Upload(device, DType.F32, new float[256]);
+            Tensor x = HostValues.Upload(device, DType.F32, new float[256]);
             long address = x.Address;
             x.Buffer!.Dispose();
             device.Kernels.Get("planted", "correct", "").Launch(2, 64, 0, address);
@@ -79,7 +80,7 @@ public sealed class PlantedBugTests(CudaFixture cuda)
     {
         using CudaDevice device = StandInKernels.Open(cuda);
         Kernel fast = device.Kernels.Get("planted", "correct", "");
-        Tensor x = StandInKernels.Upload(device, DType.F32, new float[256]);
+        Tensor x = HostValues.Upload(device, DType.F32, new float[256]);
         fast.Launch(2, 64, 0, x);
         device.Synchronize();
         StandIn.IsChecked = true;
@@ -91,7 +92,7 @@ public sealed class PlantedBugTests(CudaFixture cuda)
     private void Run(string kernel, int threads, bool isChecked, uint seed)
     {
         using CudaDevice device = StandInKernels.Open(cuda, isChecked, seed);
-        Tensor x = StandInKernels.Upload(device, DType.F32, [.. Enumerable.Range(0, 256).Select(i => i == 0 ? 0f : i)]);
+        Tensor x = HostValues.Upload(device, DType.F32, [.. Enumerable.Range(0, 256).Select(i => i == 0 ? 0f : i)]);
         device.Kernels.Get("planted", kernel, "").Launch(2, threads, 0, x);
         device.Synchronize();
         x.Buffer!.Dispose();

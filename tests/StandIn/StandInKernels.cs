@@ -15,20 +15,6 @@ internal static class StandInKernels
         return CudaDevice.Open(0, Folder);
     }
 
-    public static Tensor Upload<T>(CudaDevice device, DType type, params T[] values) where T : unmanaged
-    {
-        Tensor tensor = new(device.Allocate((long)values.Length * type.Size()), 0, type, values.Length);
-        device.Upload<T>(values, tensor);
-        return tensor;
-    }
-
-    public static T[] Download<T>(CudaDevice device, Tensor tensor) where T : unmanaged
-    {
-        T[] values = new T[tensor.Count];
-        device.Download<T>(tensor, values);
-        return values;
-    }
-
     private static string Prepare()
     {
         // A place that stays: the stand-in's cache tells builds apart by path.

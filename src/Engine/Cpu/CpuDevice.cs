@@ -58,13 +58,13 @@ public sealed unsafe partial class CpuDevice : Device
 
     public override void Upload<T>(ReadOnlySpan<T> source, Tensor destination)
     {
-        Require(source.Length, destination, Unsafe.SizeOf<T>());
+        RequireMatch(source.Length, destination, Unsafe.SizeOf<T>());
         source.CopyTo(destination.Span<T>());
     }
 
     public override void Download<T>(Tensor source, Span<T> destination)
     {
-        Require(destination.Length, source, Unsafe.SizeOf<T>());
+        RequireMatch(destination.Length, source, Unsafe.SizeOf<T>());
         source.Span<T>().CopyTo(destination);
     }
 
@@ -79,12 +79,6 @@ public sealed unsafe partial class CpuDevice : Device
 
     [LibraryImport("libc", EntryPoint = "madvise")]
     private static partial int Advise(void* address, nuint length, int advice);
-
-    private static void Require(int length, Tensor tensor, int size)
-    {
-        if (length != tensor.Count || size != tensor.DType.Size())
-            throw new ArgumentException($"{length} elements of {size} bytes do not match the tensor {tensor}.");
-    }
 
     private sealed class PlainStep(Action step) : RecordedStep
     {

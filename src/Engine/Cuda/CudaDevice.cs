@@ -176,14 +176,14 @@ public sealed unsafe class CudaDevice : Device
 
     public override void Upload<T>(ReadOnlySpan<T> source, Tensor destination)
     {
-        Require(source.Length, destination, Unsafe.SizeOf<T>());
+        RequireMatch(source.Length, destination, Unsafe.SizeOf<T>());
         RefuseInRecording("uploaded");
         _staging.Upload(MemoryMarshal.AsBytes(source), destination.Address);
     }
 
     public override void Download<T>(Tensor source, Span<T> destination)
     {
-        Require(destination.Length, source, Unsafe.SizeOf<T>());
+        RequireMatch(destination.Length, source, Unsafe.SizeOf<T>());
         RefuseInRecording("downloaded");
         _staging.Download(source.Address, MemoryMarshal.AsBytes(destination));
     }
@@ -320,11 +320,5 @@ public sealed unsafe class CudaDevice : Device
             Cuda.Check(CuDriver.cuDeviceGetAttribute(out int value, attribute, handle));
             return value;
         }
-    }
-
-    private static void Require(int length, Tensor tensor, int size)
-    {
-        if (length != tensor.Count || size != tensor.DType.Size())
-            throw new ArgumentException($"{length} elements of {size} bytes do not match the tensor {tensor}.");
     }
 }

@@ -164,7 +164,8 @@ public sealed unsafe class KernelCompiler
         File.Move(partial, path, overwrite: true);
     }
 
-    private static string Hash(string[] parts)
+    /// <summary>The name of a result in the cache, from all that it depends on.</summary>
+    internal static string Hash(string[] parts)
     {
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         foreach (string part in parts)

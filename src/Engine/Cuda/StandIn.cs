@@ -1,7 +1,5 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
-using System.Security.Cryptography;
-using System.Text;
 
 namespace QSharp.Engine;
 
@@ -133,9 +131,7 @@ public static partial class StandIn
     private static string Build(string file, IReadOnlyList<string> options, IEnumerable<string> texts, params string[] more)
     {
         string compiler = Environment.GetEnvironmentVariable("CXX") is { Length: > 0 } chosen ? chosen : "g++";
-        StringBuilder all = new();
-        all.AppendJoin('\n', [compiler, ProcessorModel, .. options, .. more, .. texts]);
-        string key = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(all.ToString())))[..20];
+        string key = KernelCompiler.Hash([compiler, ProcessorModel, .. options, .. more, .. texts]);
         string folder = Path.Combine(KernelCompiler.CacheFolder, "stand-in", key), path = Path.Combine(folder, file);
         if (File.Exists(path)) return path;
         Directory.CreateDirectory(folder);

@@ -4,8 +4,6 @@ namespace QSharp.Kernels;
 
 internal sealed class AddRmsNormCase : OpCase
 {
-    private const float Epsilon = 1e-5f;
-
     public override string Name => "add_rms_norm";
 
     public override IReadOnlyList<string> Kernels => ["rms_norm"];
@@ -29,20 +27,15 @@ internal sealed class AddRmsNormCase : OpCase
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs)
     {
-        ops.AddRmsNorm(inputs[0], inputs[1], inputs[2], Epsilon, outputs[0], outputs[1], outputs[2]);
-        ops.AddRmsNorm(outputs[3], inputs[1], inputs[2], Epsilon, outputs[3], outputs[4], outputs[5]);
+        ops.AddRmsNorm(inputs[0], inputs[1], inputs[2], RmsNormCase.Epsilon, outputs[0], outputs[1], outputs[2]);
+        ops.AddRmsNorm(outputs[3], inputs[1], inputs[2], RmsNormCase.Epsilon, outputs[3], outputs[4], outputs[5]);
     }
 
     public override double[][] Oracle(CaseShape s, double[][] inputs)
     {
-        double[] sums = [.. inputs[0].Zip(inputs[1], (a, b) => a + b)], y = new double[s[0] * s[1]], stats = new double[s[0]];
-        for (int n = 0; n < s[0]; n++)
-        {
-            double[] sum = sums[(n * s[1])..((n + 1) * s[1])];
-            stats[n] = 1 / Math.Sqrt(sum.Average(v => v * v) + Epsilon);
-            for (int c = 0; c < s[1]; c++) y[n * s[1] + c] = sum[c] * stats[n] * inputs[2][c];
-        }
-        return [sums, y, stats, sums, y, stats];
+        double[] sums = [.. inputs[0].Zip(inputs[1], (a, b) => a + b)];
+        double[][] norm = new RmsNormCase().Oracle(s, [sums, inputs[2]]);
+        return [sums, .. norm, sums, .. norm];
     }
 
     public override Cost Cost(CaseShape s) => new(4L * Activations.Size() * s[0] * s[1] + 4L * s[1] + 4L * s[0], 5L * s[0] * s[1]);

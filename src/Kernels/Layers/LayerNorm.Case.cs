@@ -4,7 +4,7 @@ namespace QSharp.Kernels;
 
 internal sealed class LayerNormCase : OpCase
 {
-    private const float Epsilon = 1e-5f;
+    internal const float Epsilon = 1e-5f;
 
     public override string Name => "layer_norm";
 

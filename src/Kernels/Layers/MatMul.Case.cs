@@ -7,7 +7,7 @@ internal sealed class MatMulCase(string suffix, DType weights) : OpCase
 {
     public override string Name => "mat_mul" + suffix;
 
-    public override IReadOnlyList<string> Kernels => ["gemv", "bias"];
+    public override IReadOnlyList<string> Kernels => ["gemv", "bias", "add_column_sums"];
 
     /// <summary>With BF16 activations the weights are BF16 too, and have gradients.</summary>
     public override bool HasActivations => weights == DType.F32;

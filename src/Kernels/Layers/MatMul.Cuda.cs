@@ -72,6 +72,6 @@ public sealed partial class CudaOps
         if (parts == 0 || outputs == 0) return;
         Tensor partial = device.Scratch((parts, outputs));
         Load("bias", "column_sum", dy.DType).Launch((Blocks(outputs, 32), parts), Threads, 0, dy, partial, rows, outputs, rowsPerPart);
-        Load("bias", "column_total", dy.DType).Launch(Blocks(outputs, Threads), Threads, 0, partial, dBias, outputs, parts);
+        AddColumnSums(partial, dBias);
     }
 }
