@@ -19,6 +19,8 @@ internal static class OpCases
         new SwiGluCase(),
         new GatheredMatMulCase("", DType.F32),
         new GatheredMatMulCase("_bf16", DType.BF16),
+        new TokenScoresCase("", DType.F32),
+        new TokenScoresCase("_bf16", DType.BF16),
         new AddCase(),
         new MatMulCase("", DType.F32),
         new MatMulCase("_bf16", DType.BF16),

@@ -57,7 +57,7 @@ public sealed class LoadRolloutsTests : IDisposable
 
     private static Rollout Sample(long problem, long number, float reward) => new(problem, number, 1, [0, 1, 2], 2, 0, 0, reward);
 
-    private List<Rollout> Load(bool keep) => _experiment.LoadRollouts(_folder.Path, _reference, keep).Rollouts;
+    private List<Rollout> Load(bool keep) => _experiment.LoadRollouts(_folder.Path, _reference, keep).Train;
 
     private void Write(int samplesPerProblem, params Rollout[] rollouts)
     {

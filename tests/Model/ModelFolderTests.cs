@@ -12,11 +12,9 @@ namespace QSharp.Tests.Model;
 /// <summary>Models on disk: what is saved comes back bit for bit, and what does not fit is one sentence to the user.</summary>
 public sealed class ModelFolderTests : IDisposable
 {
-    private const string Reference = "0123456789abcdef";
 
     private static readonly StarGraphTask Task = new(new StarGraphSettings(2, 3, 10));
 
-    private static readonly GuideOrigin Origin = new(Task.Fingerprint, Reference, 0.7f, 0.9f);
 
     private readonly CpuDevice _device = new(1);
     private readonly Ops _ops;
@@ -45,10 +43,11 @@ public sealed class ModelFolderTests : IDisposable
     public void A_guide_comes_back_bit_for_bit(HeadKind kind, FamilyKind family, bool isBidirectional)
     {
         using ValueModel model = NewGuide(kind, family, isBidirectional);
-        ModelFolder.Save(model, _folder, Origin);
-        (ValueModel loaded, GuideOrigin origin) = ModelFolder.LoadValueModel(_ops, _folder, Task.Fingerprint, Task.Vocabulary, Reference);
-        using ValueModel owned = loaded;
-        Assert.Equal(Origin, origin);
+        using LanguageModel reference = NewReference();
+        GuideFolder.Save(model, _folder, OriginOf(reference));
+        (IGuide guide, GuideOrigin origin) = GuideFolder.Load(reference, _folder, Task.Fingerprint, Task.Vocabulary);
+        using ValueModel loaded = Assert.IsType<ValueModel>(guide);
+        Assert.Equal(OriginOf(reference), origin);
         Assert.Equal(model.Config, loaded.Config);
         Assert.Equal(model.Settings, loaded.Settings);
         AssertSameBits(model, loaded);
@@ -81,12 +80,13 @@ public sealed class ModelFolderTests : IDisposable
         using ValueModel guide = NewGuide(HeadKind.V, FamilyKind.Bernoulli, false);
         string guideFolder = Path.Combine(_root, "guide");
         ModelFolder.Save(model, _folder, Task.Fingerprint);
-        ModelFolder.Save(guide, guideFolder, Origin);
+        GuideFolder.Save(guide, guideFolder, OriginOf(model));
         StarGraphTask otherTask = new(new StarGraphSettings(2, 4, 10));
         AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, otherTask), "star-graph(2,4)");
         AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, guideFolder, Task), "guide");
-        AssertRefused(() => ModelFolder.LoadValueModel(_ops, _folder, Task.Fingerprint, Task.Vocabulary, Reference).Model, "value head");
-        AssertRefused(() => ModelFolder.LoadValueModel(_ops, guideFolder, Task.Fingerprint, Task.Vocabulary, "another").Model, "another reference");
+        AssertRefused(() => GuideFolder.Load(model, _folder, Task.Fingerprint, Task.Vocabulary).Guide, "value head");
+        using LanguageModel another = TestModels.Language(_ops, TestModels.Config("gpt2", Task.Vocabulary), 2);
+        AssertRefused(() => GuideFolder.Load(another, guideFolder, Task.Fingerprint, Task.Vocabulary).Guide, "another reference");
         AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, Path.Combine(_root, "nowhere"), Task), "no such folder");
         AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _root, Task), "config.json");
     }
@@ -190,9 +190,10 @@ public sealed class ModelFolderTests : IDisposable
     public void A_guide_whose_settings_cannot_be_is_refused_by_their_key(string key, object value)
     {
         using ValueModel guide = NewGuide(HeadKind.V, FamilyKind.Categorical, false);
-        ModelFolder.Save(guide, _folder, Origin);
+        using LanguageModel reference = NewReference();
+        GuideFolder.Save(guide, _folder, OriginOf(reference));
         Edit(config => config["qsharp"]![key] = JsonValue.Create(value));
-        AssertRefused(() => ModelFolder.LoadValueModel(_ops, _folder, Task.Fingerprint, Task.Vocabulary, Reference).Model, key);
+        AssertRefused(() => GuideFolder.Load(reference, _folder, Task.Fingerprint, Task.Vocabulary).Guide, key);
     }
 
     public void Dispose()
@@ -200,6 +201,8 @@ public sealed class ModelFolderTests : IDisposable
         _device.Dispose();
         Directory.Delete(_root, recursive: true);
     }
+
+    private static GuideOrigin OriginOf(LanguageModel reference) => new(Task.Fingerprint, ModelFolder.Fingerprint(reference), 0.7f, 0.9f);
 
     private LanguageModel NewReference() => TestModels.Language(_ops, TestModels.Config("gpt2", Task.Vocabulary), 1);
 
@@ -221,7 +224,7 @@ public sealed class ModelFolderTests : IDisposable
         File.WriteAllText(path, config.ToJsonString());
     }
 
-    private static void AssertRefused(Func<HeadedModel> load, string part)
+    private static void AssertRefused(Func<IDisposable> load, string part)
     {
         UserException refused = Assert.Throws<UserException>(() => load().Dispose());
         Assert.Contains(part, refused.Message);

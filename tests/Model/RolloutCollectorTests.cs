@@ -118,9 +118,9 @@ public sealed class RolloutCollectorTests : IDisposable
         using TemporaryFolder folder = new();
         Experiment experiment = NewExperiment();
         PhaseClock clock = new();
-        CollectSettings first = experiment.CollectSettings(1, RollIn.Policy, 1, 0.1), second = experiment.CollectSettings(2, RollIn.Policy, 1, 0.1);
+        CollectSettings first = experiment.CollectSettings(1, RollIn.Policy, 1, 0.1, hidden: false), second = experiment.CollectSettings(2, RollIn.Policy, 1, 0.1, hidden: false);
         Assert.Equal((false, true), (first.Rule.IsGuided, second.Rule.IsGuided));
-        Assert.Equal(RollIn.Policy, experiment.CollectSettings(2, RollIn.None, 1, 0.1).RollIn);   // π_ref's value, not the guided policy's
+        Assert.Equal(RollIn.Policy, experiment.CollectSettings(2, RollIn.None, 1, 0.1, hidden: false).RollIn);   // π_ref's value, not the guided policy's
         string data = folder["set"], path = RolloutSet.DataPath(data);
         experiment.Collect(data, _reference, null, first, 40, clock);
         byte[] round1 = File.ReadAllBytes(path);
@@ -145,15 +145,15 @@ public sealed class RolloutCollectorTests : IDisposable
     {
         using TemporaryFolder folder = new();
         Experiment experiment = NewExperiment();
-        experiment.Collect(folder["set"], _reference, null, experiment.CollectSettings(1, RollIn.Policy, 1, 0.1), 10, new PhaseClock());
+        experiment.Collect(folder["set"], _reference, null, experiment.CollectSettings(1, RollIn.Policy, 1, 0.1, hidden: false), 10, new PhaseClock());
         byte[] before = File.ReadAllBytes(RolloutSet.DataPath(folder["set"]));
         UserException refusal = Assert.Throws<UserException>(() =>
-            experiment.Collect(folder["set"], _reference, null, experiment.CollectSettings(1, RollIn.Policy, 2, 0.1), 20, new PhaseClock()));
+            experiment.Collect(folder["set"], _reference, null, experiment.CollectSettings(1, RollIn.Policy, 2, 0.1, hidden: false), 20, new PhaseClock()));
         Sentence.Assert(refusal.Message, folder["set"]);
         using LanguageModel other = new(_ops, _recipe.Reference.Model);
         Initializer.Fresh(other.Weights, _recipe.Reference.Model, 9, zeroHead: false);
         refusal = Assert.Throws<UserException>(() =>
-            experiment.Collect(folder["set"], other, null, experiment.CollectSettings(1, RollIn.Policy, 1, 0.1), 20, new PhaseClock()));
+            experiment.Collect(folder["set"], other, null, experiment.CollectSettings(1, RollIn.Policy, 1, 0.1, hidden: false), 20, new PhaseClock()));
         Sentence.Assert(refusal.Message, folder["set"], "another reference");
         Assert.Equal(before, File.ReadAllBytes(RolloutSet.DataPath(folder["set"])));
     }
@@ -164,7 +164,7 @@ public sealed class RolloutCollectorTests : IDisposable
         using CancellationTokenSource stop = new();
         using RolloutCollector collector = new(_task, _reference, null, Settings(RollIn.None, 1, 10, GuidanceRule.Reference(), 1, Seed), ProblemKey);
         List<Rollout> done = [];
-        Assert.Throws<OperationCanceledException>(() => collector.Run(0, 100, batch =>
+        Assert.Throws<OperationCanceledException>(() => collector.Run(0, 100, (batch, _) =>
         {
             done.AddRange(batch);
             if (done.Count == 30) stop.Cancel();
@@ -186,7 +186,7 @@ public sealed class RolloutCollectorTests : IDisposable
         GuidanceRule rule = guided ? _guided : GuidanceRule.Reference();
         using RolloutCollector collector = new(_task, _reference, guided ? _guide : null, Settings(rollIn, samplesPerProblem, rows, rule, round, seed), ProblemKey);
         List<Rollout> rollouts = [];
-        collector.Run(from, to, batch => rollouts.AddRange(batch), new SilentProgress(), CancellationToken.None);
+        collector.Run(from, to, (batch, _) => rollouts.AddRange(batch), new SilentProgress(), CancellationToken.None);
         return rollouts;
     }
 

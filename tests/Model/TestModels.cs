@@ -119,7 +119,7 @@ internal sealed class FixedRows(int[][] rows, int[] firstLoss, float[] returns, 
         for (int row = 0; row < batch.Rows; row++)
         {
             int bidirectional = settings is { BidirectionalPrompt: true } ? firstLoss[row] : 0;
-            batch.SetRow(row, rows[row], firstLoss[row], bidirectional, settings?.Kind == HeadKind.V, returns[row]);
+            batch.SetRow(row, rows[row], firstLoss[row], bidirectional, settings?.Kind == HeadKind.V, returns[row], 1f / batch.Rows);
         }
     }
 }

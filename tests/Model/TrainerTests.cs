@@ -108,12 +108,12 @@ public sealed class TrainerTests : IDisposable
             {
                 batch.Clear();
                 for (int row = 0; row < 3; row++)
-                    batch.SetRow(row, TestModels.RandomTokens((ulong)row, lengths[row], 13), firsts[row], 0, readsAtToken, 0.5f);
+                    batch.SetRow(row, TestModels.RandomTokens((ulong)row, lengths[row], 13), firsts[row], 0, readsAtToken, 0.5f, 1f / batch.Rows);
             }
             batch.Upload(device);
             Assert.Equal(21, batch.TokenCount);
-            float[] weights = batch.Weights.Span<float>().ToArray();
-            int[] rows = batch.LossRows.Span<int>().ToArray(), tokens = batch.LossTokens.Span<int>().ToArray();
+            float[] weights = batch.Targets.Weights.Span<float>().ToArray();
+            int[] rows = batch.LossRows.Span<int>().ToArray(), tokens = batch.Targets.Tokens.Span<int>().ToArray();
             for (int row = 0; row < 3; row++)
             {
                 int[] own = [.. Enumerable.Range(0, weights.Length).Where(i => weights[i] > 0 && rows[i] / 10 == row)];
@@ -158,7 +158,7 @@ public sealed class TrainerTests : IDisposable
         AssertSame(a.Trainer.Optimizer.FirstMoment, b.Trainer.Optimizer.FirstMoment);
         AssertSame(a.Trainer.Optimizer.SecondMoment, b.Trainer.Optimizer.SecondMoment);
 
-        static void AssertSame(Weights x, Weights y) => Assert.True(
+        static void AssertSame(Parameters x, Parameters y) => Assert.True(
             MemoryMarshal.AsBytes(x.All.Span<float>()).SequenceEqual(MemoryMarshal.AsBytes(y.All.Span<float>())));
     }
 

@@ -19,6 +19,8 @@ internal static class CollectVerb
         verb.Options.Add(guide);
         verb.Options.Add(eta);
         verb.Options.Add(round);
+        Option<bool> hidden = OptionFactory.Flag("--hidden", "Store the reference's hidden states beside the roll-outs, for a guide that shares its trunk.");
+        verb.Options.Add(hidden);
         CollectOptions collect = new(verb);
         CommonOptions common = new(verb);
         verb.SetAction((parsed, stop) =>
@@ -28,7 +30,7 @@ internal static class CollectVerb
             using Session session = task.Open(parsed, common, guideFolder, stop);
             Experiment experiment = session.Experiment;
             if (number > 1 && guideFolder is null) throw new UserException($"--round {number}: the roll-in of a later round is guided; give the last round's --guide.");
-            CollectSettings settings = experiment.CollectSettings(number, collect.RollIn(parsed), collect.Samples(parsed), parsed.GetValue(eta)![0]);
+            CollectSettings settings = experiment.CollectSettings(number, collect.RollIn(parsed), collect.Samples(parsed), parsed.GetValue(eta)![0], parsed.GetValue(hidden));
             long total = number * collect.Rollouts(parsed, experiment.Recipe);
             RunFolder folder = common.OpenFolder(parsed, "collect", new JsonObject { ["task"] = experiment.Task.Settings, ["samples"] = settings.SamplesPerProblem });
             PhaseClock clock = new();

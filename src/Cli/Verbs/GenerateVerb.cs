@@ -55,7 +55,7 @@ internal sealed class GenerateVerb
         List<int[]> ids = prompts.GetAwaiter().GetResult();
 
         GuideRecipe recipe = _decoding.Apply(GuideRecipe.Text, parsed);
-        using ValueModel? guide = guideFolder is null ? null : LoadGuide(guideFolder, files, reference, recipe, progress);
+        using IGuide? guide = guideFolder is null ? null : LoadGuide(guideFolder, files, reference, recipe, progress);
         GuidanceRule rule = guide is null ? recipe.Reference : (recipe with { Settings = guide.Settings }).Rule(Tilt.LogMeanExp, parsed.GetValue(_eta));
         GenerateSettings settings = new(
             rule, recipe.Candidates, MaxTokens(parsed, ids, reference.Config.Context, progress), parsed.GetValue(_samples), parsed.GetValue(_ignoreEnd) ? [] : files.EndIds,
@@ -104,10 +104,9 @@ internal sealed class GenerateVerb
             : [.. texts.Select(text => files.Tokenizer.Encode(text))];
     }
 
-    private static ValueModel LoadGuide(string folder, ModelFiles files, LanguageModel reference, GuideRecipe recipe, IProgressSink progress)
+    private static IGuide LoadGuide(string folder, ModelFiles files, LanguageModel reference, GuideRecipe recipe, IProgressSink progress)
     {
-        (ValueModel guide, GuideOrigin origin) = ModelFolder.LoadValueModel(
-            reference.Ops, folder, TextTask.FingerprintOf(files.Tokenizer), files.Tokenizer.Count, ModelFolder.Fingerprint(reference));
+        (IGuide guide, GuideOrigin origin) = GuideFolder.Load(reference, folder, TextTask.FingerprintOf(files.Tokenizer), files.Tokenizer.Count);
         Session.NoteSettings(origin, folder, recipe.Temperature, recipe.TopP, progress);
         return guide;
     }

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 
+using QSharp.Engine;
 using QSharp.Kernels;
 using QSharp.Model;
 
@@ -13,13 +14,17 @@ internal sealed class GuideOptions
     private readonly Option<float> _rate = OptionFactory.NotNegative("--learning-rate", "Largest learning rate of the guide; 0 takes the recipe's.", 0);
     private readonly Option<int> _batch = OptionFactory.Integer("--batch", "Roll-outs of a step; 0 takes the recipe's.", 0, 0);
     private readonly Option<string> _prompt = OptionFactory.Choice("--guide-prompt", "How the guide reads prompts; auto takes the recipe's.", "auto", "auto", "causal", "bidirectional");
+    private readonly Option<string> _trunk = OptionFactory.Choice(
+        "--trunk", "own: the guide is a value model, from the reference's weights; shared: a head on the reference's own hidden states, of --head q.", "own", "own", "shared");
+    private readonly Option<int> _headHidden = OptionFactory.Integer("--head-hidden", "Width of a shared trunk's head.", SharedHeadShape.UsualHidden, 1);
+    private readonly Option<int> _epochs = OptionFactory.Integer("--epochs", "Times through the roll-outs, where --guide-steps is 0; 0 takes the recipe's.", 0, 0);
     private readonly Option<string> _head = OptionFactory.Choice("--head", "Where the guide reads a token's value: at the token (v) or before it (q).", "v", "v", "q");
     private readonly Option<string> _family = OptionFactory.Choice("--family", "Family of return distributions.", "bernoulli", "bernoulli", "categorical");
     private readonly Option<int> _atoms = OptionFactory.Integer("--atoms", "Atoms of the categorical family, from 0 to 1.", 11, 2);
 
     public GuideOptions(Command verb)
     {
-        foreach (Option option in (Option[])[_steps, _rate, _batch, _prompt, _head, _family, _atoms]) verb.Options.Add(option);
+        foreach (Option option in (Option[])[_steps, _rate, _batch, _epochs, _prompt, _trunk, _headHidden, _head, _family, _atoms]) verb.Options.Add(option);
     }
 
     public GuideRecipe Apply(GuideRecipe recipe, ParseResult parsed)
@@ -27,13 +32,20 @@ internal sealed class GuideOptions
         string prompt = parsed.GetValue(_prompt)!;
         int steps = parsed.GetValue(_steps), batch = parsed.GetValue(_batch);
         float rate = parsed.GetValue(_rate);
+        bool isShared = parsed.GetValue(_trunk) == "shared", readsBefore = isShared || parsed.GetValue(_head) == "q";
+        if (isShared && parsed.GetResult(_head) is { Implicit: false } && parsed.GetValue(_head) == "v")
+            throw new UserException("--trunk shared reads the state before a token; leave --head out, or give q.");
+        if (isShared && prompt == "bidirectional")
+            throw new UserException("--trunk shared reads prompts as the reference does; leave --guide-prompt out.");
+        if (isShared) recipe = GuideRecipe.SharedTrunk with { Candidates = recipe.Candidates, Outside = recipe.Outside, HeadHidden = parsed.GetValue(_headHidden) };
         return recipe with
         {
             Steps = steps == 0 ? recipe.Steps : steps,
             Rate = rate == 0 ? recipe.Rate : rate,
             Batch = batch == 0 ? recipe.Batch : batch,
+            Epochs = parsed.GetValue(_epochs) is var epochs && epochs == 0 ? recipe.Epochs : epochs,
             Settings = new ValueSettings(
-                parsed.GetValue(_head) == "v" ? HeadKind.V : HeadKind.Q,
+                readsBefore ? HeadKind.Q : HeadKind.V,
                 parsed.GetValue(_family) == "bernoulli" ? ReturnFamily.Bernoulli : ReturnFamily.Categorical(0, 1, parsed.GetValue(_atoms)),
                 prompt == "auto" ? recipe.Settings.BidirectionalPrompt : prompt == "bidirectional"),
         };
@@ -43,6 +55,9 @@ internal sealed class GuideOptions
     public static JsonObject Describe(GuideRecipe recipe) => new()
     {
         ["batch"] = recipe.Batch,
+        ["epochs"] = recipe.Epochs,
+        ["trunk"] = recipe.SharesTrunk ? "shared" : "own",
+        ["head_hidden"] = recipe.HeadHidden,
         ["guide_steps"] = recipe.Steps,
         ["guide_rate"] = recipe.Rate,
         ["guide_prompt"] = recipe.Settings.BidirectionalPrompt ? "bidirectional" : "causal",

@@ -15,8 +15,7 @@ internal sealed class Session : IDisposable
         Experiment = experiment;
         Reference = reference;
         if (guide is null) return;
-        (Guide, GuideOrigin origin) = ModelFolder.LoadValueModel(
-            reference.Ops, guide, experiment.Task.Fingerprint, experiment.Task.Vocabulary, ModelFolder.Fingerprint(reference));
+        (Guide, GuideOrigin origin) = GuideFolder.Load(reference, guide, experiment.Task.Fingerprint, experiment.Task.Vocabulary);
         NoteSettings(origin, guide, experiment.Recipe.Temperature, experiment.Recipe.TopP, progress);
     }
 
@@ -24,7 +23,7 @@ internal sealed class Session : IDisposable
 
     public LanguageModel Reference { get; }
 
-    public ValueModel? Guide { get; }
+    public IGuide? Guide { get; }
 
     /// <summary>A guide says what to expect of π_ref as it was sampled; at other settings its values are of another policy.</summary>
     public static void NoteSettings(GuideOrigin origin, string guide, float temperature, float topP, IProgressSink progress)

@@ -60,11 +60,11 @@ internal static class StarGraphVerb
         try
         {
             using LanguageModel reference = experiment.Pretrain(recipe.Reference, folder.File("reference"), folder.File("reference-run"), metrics, clock);
-            ValueModel? guide = null;
+            IGuide? guide = null;
             bool guided = evaluation.Tilts(parsed).Count > 0;
             for (int round = 1; guided && round <= rounds; round++)
                 guide = Round(round, rounds, experiment, collect, evaluation, parsed, folder, reference, guide, metrics, clock);
-            using ValueModel? ownedGuide = guide;
+            using IGuide? ownedGuide = guide;
             using Guidance guidance = decoding.Guidance(parsed, ops);
             results = experiment.Evaluate(reference, guide, evaluation.Tilts(parsed), evaluation.Etas(parsed), problems, samples: 1, guidance, clock);
         }
@@ -81,19 +81,19 @@ internal static class StarGraphVerb
         else Results.Print(Console.Out, folder, results, clock, pictures);
     }
 
-    private static ValueModel Round(
+    private static IGuide Round(
         int round, int rounds, Experiment experiment, CollectOptions collect, EvaluationOptions evaluation, ParseResult parsed,
-        RunFolder folder, LanguageModel reference, ValueModel? last, MetricsLog metrics, PhaseClock clock)
+        RunFolder folder, LanguageModel reference, IGuide? last, MetricsLog metrics, PhaseClock clock)
     {
         string name = round == rounds ? "guide" : $"guide-round-{round}", data = folder.File("rollouts");
         long perRound = collect.Rollouts(parsed, experiment.Recipe);
         double eta = evaluation.Etas(parsed).Min();
-        CollectSettings settings = experiment.CollectSettings(round, collect.RollIn(parsed), collect.Samples(parsed), eta);
-        using ValueModel? rollIn = last;
+        CollectSettings settings = experiment.CollectSettings(round, collect.RollIn(parsed), collect.Samples(parsed), eta, experiment.Recipe.SharesTrunk);
+        using IGuide? rollIn = last;
         if (experiment.FindGuide(folder.File(name), reference) is { } finished) return finished;
         experiment.Collect(data, reference, rollIn, settings, round * perRound, clock);
         return experiment.Learn(
             folder.File(name), folder.File(name + "-run"), name, experiment.LoadRollouts(data, reference, collect.KeepNoVariation(parsed)),
-            reference, Catalog.FindValueMethod("qsharp")!, metrics, clock);
+            reference, Catalog.FindValueMethod("qsharp")!, metrics, clock).Guide;
     }
 }

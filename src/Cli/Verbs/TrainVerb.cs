@@ -33,9 +33,17 @@ internal static class TrainVerb
             RunFolder folder = common.OpenFolder(parsed, "train", settings);
             using MetricsLog metrics = new(folder);
             PhaseClock clock = new();
-            using ValueModel guide = experiment.FindGuide(folder.File("guide"), session.Reference) ?? experiment.Learn(
-                folder.File("guide"), folder.File("checkpoints"), "guide", rollouts, session.Reference, chosen, metrics, clock);
-            VerbTask.Report(common.Json(parsed), "guide", folder.File("guide"), clock, new JsonObject { ["parameters"] = guide.Weights.Count });
+            LearnedGuide learned = experiment.FindGuide(folder.File("guide"), session.Reference) is { } finished
+                ? new LearnedGuide(finished, null)
+                : experiment.Learn(folder.File("guide"), folder.File("checkpoints"), "guide", rollouts, session.Reference, chosen, metrics, clock);
+            using IGuide guide = learned.Guide;
+            JsonObject more = new() { ["parameters"] = guide.ParameterCount };
+            if (learned.Report is { } report)
+            {
+                folder.WriteJson("held-out.json", report.ToJson());
+                more["held_out"] = report.ToJson();
+            }
+            VerbTask.Report(common.Json(parsed), "guide", folder.File("guide"), clock, more);
             return Task.FromResult(ExitCodes.Done);
         });
         return verb;

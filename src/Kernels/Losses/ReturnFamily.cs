@@ -31,6 +31,12 @@ public readonly record struct ReturnFamily(FamilyKind Kind, float Min, float Max
     /// <summary>Return of atom <paramref name="index"/> (categorical).</summary>
     public float Atom(int index) => Min + index * Step;
 
+    /// <summary>E[Z] by one token's value logits, <see cref="Atoms"/> of them.</summary>
+    public unsafe float Mean(ReadOnlySpan<float> logits)
+    {
+        fixed (float* first = logits) return (float)Tilts.Moments(first, this, 0).Mean;
+    }
+
     /// <summary>Distance of neighbouring atoms (categorical).</summary>
     public float Step => (Max - Min) / (Atoms - 1);
 }

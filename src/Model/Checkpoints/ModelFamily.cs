@@ -28,7 +28,7 @@ internal abstract class ModelFamily
     public abstract JsonObject Write(TransformerConfig config);
 
     /// <summary>The tensors of a checkpoint that make up a parameter, in the order of its rows.</summary>
-    /// <param name="name">As in <see cref="Weights.Named"/>.</param>
+    /// <param name="name">As in <see cref="Parameters.Named"/>.</param>
     public abstract TensorPart[] Parts(string name, TransformerConfig config);
 
     /// <summary>Whether a tensor of a checkpoint is none of a model's parameters: masks and other constants.</summary>

@@ -7,20 +7,13 @@ using QSharp.Kernels;
 
 namespace QSharp.Model;
 
-/// <summary>What a guide was trained for; it is refused for anything else.</summary>
-/// <param name="Task">Fingerprint of the task, which holds the tokenizer where it is a text's.</param>
-/// <param name="Reference">Fingerprint of π_ref.</param>
-/// <param name="Temperature">At which π_ref wrote the roll-outs.</param>
-/// <param name="TopP">At which π_ref wrote the roll-outs.</param>
-public sealed record GuideOrigin(string Task, string Reference, float Temperature, float TopP);
-
 /// <summary>
 /// A model as a Hugging Face folder: <c>config.json</c> and <c>model.safetensors</c>, under the names and layouts of the
 /// transformers library. What is QSharp's own (task, value head) stands in the config's <c>qsharp</c> object.
 /// </summary>
 public static class ModelFolder
 {
-    private const string ConfigName = "config.json";
+    internal const string ConfigName = "config.json";
     private const int HashedBlock = 1 << 16, HashedBlocks = 16;
 
     /// <summary>Whether a complete model is there.</summary>
@@ -29,25 +22,6 @@ public static class ModelFolder
     /// <summary>Writes a reference or policy.</summary>
     /// <param name="task">Fingerprint of the task it was trained on.</param>
     public static void Save(LanguageModel model, string folder, string task) => Save(model, folder, new JsonObject { ["task"] = task });
-
-    /// <summary>Writes a guide.</summary>
-    public static void Save(ValueModel model, string folder, GuideOrigin origin)
-    {
-        ReturnFamily family = model.Settings.Family;
-        Save(model, folder, new JsonObject
-        {
-            ["task"] = origin.Task,
-            ["reference"] = origin.Reference,
-            ["head"] = model.Settings.Kind == HeadKind.V ? "v" : "q",
-            ["family"] = family.Kind == FamilyKind.Bernoulli ? "bernoulli" : "categorical",
-            ["min"] = family.Min,
-            ["max"] = family.Max,
-            ["atoms"] = family.Atoms,
-            ["bidirectional_prompt"] = model.Settings.BidirectionalPrompt,
-            ["temperature"] = origin.Temperature,
-            ["top_p"] = origin.TopP,
-        });
-    }
 
     /// <summary>Loads a reference or policy for a task.</summary>
     /// <exception cref="UserException">The folder holds no such model, or it was made for another task.</exception>
@@ -64,24 +38,6 @@ public static class ModelFolder
             throw new UserException($"{files.Path}: config.json has no 'qsharp' object; star-graph models are made by 'qsharp pretrain --task star-graph'.");
         RequireTask(files, task.Fingerprint, task.Vocabulary);
         return files.LoadLanguageModel(ops, format);
-    }
-
-    /// <summary>Loads a guide for a reference.</summary>
-    /// <param name="task">Fingerprint of the task.</param>
-    /// <param name="vocabulary">Ids in use.</param>
-    /// <param name="reference">Fingerprint of the reference that it is to steer.</param>
-    public static (ValueModel Model, GuideOrigin Origin) LoadValueModel(Ops ops, string folder, string task, int vocabulary, string reference)
-    {
-        using ModelFiles files = ModelFiles.Open(folder);
-        if (files.Own?["head"] is null)
-            throw new UserException($"{folder}: this model has no value head; give a guide made by 'qsharp train'.");
-        RequireTask(files, task, vocabulary);
-        ConfigJson own = new(files.Own, $"{folder}: config.json: qsharp");
-        GuideOrigin origin = new(own.Text("task"), own.Text("reference"), own.Real("temperature", 1), own.Real("top_p", 1));
-        if (origin.Reference != reference)
-            throw new UserException($"{folder}: this guide was trained for another reference; give --model the one it was trained for.");
-        ValueSettings settings = Settings(own);
-        return (files.Load(ops.Device, WeightFormat.Auto, type => new ValueModel(ops, files.Transformer, settings, type)), origin);
     }
 
     /// <summary>
@@ -115,7 +71,7 @@ public static class ModelFolder
         hash.AppendData(System.Runtime.InteropServices.MemoryMarshal.AsBytes<ushort>(halves));
     }
 
-    private static void Save(HeadedModel model, string folder, JsonObject own)
+    internal static void Save(HeadedModel model, string folder, JsonObject own)
     {
         JsonObject config = ModelFamily.Of(model.Config).Write(model.Config);
         config["torch_dtype"] = "float32";
@@ -127,22 +83,8 @@ public static class ModelFolder
         });
     }
 
-    private static ValueSettings Settings(ConfigJson own)
-    {
-        own.RequireText("head", "v", "q");
-        own.RequireText("family", "categorical", "bernoulli");
-        bool isCategorical = own.Text("family") == "categorical";
-        float min = own.Real("min"), max = own.Real("max");
-        int atoms = own.Integer("atoms");
-        if (!(min < max)) throw new UserException($"{own.Path}.min is {min} and max is {max}; the first must be less.");
-        if (isCategorical ? atoms < 2 : atoms != 1)
-            throw new UserException($"{own.Path}.atoms is {atoms}; a categorical family has at least 2, Bernoulli 1.");
-        ReturnFamily family = new(isCategorical ? FamilyKind.Categorical : FamilyKind.Bernoulli, min, max, atoms);
-        return new ValueSettings(own.Text("head") == "v" ? HeadKind.V : HeadKind.Q, family, own.Flag("bidirectional_prompt", false));
-    }
-
     /// <summary>A model of text fits every task on text with its tokenizer; another one says what it was trained on.</summary>
-    private static void RequireTask(ModelFiles files, string task, int vocabulary)
+    internal static void RequireTask(ModelFiles files, string task, int vocabulary)
     {
         string made = files.Own is { } own ? new ConfigJson(own, $"{files.Path}: config.json: qsharp").Text("task") : task;
         if (made == task && files.Transformer.Vocab >= vocabulary) return;

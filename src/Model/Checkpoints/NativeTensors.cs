@@ -5,16 +5,16 @@ namespace QSharp.Model;
 /// <summary>Parameters as safetensors under their own names, for the state of a run; models for others go through <see cref="ModelFolder"/>.</summary>
 internal static class NativeTensors
 {
-    public static IEnumerable<SafeTensorsSource> Sources(Weights weights, string prefix = "")
+    public static IEnumerable<SafeTensorsSource> Sources(Parameters parameters, string prefix = "")
     {
-        foreach ((string name, Tensor value, _) in weights.Named)
+        foreach ((string name, Tensor value, _) in parameters.Named)
             yield return SafeTensorsSource.FromFloats(prefix + name, TensorValues.Shape(value), TensorValues.Read(value));
     }
 
     /// <exception cref="UserException">A tensor is missing or has another shape.</exception>
-    public static void Load(SafeTensorsFile file, Weights weights, string prefix = "")
+    public static void Load(SafeTensorsFile file, Parameters parameters, string prefix = "")
     {
-        foreach ((string name, Tensor value, _) in weights.Named)
+        foreach ((string name, Tensor value, _) in parameters.Named)
         {
             SafeTensorsEntry entry = file.Find(prefix + name);
             if (!entry.Shape.AsSpan().SequenceEqual(TensorValues.Shape(value)))

@@ -13,7 +13,7 @@ namespace QSharp.Model;
 /// </summary>
 public static class TrainerCheckpoint
 {
-    private const string Prefix = "checkpoint-";
+    private const string Prefix = "checkpoint-", BestName = "best.safetensors";
 
     /// <summary>Saves the trainer's state and removes older checkpoints of the folder.</summary>
     /// <param name="fingerprint">Everything that shapes the run.</param>
@@ -26,7 +26,13 @@ public static class TrainerCheckpoint
             SafeTensorsWriter.Write(
                 Path.Combine(partial, "optimizer.safetensors"),
                 NativeTensors.Sources(trainer.Optimizer.FirstMoment, "m.").Concat(NativeTensors.Sources(trainer.Optimizer.SecondMoment, "v.")));
-            JsonFile.Write(Path.Combine(partial, "trainer.json"), new JsonObject { ["step"] = trainer.Step, ["fingerprint"] = fingerprint });
+            JsonObject state = new() { ["step"] = trainer.Step, ["fingerprint"] = fingerprint };
+            if (trainer.HeldOut is { BestStep: > 0 } heldOut)
+            {
+                SafeTensorsWriter.Write(Path.Combine(partial, BestName), heldOut.Best.Select(each => SafeTensorsSource.FromFloats(each.Key, [each.Value.Length], each.Value)));
+                (state["best_step"], state["best_loss"]) = (heldOut.BestStep, heldOut.BestLoss);
+            }
+            JsonFile.Write(Path.Combine(partial, "trainer.json"), state);
         });
         foreach (string other in Checkpoints(folder))
             if (other != name) Directory.Delete(other, recursive: true);
@@ -55,6 +61,7 @@ public static class TrainerCheckpoint
         NativeTensors.Load(optimizer, trainer.Optimizer.FirstMoment, "m.");
         NativeTensors.Load(optimizer, trainer.Optimizer.SecondMoment, "v.");
         trainer.Step = (int?)json["step"] ?? 0;
+        if (trainer.HeldOut is { } heldOut && (int?)json["best_step"] is { } step) LoadBest(heldOut, Path.Combine(newest, BestName), step, (double)json["best_loss"]!);
         return true;
     }
 
@@ -65,6 +72,18 @@ public static class TrainerCheckpoint
     public static void Delete(string folder)
     {
         foreach (string checkpoint in Checkpoints(folder)) Directory.Delete(checkpoint, recursive: true);
+    }
+
+    private static void LoadBest(HeldOut heldOut, string path, int step, double loss)
+    {
+        using SafeTensorsFile best = SafeTensorsFile.Open(path);
+        foreach (SafeTensorsEntry entry in best.Entries)
+        {
+            float[] values = new float[entry.Shape.Aggregate(1L, (count, size) => count * size)];
+            best.CopyTo(entry, values);
+            heldOut.Best[entry.Name] = values;
+        }
+        (heldOut.BestStep, heldOut.BestLoss) = (step, loss);
     }
 
     private static string[] Checkpoints(string folder)

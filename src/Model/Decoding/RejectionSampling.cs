@@ -78,6 +78,13 @@ internal sealed class RejectionSampling : IDisposable
         Finish(bound, step.Outputs);
     }
 
+    /// <summary>Takes the drawn tokens into the guide's cache.</summary>
+    public void Take(Tensor next, Tensor running)
+    {
+        if (_guide.Head.ReadsAtToken) _ops.Advance(_cache.Cache.Lengths, running, 1);
+        else _cache.Append(next, running);
+    }
+
     public void Dispose() => _memory.Dispose();
 
     /// <summary>Independent draws from π_ref as temperature and top-p shape it.</summary>

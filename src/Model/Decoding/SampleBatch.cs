@@ -16,7 +16,8 @@ public enum Finish
 }
 
 /// <summary>Prompts of one sampling run and, after it, their responses. Host memory, reused from run to run.</summary>
-public sealed class SampleBatch(int rows, int promptTokens, int newTokens)
+/// <param name="hiddenWidth">C, where π_ref's hidden states are wanted too; else 0.</param>
+public sealed class SampleBatch(int rows, int promptTokens, int newTokens, int hiddenWidth = 0)
 {
     /// <summary>Rows in use; the rest is ignored.</summary>
     public int Count { get; set; }
@@ -39,6 +40,11 @@ public sealed class SampleBatch(int rows, int promptTokens, int newTokens)
 
     public float[] Statistics { get; } = new float[rows * newTokens * SampleStatistics.Count];
 
+    /// <summary>[R, N, C]: π_ref's hidden state that each token was drawn from; null where not wanted.</summary>
+    public Half[]? Hidden { get; } = hiddenWidth > 0 ? new Half[checked(rows * newTokens * hiddenWidth)] : null;
+
+    public int HiddenWidth => hiddenWidth;
+
     public int Rows => rows;
 
     public int PromptTokens => promptTokens;
@@ -51,6 +57,9 @@ public sealed class SampleBatch(int rows, int promptTokens, int newTokens)
     public bool RepeatsPrompt(int row) => row > 0 && Prompt(row).SequenceEqual(Prompt(row - 1));
 
     public ReadOnlySpan<int> Response(int row) => Responses.AsSpan(row * newTokens, ResponseLengths[row]);
+
+    /// <summary>[tokens of the response, C]; see <see cref="Hidden"/>.</summary>
+    public ReadOnlySpan<Half> ResponseHidden(int row) => Hidden.AsSpan(row * newTokens * hiddenWidth, ResponseLengths[row] * hiddenWidth);
 
     /// <summary>Sum of a statistic over a row's response.</summary>
     public double Sum(int row, int statistic)

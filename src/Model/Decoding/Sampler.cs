@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 using QSharp.Engine;
 using QSharp.Kernels;
 
@@ -23,22 +25,22 @@ public sealed record SamplerShape(int Rows, int PromptTokens, int NewTokens, int
 public sealed class Sampler : IDisposable
 {
     private readonly LanguageModel _reference;
-    private readonly ValueModel? _guide;
+    private readonly IGuide? _guide;
     private readonly Guidance _guidance;
     private readonly Ops _ops;
     private readonly CachedModel _referenceCache;
-    private readonly CachedModel? _guideCache;
+    private readonly GuideState? _guideState;
     private readonly RejectionSampling? _rejection;
     private readonly DeviceBuffer _memory;
-    private readonly Tensor _logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _next, _chosen, _statistics, _tiltRows, _outside, _running;
-    private readonly int[] _hostNext, _hostChosen, _hostOutside, _hostRunning;
-    private readonly float[] _hostStatistics;
+    private readonly Tensor _logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _drawn, _tiltRows, _outside, _running;
+    private readonly Tensor _next, _chosen, _statistics;     // parts of _drawn, which one copy takes to the host
+    private readonly int[] _hostDrawn, _hostOutside, _hostRunning;
     private readonly HashSet<int> _stops;
     private RecordedStep? _step, _outsideStep;
     private (GuidanceRule? Rule, ulong Key) _recorded;
 
     /// <param name="stops">Tokens that end a response.</param>
-    public Sampler(LanguageModel reference, ValueModel? guide, Guidance guidance, SamplerShape shape, IEnumerable<int> stops)
+    public Sampler(LanguageModel reference, IGuide? guide, Guidance guidance, SamplerShape shape, IEnumerable<int> stops)
     {
         _reference = reference;
         _guide = guide;
@@ -47,29 +49,33 @@ public sealed class Sampler : IDisposable
         _stops = [.. stops];
         (int rows, int promptTokens, int newTokens) = (shape.Rows, shape.PromptTokens, shape.NewTokens);
         int vocabulary = shape.Vocabulary > 0 ? shape.Vocabulary : reference.Config.Vocab;
-        if (guide is not null && guide.Config.Vocab < vocabulary)
-            throw new UserException($"The guide knows {guide.Config.Vocab} tokens, but the reference uses {vocabulary}; give a guide with the reference's tokenizer.");
+        if (guide is not null && guide.Vocabulary < vocabulary)
+            throw new UserException($"The guide knows {guide.Vocabulary} tokens, but the reference uses {vocabulary}; give a guide with the reference's tokenizer.");
         bool isExact = guide is not null && shape.Candidates == GuideRecipe.AllCandidates;
         int k = guide is null ? 1 : isExact ? RejectionSampling.Proposals : Math.Min(shape.Candidates, vocabulary);
-        int atoms = guide?.Head.Outputs ?? 1;
-        Require(reference, shape.Longest, "the reference");
-        if (guide is not null) Require(guide, shape.Longest, "the guide");
-        _hostNext = new int[rows];
-        _hostChosen = new int[rows];
+        int atoms = guide?.Settings.Family.Atoms ?? 1;
+        Require(shape.Longest, reference.Config.Position == Position.Learned ? reference.Config.Context : int.MaxValue, "the reference");
+        if (guide is not null) Require(shape.Longest, guide.LongestText, "the guide");
+        _hostDrawn = new int[rows * (2 + SampleStatistics.Count)];
         _hostOutside = new int[rows];
         _hostRunning = new int[rows];
-        _hostStatistics = new float[rows * SampleStatistics.Count];
         int[] tiltRows = [.. Enumerable.Range(0, rows).Select(row => row * SampleStatistics.Count + SampleStatistics.ChosenTilt)];
         try
         {
             _referenceCache = new CachedModel(reference, rows, promptTokens, newTokens, step: 1);
-            if (guide is not null) _guideCache = new CachedModel(guide, rows, promptTokens, newTokens, guide.Head.ReadsAtToken ? k : 1);
-            if (isExact) _rejection = new RejectionSampling(guide!, _guideCache!, rows);
-            ((_logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _next, _chosen, _statistics, _tiltRows, _outside, _running), _memory) = Arena.Build(
+            _guideState = guide?.Open(_referenceCache, shape, k);
+            if (isExact)
+                _rejection = _guideState is OwnTrunkState own
+                    ? new RejectionSampling((ValueModel)guide!, own.Cache, rows)
+                    : throw new UserException("--candidates all draws by rejection, which needs a guide with a trunk of its own; give a number of candidates.");
+            ((_logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _drawn, _tiltRows, _outside, _running), _memory) = Arena.Build(
                 _ops.Device, arena => (
                     arena.Take((rows, vocabulary)), arena.Take((rows, k), DType.I32), arena.Take((rows, k, atoms)), arena.Take(rows),
-                    arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32),
-                    arena.Take((rows, SampleStatistics.Count)), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32)));
+                    arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(_hostDrawn.Length, DType.I32),
+                    arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32)));
+            _next = _drawn.Range(0, rows);
+            _chosen = _drawn.Range(rows, rows);
+            _statistics = _drawn.Range(2 * rows, rows * SampleStatistics.Count) with { DType = DType.F32, Shape = (rows, SampleStatistics.Count) };
             _ops.Device.Upload<int>(tiltRows, _tiltRows);
         }
         catch
@@ -92,7 +98,7 @@ public sealed class Sampler : IDisposable
         _reference.Head.Forward(_referenceCache.LastHidden, Tensor.None, _logits);
         if (guided)
         {
-            _guideCache!.Prefill(batch, _guide!.Settings.BidirectionalPrompt ? CacheLayout.Prompt : CacheLayout.Sequence);
+            _guideState!.Prefill(batch);
             _ops.Fill(_prefixTilt, float.NaN);
         }
         _ops.Fill(_positions, 0);
@@ -119,7 +125,7 @@ public sealed class Sampler : IDisposable
         _outsideStep?.Dispose();
         _rejection?.Dispose();
         _referenceCache?.Dispose();   // null after a constructor that failed
-        _guideCache?.Dispose();
+        _guideState?.Dispose();
         _memory?.Dispose();
     }
 
@@ -156,7 +162,7 @@ public sealed class Sampler : IDisposable
         if (guided)
         {
             _ops.TopK(_logits, _candidates, Tensor.None);
-            _guideCache!.ScoreNext(_candidates, Tensor.None, isAfterPrompt, _valueLogits);
+            _guideState!.ScoreNext(_candidates, isAfterPrompt, _valueLogits);
         }
         GuidanceInputs inputs = new(
             _logits, guided ? _candidates : Tensor.None, guided ? _valueLogits : Tensor.None, guided ? _prefixTilt : Tensor.None, _streams, _positions);
@@ -168,61 +174,56 @@ public sealed class Sampler : IDisposable
         if (position > 0)
         {
             Append();
-            if (_guide!.Head.ReadsAtToken) _ops.Advance(_guideCache!.Cache.Lengths, _running, 1);
-            else _guideCache!.Append(_next, _running);
+            _rejection!.Take(_next, _running);
         }
         RejectionStep step = new(_logits, _streams, _positions, new GuidanceOutputs(_next, _chosen, _statistics));
         _rejection!.Draw(step, rule, key, position, batch.Streams, _hostRunning);
     }
 
+    private Span<int> HostNext => _hostDrawn.AsSpan(0, _hostRunning.Length);
+
+    private Span<int> HostChosen => _hostDrawn.AsSpan(_hostRunning.Length, _hostRunning.Length);
+
+    private Span<float> HostStatistics => MemoryMarshal.Cast<int, float>(_hostDrawn.AsSpan(2 * _hostRunning.Length));
+
     /// <summary>Tells the device which rows drew a token from outside of the candidates; false if none did.</summary>
     private bool MarkOutside()
     {
         int columns = SampleStatistics.Count, outside = 0;
-        for (int row = 0; row < _hostChosen.Length; row++)
+        Span<int> chosen = HostChosen;
+        Span<float> statistics = HostStatistics;
+        for (int row = 0; row < chosen.Length; row++)
         {
-            outside += _hostOutside[row] = _hostChosen[row] < 0 ? 1 : 0;
+            outside += _hostOutside[row] = chosen[row] < 0 ? 1 : 0;
             // The tilt of a token from outside of the candidates is a rule's, not the guide's: no ln W of the next prefix.
-            if (_hostOutside[row] > 0) _hostStatistics[row * columns + SampleStatistics.ChosenTilt] = float.NaN;
+            if (_hostOutside[row] > 0) statistics[row * columns + SampleStatistics.ChosenTilt] = float.NaN;
         }
         if (outside == 0) return false;
-        _ops.Device.Upload<float>(_hostStatistics, _statistics);
+        _ops.Device.Upload<float>(statistics, _statistics);
         _ops.Device.Upload<int>(_hostOutside, _outside);
         return true;
     }
 
     private void KeepChosen(bool hasOutside)
     {
-        CachedModel guide = _guideCache!;
         _ops.Gather(_statistics.As(((int)_statistics.Count, 1)), _tiltRows, _prefixTilt.As((_prefixTilt.Shape.D0, 1)));
-        if (!_guide!.Head.ReadsAtToken)
-        {
-            guide.Append(_next, _running);
-            return;
-        }
-        _guide.Trunk.KeepSibling(guide.Cache, _chosen);
-        if (hasOutside)
-        {
-            // Such a token has no column yet: one more pass for those rows alone.
-            _ops.Copy(_next, guide.Single.Tokens);
-            _guide.Trunk.Extend(_outside, guide.Cache, CacheLayout.Sequence, guide.Single);
-        }
-        _ops.Advance(guide.Cache.Lengths, _running, 1);
+        _guideState!.Take(new DrawnTokens(_next, _chosen, _running, hasOutside ? _outside : Tensor.None));
     }
 
     /// <summary>Takes what was drawn to the host; false when all rows have ended.</summary>
     private bool Take(SampleBatch batch, int position, Func<int, int, bool>? goesOn)
     {
-        _ops.Device.Download<int>(_next, _hostNext);
-        _ops.Device.Download<int>(_chosen, _hostChosen);
-        _ops.Device.Download<float>(_statistics, _hostStatistics);
+        _ops.Device.Download<int>(_drawn, _hostDrawn);
+        if (batch.Hidden is not null) TakeHidden(batch, position);
+        Span<int> next = HostNext;
+        Span<float> statistics = HostStatistics;
         bool running = false;
         for (int row = 0; row < batch.Count; row++)
         {
             if (_hostRunning[row] == 0) continue;
-            int at = row * batch.NewTokens + position, token = _hostNext[row];
+            int at = row * batch.NewTokens + position, token = next[row];
             batch.Responses[at] = token;
-            _hostStatistics.AsSpan(row * SampleStatistics.Count, SampleStatistics.Count).CopyTo(batch.Statistics.AsSpan(at * SampleStatistics.Count));
+            statistics.Slice(row * SampleStatistics.Count, SampleStatistics.Count).CopyTo(batch.Statistics.AsSpan(at * SampleStatistics.Count));
             batch.ResponseLengths[row]++;
             bool isWanted = goesOn is null || goesOn(row, token);
             batch.Finishes[row] = _stops.Contains(token) ? Finish.End : isWanted ? Finish.Length : Finish.Stop;
@@ -232,9 +233,23 @@ public sealed class Sampler : IDisposable
         return running;
     }
 
-    private static void Require(HeadedModel model, int tokens, string name)
+    /// <summary>The hidden states that the tokens were drawn from.</summary>
+    private void TakeHidden(SampleBatch batch, int position)
     {
-        if (model.Config.Position == Position.Learned && tokens > model.Config.Context)
-            throw new UserException($"Prompt and response take {tokens} tokens, but {name} has a context of {model.Config.Context}; ask for fewer tokens.");
+        Tensor hidden = position == 0 ? _referenceCache.LastHidden : _referenceCache.Single.Hidden;
+        int width = hidden.Shape.Last;
+        ReadOnlySpan<float> values = TensorValues.Read(hidden);
+        for (int row = 0; row < batch.Count; row++)
+        {
+            if (_hostRunning[row] == 0) continue;
+            Span<Half> to = batch.Hidden.AsSpan((row * batch.NewTokens + position) * width, width);
+            for (int c = 0; c < width; c++) to[c] = (Half)values[row * width + c];
+        }
+    }
+
+    private static void Require(int tokens, int context, string name)
+    {
+        if (tokens > context)
+            throw new UserException($"Prompt and response take {tokens} tokens, but {name} has a context of {context}; ask for fewer tokens.");
     }
 }

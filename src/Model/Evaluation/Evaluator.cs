@@ -20,7 +20,7 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
     /// <summary>Samples the responses. The same seed gives the same noise to every policy, so differences are paired.</summary>
     /// <param name="onResponse">Called with each problem, its response and the response's KL.</param>
     public Evaluation Run(
-        string method, double eta, LanguageModel reference, ValueModel? guide, Guidance guidance, GuidanceRule rule, ulong key,
+        string method, double eta, LanguageModel reference, IGuide? guide, Guidance guidance, GuidanceRule rule, ulong key,
         IProgressSink progress, CancellationToken stop, Action<Problem, ReadOnlyMemory<int>, double>? onResponse = null)
     {
         int total = checked(problems.Length * samples), rows = Math.Min(batchRows, total);

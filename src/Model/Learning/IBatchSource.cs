@@ -31,34 +31,55 @@ public sealed class ProblemSource(ITask task, ulong key) : IBatchSource
             problem.Prompt.CopyTo(tokens, 0);
             problem.Answer.CopyTo(tokens, problem.Prompt.Length);
             int length = problem.Prompt.Length + problem.Answer.Length;
-            batch.SetRow(row, tokens.AsSpan(0, length), problem.Prompt.Length, bidirectional: 0, readsAtToken: false, rowReturn: 0);
+            batch.SetRow(row, tokens.AsSpan(0, length), problem.Prompt.Length, bidirectional: 0, readsAtToken: false, rowReturn: 0, 1f / batch.Rows);
         }
+    }
+}
+
+/// <summary>Roll-outs as rows of a batch for a value model.</summary>
+public sealed class RolloutRows(IReadOnlyList<Rollout> rollouts, ValueSettings settings)
+{
+    public int Count => rollouts.Count;
+
+    /// <summary>Longest row in tokens.</summary>
+    public int Time { get; } = rollouts.Count == 0 ? 0 : rollouts.Max(rollout => rollout.Tokens.Length);
+
+    /// <summary>Most loss positions of a row.</summary>
+    public int LossesPerRow { get; } = rollouts.Count == 0 ? 0 : rollouts.Max(rollout => rollout.Tokens.Length - rollout.FirstLossToken);
+
+    public void Set(TrainBatch batch, int row, int rollout, float weight)
+    {
+        Rollout r = rollouts[rollout];
+        int bidirectional = settings.BidirectionalPrompt ? r.PromptLength : 0;
+        batch.SetRow(row, r.Tokens, r.FirstLossToken, bidirectional, settings.Kind == HeadKind.V, r.Reward, weight);
+    }
+
+    /// <summary>Batch <paramref name="index"/> in order; the weights of all batches add up to 1.</summary>
+    public void Fill(int index, TrainBatch batch)
+    {
+        for (int row = 0; row < batch.Rows && index * batch.Rows + row < Count; row++) Set(batch, row, index * batch.Rows + row, 1f / Count);
     }
 }
 
 /// <summary>Roll-outs in a new random order each epoch, the last incomplete batch of an epoch filled from the next one.</summary>
 public sealed class RolloutSource : IBatchSource
 {
-    private readonly IReadOnlyList<Rollout> _rollouts;
+    private readonly RolloutRows _rows;
     private readonly ulong _key;
-    private readonly ValueSettings _settings;
     private readonly int[] _order;
     private long _epoch = -1;
 
     public RolloutSource(IReadOnlyList<Rollout> rollouts, ValueSettings settings, ulong key)
     {
         if (rollouts.Count == 0) throw new UserException("The data set holds no roll-outs to learn from; collect some first.");
-        _rollouts = rollouts;
-        _settings = settings;
+        _rows = new RolloutRows(rollouts, settings);
         _key = key;
         _order = new int[rollouts.Count];
-        Time = rollouts.Max(rollout => rollout.Tokens.Length);
-        LossesPerRow = rollouts.Max(rollout => rollout.Tokens.Length - rollout.FirstLossToken);
     }
 
-    public int Time { get; }
+    public int Time => _rows.Time;
 
-    public int LossesPerRow { get; }
+    public int LossesPerRow => _rows.LossesPerRow;
 
     public void Fill(int step, TrainBatch batch)
     {
@@ -66,9 +87,7 @@ public sealed class RolloutSource : IBatchSource
         {
             long draw = (step - 1L) * batch.Rows + row;
             Shuffle(draw / _order.Length);
-            Rollout rollout = _rollouts[_order[draw % _order.Length]];
-            int bidirectional = _settings.BidirectionalPrompt ? rollout.PromptLength : 0;
-            batch.SetRow(row, rollout.Tokens, rollout.FirstLossToken, bidirectional, _settings.Kind == HeadKind.V, rollout.Reward);
+            _rows.Set(batch, row, _order[draw % _order.Length], 1f / batch.Rows);
         }
     }
 

@@ -22,17 +22,18 @@ public sealed record LearningRate(float Peak, int Warmup, int Steps, float Final
 public sealed record OptimizerSettings(LearningRate Rate, float Beta1 = 0.9f, float Beta2 = 0.99f, float Epsilon = 1e-8f, float WeightDecay = 0, float ClipNorm = 1);
 
 /// <summary>
-/// A model in training: weights, gradients and AdamW's moments, all in one layout. Where the model computes with BF16
+/// Parameters in training: weights, gradients and AdamW's moments, all in one layout. Where the model computes with BF16
 /// matrices, the optimizer keeps them in F32 too, and rounds them anew after each step.
 /// </summary>
-public sealed class Optimizer : IDisposable
+public abstract class Optimizer : IDisposable
 {
     private readonly Ops _ops;
     private readonly OptimizerSettings _settings;
     private readonly List<DeviceBuffer> _memory = [];
     private readonly Tensor _schedule, _clip;
 
-    public Optimizer(Ops ops, TransformerConfig config, HeadShape head, Weights weights, OptimizerSettings settings)
+    /// <param name="layout">Makes the parameters' layout in an arena.</param>
+    private protected Optimizer(Ops ops, Func<Arena, Parameters> layout, Parameters weights, OptimizerSettings settings)
     {
         _ops = ops;
         _settings = settings;
@@ -42,12 +43,12 @@ public sealed class Optimizer : IDisposable
         {
             if (weights.MatrixType != DType.F32)
             {
-                Weights = Build(arena => new Weights(config, head, DType.F32, arena));
+                Weights = Build(layout);
                 Initializer.CopyShared(weights, Weights);
             }
-            Gradients = Build(arena => new Weights(config, head, DType.F32, arena));
-            FirstMoment = Build(arena => new Weights(config, head, DType.F32, arena));
-            SecondMoment = Build(arena => new Weights(config, head, DType.F32, arena));
+            Gradients = Build(layout);
+            FirstMoment = Build(layout);
+            SecondMoment = Build(layout);
             (_schedule, _clip) = Build(arena => (arena.Take(4), arena.Take(2)));
         }
         catch
@@ -58,16 +59,16 @@ public sealed class Optimizer : IDisposable
     }
 
     /// <summary>The F32 weights that are trained: the model's own, or the masters of BF16 ones.</summary>
-    public Weights Weights { get; }
+    public Parameters Weights { get; }
 
     /// <summary>The weights that the model computes with.</summary>
-    public Weights Rounded { get; }
+    public Parameters Rounded { get; }
 
-    public Weights Gradients { get; }
+    public Parameters Gradients { get; }
 
-    public Weights FirstMoment { get; }
+    public Parameters FirstMoment { get; }
 
-    public Weights SecondMoment { get; }
+    public Parameters SecondMoment { get; }
 
     /// <summary>Makes the model's weights those that are trained, after these were loaded.</summary>
     public void RoundWeights()
@@ -115,4 +116,13 @@ public sealed class Optimizer : IDisposable
         _memory.Add(memory);
         return value;
     }
+}
+
+/// <inheritdoc/>
+/// <param name="layout">Makes the F32 parameters in an arena.</param>
+/// <param name="weights">The model's.</param>
+public sealed class Optimizer<T>(Ops ops, Func<Arena, T> layout, T weights, OptimizerSettings settings) : Optimizer(ops, layout, weights, settings)
+    where T : Parameters
+{
+    public new T Gradients => (T)base.Gradients;
 }

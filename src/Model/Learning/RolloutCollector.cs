@@ -19,8 +19,9 @@ public enum RollIn
 }
 
 /// <param name="SamplesPerProblem">Samples of each prompt.</param>
+/// <param name="Hidden">Whether π_ref's hidden states are wanted too.</param>
 /// <param name="Rule">The roll-in policy; <see cref="GuidanceRule.Reference"/> in round 1.</param>
-public sealed record CollectSettings(int SamplesPerProblem, RollIn RollIn, GuidanceRule Rule, int Round, ulong Seed, int BatchRows, int Candidates);
+public sealed record CollectSettings(int SamplesPerProblem, RollIn RollIn, GuidanceRule Rule, int Round, ulong Seed, int BatchRows, int Candidates, bool Hidden = false);
 
 /// <summary>
 /// Collects roll-outs. Sample i is a function of (seed, round, i) alone: its problem, its noise and its cut; so batching,
@@ -37,9 +38,10 @@ public sealed class RolloutCollector : IDisposable
     private readonly Sampler _rollOut;
     private readonly SampleBatch _first, _second;
     private readonly Problem[] _problems;
+    private readonly List<Half> _hidden = [];       // of the batch at hand
 
     /// <param name="problemKey">Key of the post-training split's problems.</param>
-    public RolloutCollector(ITask task, LanguageModel reference, ValueModel? guide, CollectSettings settings, ulong problemKey)
+    public RolloutCollector(ITask task, LanguageModel reference, IGuide? guide, CollectSettings settings, ulong problemKey)
     {
         _task = task;
         _settings = settings;
@@ -51,13 +53,15 @@ public sealed class RolloutCollector : IDisposable
         _rollOut = settings.RollIn == RollIn.None
             ? _rollIn
             : new Sampler(reference, null, guidance, shape with { PromptTokens = prompt + response, RowTokens = prompt + response }, task.Stops);
-        _first = new SampleBatch(rows, prompt, response);
-        _second = new SampleBatch(rows, prompt + response, response);
+        int width = settings.Hidden ? reference.Config.Width : 0;
+        _first = new SampleBatch(rows, prompt, response, width);
+        _second = new SampleBatch(rows, prompt + response, response, width);
         _problems = new Problem[rows];
     }
 
     /// <summary>Collects samples <paramref name="from"/> … <paramref name="to"/> − 1, handing each finished batch on.</summary>
-    public void Run(long from, long to, Action<Rollout[]> batchDone, IProgressSink progress, CancellationToken stop)
+    /// <param name="batchDone">Gets the roll-outs and, where they are wanted, the hidden states of all their response tokens, [tokens, C].</param>
+    public void Run(long from, long to, Action<Rollout[], Half[]> batchDone, IProgressSink progress, CancellationToken stop)
     {
         progress.Start($"collect (round {_settings.Round})", to);
         Stopwatch clock = Stopwatch.StartNew();
@@ -67,8 +71,9 @@ public sealed class RolloutCollector : IDisposable
         {
             stop.ThrowIfCancellationRequested();
             int count = (int)Math.Min(_settings.BatchRows, to - at);
+            _hidden.Clear();
             Rollout[] batch = Collect(at, count, stop);
-            batchDone(batch);
+            batchDone(batch, [.. _hidden]);
             at += count;
             foreach (Rollout rollout in batch)
             {
@@ -99,6 +104,8 @@ public sealed class RolloutCollector : IDisposable
         Rollout[] rollouts = new Rollout[count];
         for (int row = 0; row < count; row++) rollouts[row] = MakeRollout(row, at + row, 0, _first.Response(row));
         if (_settings.RollIn == RollIn.Policy) Continue(rollouts, at, stop);
+        else if (_settings.Hidden)
+            for (int row = 0; row < count; row++) _hidden.AddRange(_first.ResponseHidden(row));
         return rollouts;
     }
 
@@ -121,8 +128,15 @@ public sealed class RolloutCollector : IDisposable
         for (int row = 0, continued = 0; row < rollouts.Length; row++)
         {
             ReadOnlySpan<int> response = _first.Response(row);
-            ReadOnlySpan<int> rest = kept[row] == response.Length ? [] : _second.Response(continued++);
+            bool isWhole = kept[row] == response.Length;
+            ReadOnlySpan<int> rest = isWhole ? [] : _second.Response(continued);
             rollouts[row] = MakeRollout(row, at + row, kept[row], [.. response[..kept[row]], .. rest]);
+            if (_settings.Hidden)
+            {
+                _hidden.AddRange(_first.ResponseHidden(row)[..(kept[row] * _first.HiddenWidth)]);
+                if (!isWhole) _hidden.AddRange(_second.ResponseHidden(continued));
+            }
+            if (!isWhole) continued++;
         }
     }
 

@@ -174,7 +174,7 @@ public sealed class RolloutFile : IDisposable
     private static UserException Damaged(string path, long number, long offset) =>
         new($"{path}: record {number} at byte {offset} is damaged; restore the file from a copy, or collect again into another folder.");
 
-    private static uint Checksum(ReadOnlySpan<byte> bytes)
+    internal static uint Checksum(ReadOnlySpan<byte> bytes)
     {
         uint crc = uint.MaxValue;
         ReadOnlySpan<ulong> words = MemoryMarshal.Cast<byte, ulong>(bytes);

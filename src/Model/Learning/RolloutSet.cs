@@ -19,6 +19,9 @@ public sealed record RolloutSet(string Task, int Vocabulary, string Reference, J
 
     public static string DataPath(string folder) => Path.Combine(folder, "rollouts.bin");
 
+    /// <summary>Where the hidden states lie, if there are any.</summary>
+    public static string HiddenPath(string folder) => Path.Combine(folder, "hidden.bin");
+
     private static string HeaderPath(string folder) => Path.Combine(folder, "dataset.json");
 
     public static bool Exists(string folder) => File.Exists(HeaderPath(folder));

@@ -2,13 +2,19 @@ using QSharp.Engine;
 
 namespace QSharp.Model;
 
+/// <summary>What a batch's losses are about, M of them, on the device.</summary>
+/// <param name="Tokens">[M] I32: the token predicted or judged.</param>
+/// <param name="Returns">[M]: return-to-go of the token, for value methods.</param>
+/// <param name="Weights">[M]: share of the batch's loss; 0 for unused entries. A row's weights add up to 1/B (method notes §2.5).</param>
+public sealed record LossTargets(Tensor Tokens, Tensor Returns, Tensor Weights);
+
 /// <summary>
 /// One batch of whole rows, filled on the host and copied to fixed device tensors. Rows are padded on the right; the
 /// positions that bear loss are listed, so that the head runs on them alone.
 /// </summary>
 public sealed class TrainBatch
 {
-    private readonly int[] _tokens, _positions, _spans, _lossRows, _lossTokens;
+    private readonly int[] _tokens, _positions, _spans, _lossRows, _lossTokens, _lossPositions;
     private readonly float[] _returns, _weights;
     private int _losses;
 
@@ -22,14 +28,13 @@ public sealed class TrainBatch
         LossCapacity = rows * lossesPerRow;
         Tokens = new TokenBatch(rows, time, arena);
         LossRows = arena.Take(LossCapacity, DType.I32);
-        LossTokens = arena.Take(LossCapacity, DType.I32);
-        Returns = arena.Take(LossCapacity);
-        Weights = arena.Take(LossCapacity);
+        Targets = new LossTargets(arena.Take(LossCapacity, DType.I32), arena.Take(LossCapacity), arena.Take(LossCapacity));
         _tokens = new int[rows * time];
         _positions = new int[rows * time];
         _spans = new int[rows * 3];
         _lossRows = new int[LossCapacity];
         _lossTokens = new int[LossCapacity];
+        _lossPositions = new int[LossCapacity];
         _returns = new float[LossCapacity];
         _weights = new float[LossCapacity];
     }
@@ -45,14 +50,10 @@ public sealed class TrainBatch
     /// <summary>[M] I32: which row of the hidden states [B·T, C] each loss reads.</summary>
     public Tensor LossRows { get; }
 
-    /// <summary>[M] I32: the token predicted or judged.</summary>
-    public Tensor LossTokens { get; }
+    public LossTargets Targets { get; }
 
-    /// <summary>[M]: return-to-go of the token, for value methods.</summary>
-    public Tensor Returns { get; }
-
-    /// <summary>[M]: share of the batch's loss; 0 for unused entries. A row's weights add up to 1/B (method notes §2.5).</summary>
-    public Tensor Weights { get; }
+    /// <summary>The host's side of the targets.</summary>
+    public LossPositions Positions => new(_returns, _weights, _lossPositions);
 
     /// <summary>Tokens in the batch, without padding.</summary>
     public long TokenCount { get; private set; }
@@ -74,7 +75,8 @@ public sealed class TrainBatch
     /// <summary>Sets row <paramref name="row"/>; tokens from <paramref name="firstLoss"/> on bear loss.</summary>
     /// <param name="bidirectional">How many leading tokens see one another in both directions; 0 for none.</param>
     /// <param name="readsAtToken">See <see cref="IHead.ReadsAtToken"/>.</param>
-    public void SetRow(int row, ReadOnlySpan<int> tokens, int firstLoss, int bidirectional, bool readsAtToken, float rowReturn)
+    /// <param name="rowWeight">Share of the whole loss; 1/B in training.</param>
+    public void SetRow(int row, ReadOnlySpan<int> tokens, int firstLoss, int bidirectional, bool readsAtToken, float rowReturn, float rowWeight)
     {
         if (tokens.Length > Time) throw new ArgumentException($"A row of {tokens.Length} tokens does not fit a batch of {Time}.");
         int at = row * Time;
@@ -84,13 +86,14 @@ public sealed class TrainBatch
         _spans[3 * row + 1] = bidirectional;
         _spans[3 * row + 2] = tokens.Length;
         TokenCount += tokens.Length;
-        float weight = 1f / (Rows * (tokens.Length - firstLoss));
+        float weight = rowWeight / (tokens.Length - firstLoss);
         for (int t = firstLoss; t < tokens.Length; t++, _losses++)
         {
             _lossRows[_losses] = at + (readsAtToken ? t : t - 1);
             _lossTokens[_losses] = tokens[t];
             _returns[_losses] = rowReturn;
             _weights[_losses] = weight;
+            _lossPositions[_losses] = t - firstLoss;
         }
     }
 
@@ -101,8 +104,8 @@ public sealed class TrainBatch
         device.Upload<int>(_positions, Tokens.Positions);
         device.Upload<int>(_spans, Tokens.Spans);
         device.Upload<int>(_lossRows, LossRows);
-        device.Upload<int>(_lossTokens, LossTokens);
-        device.Upload<float>(_returns, Returns);
-        device.Upload<float>(_weights, Weights);
+        device.Upload<int>(_lossTokens, Targets.Tokens);
+        device.Upload<float>(_returns, Targets.Returns);
+        device.Upload<float>(_weights, Targets.Weights);
     }
 }

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 
 using QSharp.Engine;
-using QSharp.Kernels;
 
 namespace QSharp.Model;
 
@@ -9,75 +8,48 @@ namespace QSharp.Model;
 /// The training loop, once for every method: fill a batch, forward, loss, backward, clip, AdamW. A step's batch and
 /// random numbers are functions of its number, so stopping and resuming changes nothing.
 /// </summary>
-public sealed class Trainer : IDisposable
+/// <param name="learner">Disposed with the trainer.</param>
+public sealed class Trainer(Learner learner) : IDisposable
 {
-    private readonly HeadedModel _model;
-    private readonly Method _method;
-    private readonly IBatchSource _source;
-    private readonly Ops _ops;
-    private readonly DeviceBuffer _memory;
-    private readonly TrainBatch _batch;
-    private readonly Activations _activations;
-    private readonly Tensor _lossHidden, _dLossHidden, _dHidden, _outputs, _losses;
-    private readonly float[] _hostLosses;
-    private readonly RecordedStep _step;
-
-    public Trainer(HeadedModel model, Method method, IBatchSource source, OptimizerSettings settings, int rows)
+    private readonly float[] _hostLosses = new float[learner.Losses.Count];
+    private readonly RecordedStep _step = learner.Ops.Device.Record(() =>
     {
-        _model = model;
-        _method = method;
-        _source = source;
-        _ops = model.Ops;
-        if (source.Time > model.Config.Context)
-            throw new UserException($"The data has rows of {source.Time} tokens, but the model's context is {model.Config.Context}; train a model with a longer context.");
-        Optimizer = new Optimizer(_ops, model.Config, model.HeadShape, model.Weights, settings);
-        DType type = model.ActivationType;
-        int width = model.Config.Width, n = rows * source.Time, m = rows * source.LossesPerRow;
-        try
-        {
-            ((_batch, _activations, _lossHidden, _dLossHidden, _dHidden, _outputs, _losses), _memory) = Arena.Build(_ops.Device, arena => (
-                new TrainBatch(rows, source.Time, source.LossesPerRow, arena),
-                new Activations(model.Config, rows, source.Time, type, arena),
-                arena.Take((m, width), type), arena.Take((m, width), type), arena.Take((n, width), type),
-                arena.Take((m, model.Head.Outputs), model.Head.TrainingOutputs(type)), arena.Take(m)));
-        }
-        catch
-        {
-            Optimizer.Dispose();
-            throw;
-        }
-        _step = _ops.Device.Record(() =>
-        {
-            Optimizer.ZeroGradients();
-            ForwardAndBackward();
-            Optimizer.Update();
-        });
-        _hostLosses = new float[m];
+        learner.Optimizer.ZeroGradients();
+        learner.Forward();
+        learner.Loss();
+        learner.Backward();
+        learner.Optimizer.Update();
+    });
+
+    /// <inheritdoc cref="ModelLearner(HeadedModel, Method, IBatchSource, OptimizerSettings, int, RolloutRows?)"/>
+    public Trainer(HeadedModel model, Method method, IBatchSource source, OptimizerSettings settings, int rows)
+        : this(new ModelLearner(model, method, source, settings, rows))
+    {
     }
 
-    public Optimizer Optimizer { get; }
+    public Optimizer Optimizer => learner.Optimizer;
+
+    /// <summary>Which parameters are kept; null: the last ones.</summary>
+    public HeldOut? HeldOut { get; init; }
 
     /// <summary>Optimizer steps done.</summary>
     public int Step { get; set; }
 
     /// <summary>Bytes of activations and batches.</summary>
-    public long ActivationBytes => _memory.Bytes;
+    public long ActivationBytes => learner.ActivationBytes;
 
     /// <summary>Fills the next batch; not part of the device's step.</summary>
-    public void FillBatch()
-    {
-        _batch.Clear();
-        _source.Fill(Step + 1, _batch);
-    }
+    /// <returns>Tokens in it, without padding.</returns>
+    public long FillBatch() => learner.Fill(Step + 1);
 
     /// <summary>One optimizer step on the batch that was filled. Allocates nothing.</summary>
     /// <returns>The batch's mean loss (per row, then over rows).</returns>
     public double RunStep()
     {
-        _batch.Upload(_ops.Device);
-        Optimizer.Begin(++Step);
+        learner.Upload();
+        learner.Optimizer.Begin(++Step);
         _step.Run();
-        _ops.Device.Download<float>(_losses, _hostLosses);
+        learner.Ops.Device.Download<float>(learner.Losses, _hostLosses);
         double loss = 0;
         foreach (float part in _hostLosses) loss += part;
         if (!double.IsFinite(loss))
@@ -97,9 +69,8 @@ public sealed class Trainer : IDisposable
         while (Step < steps)
         {
             if (stop.IsCancellationRequested) return false;
-            FillBatch();
+            tokens += FillBatch();
             double loss = RunStep();
-            tokens += _batch.TokenCount;
             smoothed = double.IsNaN(smoothed) ? loss : 0.95 * smoothed + 0.05 * loss;
             progress.Report(Step, [("loss", smoothed), ("tokens/s", tokens / Math.Max(clock.Elapsed.TotalSeconds, 1e-6))]);
             afterStep(Step, loss);
@@ -117,19 +88,6 @@ public sealed class Trainer : IDisposable
     public void Dispose()
     {
         _step.Dispose();
-        Optimizer.Dispose();
-        _memory.Dispose();
-    }
-
-    private void ForwardAndBackward()
-    {
-        _model.Trunk.Forward(_batch.Tokens, _activations);
-        _ops.Gather(_activations.Hidden, _batch.LossRows, _lossHidden);
-        _model.Head.Forward(_lossHidden, _batch.LossTokens, _outputs);
-        _method.LossAndGradient(_ops, _batch, _outputs, _losses);
-        _model.Head.Backward(_outputs, _lossHidden, _batch.LossTokens, _dLossHidden, Optimizer.Gradients);
-        _ops.Fill(_dHidden, 0f);
-        _ops.GatherBackward(_dLossHidden, _batch.LossRows, _dHidden);
-        _model.Trunk.Backward(_dHidden, _batch.Tokens, _activations, Optimizer.Gradients);
+        learner.Dispose();
     }
 }

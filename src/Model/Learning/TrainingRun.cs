@@ -22,12 +22,14 @@ public sealed class TrainingRun(Trainer trainer, string phase, string folder, st
         if (TrainerCheckpoint.LoadNewest(trainer, folder, fingerprint))
             progress.Note(FormattableString.Invariant($"{phase}: resumed at step {trainer.Step}"));
         metrics.TruncateAfter(phase, trainer.Step);
+        metrics.TruncateAfter($"{phase}-held-out", trainer.Step);
         bool done;
         try
         {
             done = trainer.Run(steps, phase, progress, (step, loss) =>
             {
                 metrics.Write(phase, step, loss);
+                if (trainer.HeldOut is { } heldOut && HeldOut.IsDue(step, steps)) metrics.Write($"{phase}-held-out", step, heldOut.Look(step));
                 if (step % SaveEvery == 0 && step < steps) TrainerCheckpoint.Save(trainer, folder, fingerprint);
             }, stop);
         }
@@ -37,7 +39,11 @@ public sealed class TrainingRun(Trainer trainer, string phase, string folder, st
                 ? $"{phase} was saved last in {saved}, and the same command with --resume goes on from there"
                 : $"{phase} had no checkpoint yet, and the same command with --resume begins this phase anew");
         }
-        if (done) return;
+        if (done)
+        {
+            trainer.HeldOut?.Restore();
+            return;
+        }
         TrainerCheckpoint.Save(trainer, folder, fingerprint);
         throw new OperationCanceledException(FormattableString.Invariant($"Stopped at step {trainer.Step} of {phase}; saved."), stop);
     }

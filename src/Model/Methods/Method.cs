@@ -12,7 +12,7 @@ public abstract class Method
     /// <summary>Writes each position's weighted loss, and the gradient over the head's outputs.</summary>
     /// <param name="outputs">[M, Outputs]: the head's outputs on entry, their gradient on return.</param>
     /// <param name="losses">[M].</param>
-    public abstract void LossAndGradient(Ops ops, TrainBatch batch, Tensor outputs, Tensor losses);
+    public abstract void LossAndGradient(Ops ops, LossTargets targets, Tensor outputs, Tensor losses);
 }
 
 /// <summary>Next-token cross-entropy: makes a reference.</summary>
@@ -20,8 +20,8 @@ public sealed class PretrainMethod : Method
 {
     public override string Name => "pretrain";
 
-    public override void LossAndGradient(Ops ops, TrainBatch batch, Tensor outputs, Tensor losses) =>
-        ops.TokenCrossEntropy(outputs, batch.LossTokens, batch.Weights, losses, outputs);
+    public override void LossAndGradient(Ops ops, LossTargets targets, Tensor outputs, Tensor losses) =>
+        ops.TokenCrossEntropy(outputs, targets.Tokens, targets.Weights, losses, outputs);
 }
 
 /// <summary>
@@ -31,8 +31,8 @@ public sealed class QSharpMethod(ReturnFamily family, Projection projection = Pr
 {
     public override string Name => "qsharp";
 
-    public override void LossAndGradient(Ops ops, TrainBatch batch, Tensor outputs, Tensor losses) =>
-        ops.ReturnCrossEntropy(outputs, batch.Returns, batch.Weights, family, projection, losses, outputs);
+    public override void LossAndGradient(Ops ops, LossTargets targets, Tensor outputs, Tensor losses) =>
+        ops.ReturnCrossEntropy(outputs, targets.Returns, targets.Weights, family, projection, losses, outputs);
 }
 
 /// <summary>
@@ -43,6 +43,6 @@ public sealed class ControlledDecodingMethod : Method
 {
     public override string Name => "cd";
 
-    public override void LossAndGradient(Ops ops, TrainBatch batch, Tensor outputs, Tensor losses) =>
-        ops.SquaredError(outputs, batch.Returns, batch.Weights, Link.Sigmoid, losses, outputs);
+    public override void LossAndGradient(Ops ops, LossTargets targets, Tensor outputs, Tensor losses) =>
+        ops.SquaredError(outputs, targets.Returns, targets.Weights, Link.Sigmoid, losses, outputs);
 }

@@ -24,7 +24,7 @@ public sealed record GenerateSettings(
     GuidanceRule Rule, int Candidates, int MaxTokens, int Samples, IReadOnlyList<int> EndIds, IReadOnlyList<string> StopTexts, ulong Seed, int BatchRows);
 
 /// <summary>Text from prompts, guided or not.</summary>
-public sealed class TextGenerator(LanguageModel reference, ValueModel? guide, Guidance guidance, Tokenizer tokenizer, GenerateSettings settings)
+public sealed class TextGenerator(LanguageModel reference, IGuide? guide, Guidance guidance, Tokenizer tokenizer, GenerateSettings settings)
 {
     private readonly Stopwatch _clock = new();
 

@@ -2,7 +2,7 @@ using QSharp.Engine;
 
 namespace QSharp.Model;
 
-/// <summary>Fresh weights, drawn on the host from one Philox stream in the order of <see cref="Weights.Named"/>.</summary>
+/// <summary>Fresh weights, drawn on the host from one Philox stream in the order of <see cref="Parameters.Named"/>.</summary>
 public static class Initializer
 {
     private const float EmbeddingDeviation = 0.5f;
@@ -39,7 +39,7 @@ public static class Initializer
 
     /// <summary>Copies every parameter that both models have under the same name and shape: a guide starts from its reference's trunk.</summary>
     /// <param name="except">Names that are left alone.</param>
-    public static void CopyShared(Weights from, Weights to, params ReadOnlySpan<string> except)
+    public static void CopyShared(Parameters from, Parameters to, params ReadOnlySpan<string> except)
     {
         foreach ((string name, Tensor value, _) in to.Named)
         {

@@ -59,15 +59,8 @@ public sealed class LanguageModel : HeadedModel
     public override IHead Head { get; }
 }
 
-/// <summary>What a value model's outputs mean and how it reads prompts.</summary>
-/// <param name="BidirectionalPrompt">
-/// Every prompt token attends to the whole prompt; response tokens stay causal. A departure from causal language models
-/// that lets the guide see a graph whole (docs/star-graph.md).
-/// </param>
-public sealed record ValueSettings(HeadKind Kind, ReturnFamily Family, bool BidirectionalPrompt);
-
-/// <summary>A value model, or guide: the distribution of the reward-to-go under a frozen π_ref.</summary>
-public sealed class ValueModel : HeadedModel
+/// <summary>A guide with a trunk of its own: a transformer that reads the text as π_ref does.</summary>
+public sealed class ValueModel : HeadedModel, IGuide
 {
     public ValueModel(Ops ops, TransformerConfig config, ValueSettings settings, DType? matrixType = null)
         : base(ops, config, ValueHead.ShapeOf(settings.Kind, settings.Family, config), matrixType)
@@ -79,4 +72,12 @@ public sealed class ValueModel : HeadedModel
     public ValueSettings Settings { get; }
 
     public override IHead Head { get; }
+
+    public int Vocabulary => Config.Vocab;
+
+    public long ParameterCount => Weights.Count;
+
+    public int LongestText => Config.Position == Position.Learned ? Config.Context : int.MaxValue;
+
+    GuideState IGuide.Open(CachedModel reference, SamplerShape shape, int candidates) => new OwnTrunkState(this, shape, candidates);
 }

@@ -29,71 +29,55 @@ public sealed class BlockWeights
     public Tensor DownBias { get; internal set; }
 }
 
-/// <summary>
-/// All parameters of a transformer and its head, in one block of memory: matrices first, then vectors, so that one
-/// launch updates each group. Gradients and the optimizer's moments have the same type and so the same layout.
-/// </summary>
-public sealed class Weights
+/// <summary>All parameters of a transformer and its head; a tied head appears once, as the token table.</summary>
+public sealed class Weights : Parameters
 {
-    private readonly List<(string Name, Tensor Value, bool Decays)> _named = [];
-    private readonly long _matrixBytes, _vectorBytes;
-
     /// <summary>Carves the parameters out of an arena that holds nothing else.</summary>
     /// <param name="matrixType">F32; or BF16 for a model that is only read. Vectors are F32.</param>
-    public Weights(TransformerConfig config, HeadShape head, DType matrixType, Arena arena)
+    public Weights(TransformerConfig config, HeadShape head, DType matrixType, Arena arena) : base(matrixType)
     {
         int c = config.Width;
-        MatrixType = matrixType;
         Blocks = [.. Enumerable.Range(0, config.Layers).Select(_ => new BlockWeights())];
 
-        Tokens = Take("tokens", (config.Vocab, c), decays: true);
-        if (config.Position == Position.Learned) Positions = Take("positions", (config.Context, c), decays: true);
+        Tokens = Matrix("tokens", (config.Vocab, c));
+        if (config.Position == Position.Learned) Positions = Matrix("positions", (config.Context, c));
         for (int layer = 0; layer < config.Layers; layer++)
         {
             BlockWeights block = Blocks[layer];
-            block.Qkv = Take($"blocks.{layer}.qkv", (config.QkvWidth, c), decays: true);
-            block.Out = Take($"blocks.{layer}.out", (c, config.Heads * config.HeadDim), decays: true);
-            block.Up = Take($"blocks.{layer}.up", (config.UpWidth, c), decays: true);
-            block.Down = Take($"blocks.{layer}.down", (c, config.Hidden), decays: true);
+            block.Qkv = Matrix($"blocks.{layer}.qkv", (config.QkvWidth, c));
+            block.Out = Matrix($"blocks.{layer}.out", (c, config.Heads * config.HeadDim));
+            block.Up = Matrix($"blocks.{layer}.up", (config.UpWidth, c));
+            block.Down = Matrix($"blocks.{layer}.down", (c, config.Hidden));
         }
         if (head.Tied) Head = Tokens;
-        else if (head.Rows > 0) Head = Take("head", (head.Rows, c), decays: true);
-        _matrixBytes = arena.Used;
+        else if (head.Rows > 0) Head = Matrix("head", (head.Rows, c));
 
         bool normBias = config.Norm == Norm.LayerNorm;
         for (int layer = 0; layer < config.Layers; layer++)
         {
             BlockWeights block = Blocks[layer];
-            block.Norm1 = Take($"blocks.{layer}.norm1", c);
-            if (normBias) block.Norm1Bias = Take($"blocks.{layer}.norm1_bias", c);
+            block.Norm1 = Vector($"blocks.{layer}.norm1", c);
+            if (normBias) block.Norm1Bias = Vector($"blocks.{layer}.norm1_bias", c);
             if (config.QkNorm)
             {
-                block.QueryNorm = Take($"blocks.{layer}.query_norm", config.HeadDim);
-                block.KeyNorm = Take($"blocks.{layer}.key_norm", config.HeadDim);
+                block.QueryNorm = Vector($"blocks.{layer}.query_norm", config.HeadDim);
+                block.KeyNorm = Vector($"blocks.{layer}.key_norm", config.HeadDim);
             }
-            if (config.QkvBias) block.QkvBias = Take($"blocks.{layer}.qkv_bias", config.QkvWidth);
-            if (config.OtherBias) block.OutBias = Take($"blocks.{layer}.out_bias", c);
-            block.Norm2 = Take($"blocks.{layer}.norm2", c);
-            if (normBias) block.Norm2Bias = Take($"blocks.{layer}.norm2_bias", c);
-            if (config.OtherBias) block.UpBias = Take($"blocks.{layer}.up_bias", config.UpWidth);
-            if (config.OtherBias) block.DownBias = Take($"blocks.{layer}.down_bias", c);
+            if (config.QkvBias) block.QkvBias = Vector($"blocks.{layer}.qkv_bias", config.QkvWidth);
+            if (config.OtherBias) block.OutBias = Vector($"blocks.{layer}.out_bias", c);
+            block.Norm2 = Vector($"blocks.{layer}.norm2", c);
+            if (normBias) block.Norm2Bias = Vector($"blocks.{layer}.norm2_bias", c);
+            if (config.OtherBias) block.UpBias = Vector($"blocks.{layer}.up_bias", config.UpWidth);
+            if (config.OtherBias) block.DownBias = Vector($"blocks.{layer}.down_bias", c);
         }
-        FinalNorm = Take("final_norm", c);
-        if (normBias) FinalNormBias = Take("final_norm_bias", c);
-        if (head is { Rows: > 0, Bias: true }) HeadBias = Take("head_bias", head.Rows);
+        FinalNorm = Vector("final_norm", c);
+        if (normBias) FinalNormBias = Vector("final_norm_bias", c);
+        if (head is { Rows: > 0, Bias: true }) HeadBias = Vector("head_bias", head.Rows);
 
-        _vectorBytes = arena.Used - _matrixBytes;
+        Tensor Matrix(string name, Shape shape) => TakeMatrix(arena, name, shape);
 
-        Tensor Take(string name, Shape shape, bool decays = false)
-        {
-            Tensor tensor = arena.Take(shape, decays ? matrixType : DType.F32);
-            _named.Add((name, tensor, decays));
-            return tensor;
-        }
+        Tensor Vector(string name, int length) => TakeVector(arena, name, length);
     }
-
-    /// <summary>Element type of the matrices.</summary>
-    public DType MatrixType { get; }
 
     public Tensor Tokens { get; }                   // [V, C]
 
@@ -109,20 +93,4 @@ public sealed class Weights
     public Tensor Head { get; }
 
     public Tensor HeadBias { get; }
-
-    /// <summary>Every matrix as one flat tensor (weight decay applies), zeros between them included.</summary>
-    /// <exception cref="OverflowException">There are more than 2³¹ entries: such a model can be read but not trained.</exception>
-    public Tensor Matrices => new(Tokens.Buffer, 0, MatrixType, checked((int)(_matrixBytes / MatrixType.Size())));
-
-    /// <summary>Every vector as one flat tensor (no weight decay).</summary>
-    public Tensor Vectors => new(Tokens.Buffer, _matrixBytes, DType.F32, checked((int)(_vectorBytes / sizeof(float))));
-
-    /// <summary>All parameters of an F32 model as one flat tensor.</summary>
-    public Tensor All => Matrices with { Shape = checked((int)(Matrices.Count + Vectors.Count)) };
-
-    /// <summary>The one list of parameters for files, initial values and tests; a tied head appears once, as the token table.</summary>
-    public IReadOnlyList<(string Name, Tensor Value, bool Decays)> Named => _named;
-
-    /// <summary>Number of parameters.</summary>
-    public long Count => _named.Sum(parameter => parameter.Value.Count);
 }

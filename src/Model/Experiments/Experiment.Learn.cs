@@ -1,0 +1,67 @@
+using QSharp.Engine;
+
+namespace QSharp.Model;
+
+/// <summary>A finished guide and how well it foretells the held-out problems.</summary>
+/// <param name="Report">Null where no problems were held out, or the guide was there already.</param>
+public sealed record LearnedGuide(IGuide Guide, HeldOutReport? Report);
+
+public sealed partial class Experiment
+{
+    /// <summary>The finished guide of a folder, or null where there is none yet.</summary>
+    public IGuide? FindGuide(string folder, LanguageModel reference) =>
+        ModelFolder.Exists(folder) ? GuideFolder.Load(reference, folder, Task.Fingerprint, Task.Vocabulary).Guide : null;
+
+    /// <summary>Trains a guide on roll-outs: a value model from the reference's weights, or a head on its hidden states.</summary>
+    /// <param name="folder">Where the finished guide goes.</param>
+    /// <param name="scratch">Where checkpoints of an unfinished phase lie.</param>
+    /// <param name="name">Of the phase: each round has its own.</param>
+    public LearnedGuide Learn(
+        string folder, string scratch, string name, RolloutData data, LanguageModel reference, ValueMethod method, MetricsLog metrics, PhaseClock clock)
+    {
+        if (data.Train.Count == 0) throw new UserException("The data set holds no roll-outs to learn from; collect some first.");
+        using PhaseClock.Running running = clock.Start("train");
+        Method loss = method.Create(recipe.Settings.Family);
+        int steps = Steps(data);
+        LearningRate rate = new(recipe.Rate, Math.Min(recipe.Warmup, steps / 10), steps, recipe.FinalRateShare);
+        OptimizerSettings settings = AdamW with { Rate = rate, WeightDecay = recipe.WeightDecay };
+        IGuide guide = recipe.SharesTrunk ? new SharedTrunkGuide(reference, recipe.Settings.Family, recipe.HeadHidden) : FreshValueModel(reference);
+        Learner learner = guide is SharedTrunkGuide shared ? Learner(shared, loss, data, settings) : Learner((ValueModel)guide, loss, data, settings);
+        using Trainer trainer = new(learner) { HeldOut = data.HeldOut.Count > 0 ? new HeldOut(learner, recipe.Settings.Family) : null };
+        new TrainingRun(trainer, name, scratch, Fingerprint($"{name} {method.Name}"), metrics).Run(steps, progress, stop);
+        (learner as SharedHeadLearner)?.Finish();
+        HeldOutReport? report = trainer.HeldOut?.Report();
+        GuideFolder.Save(guide, folder, new GuideOrigin(Task.Fingerprint, ModelFolder.Fingerprint(reference), data.Temperature, data.TopP));
+        TrainerCheckpoint.Delete(scratch);
+        clock.AddTokens(trainer.TokensTrained, trainer.SecondsTrained);
+        return new LearnedGuide(guide, report);
+    }
+
+    private ValueModel FreshValueModel(LanguageModel reference)
+    {
+        ValueModel guide = new(ops, reference.Config, recipe.Settings);
+        Initializer.Fresh(guide.Weights, reference.Config, Philox.Key(seed, InitStream), zeroHead: true);
+        Initializer.CopyShared(reference.Weights, guide.Weights, "head", "head_bias");
+        return guide;
+    }
+
+    private ModelLearner Learner(ValueModel guide, Method method, RolloutData data, OptimizerSettings settings) => new(
+        guide, method, new RolloutSource(data.Train, recipe.Settings, Philox.Key(seed, OrderStream)), settings, recipe.Batch,
+        data.HeldOut.Count > 0 ? new RolloutRows(data.HeldOut, recipe.Settings) : null);
+
+    private SharedHeadLearner Learner(SharedTrunkGuide guide, Method method, RolloutData data, OptimizerSettings settings)
+    {
+        if (data.Hidden is null) throw new UserException("A shared trunk learns from π_ref's hidden states, but the data set has none; collect with --hidden.");
+        ulong key = Philox.Key(seed, OrderStream);
+        return new SharedHeadLearner(
+            guide, method, new HiddenReader(data.Hidden, guide.Shape.Width, data.FirstStates[^1]), new HiddenSource(data.Train, data.FirstStates, key),
+            new HiddenSource(data.HeldOut, data.FirstStates, key), settings, Philox.Key(seed, InitStream), recipe.Batch);
+    }
+
+    private int Steps(RolloutData data)
+    {
+        if (recipe.Steps > 0) return recipe.Steps;
+        long items = recipe.SharesTrunk ? data.Train.Sum(rollout => (long)rollout.Tokens.Length - rollout.FirstLossToken) : data.Train.Count;
+        return checked((int)Math.Max(1, recipe.Epochs * items / recipe.Batch));
+    }
+}

@@ -1,0 +1,58 @@
+using QSharp.Engine;
+
+namespace QSharp.Model;
+
+/// <summary>What a guide's outputs mean and how it reads prompts.</summary>
+/// <param name="BidirectionalPrompt">
+/// Every prompt token attends to the whole prompt; response tokens stay causal. A departure from causal language models
+/// that lets the guide see a graph whole (docs/star-graph.md).
+/// </param>
+public sealed record ValueSettings(HeadKind Kind, Kernels.ReturnFamily Family, bool BidirectionalPrompt);
+
+/// <summary>
+/// What steers a frozen π_ref: the distribution Z(x, y) of the reward-to-go under it, for tokens y that may come next. Either a
+/// value model with a trunk of its own (<see cref="ValueModel"/>) or a head on π_ref's hidden states (<see cref="SharedTrunkGuide"/>).
+/// </summary>
+public interface IGuide : IDisposable
+{
+    ValueSettings Settings { get; }
+
+    /// <summary>Tokens that it knows.</summary>
+    int Vocabulary { get; }
+
+    /// <summary>Parameters of its own.</summary>
+    long ParameterCount { get; }
+
+    /// <summary>The longest text it reads; <see cref="int.MaxValue"/> where it is as long as π_ref's.</summary>
+    int LongestText { get; }
+
+    /// <summary>Memory for guiding a batch.</summary>
+    /// <param name="reference">π_ref on the same batch.</param>
+    /// <param name="candidates">K: tokens scored at each step.</param>
+    internal GuideState Open(CachedModel reference, SamplerShape shape, int candidates);
+}
+
+/// <summary>A guide at work on a batch: what it keeps of the tokens so far.</summary>
+internal abstract class GuideState : IDisposable
+{
+    /// <summary>Reads the prompts.</summary>
+    public abstract void Prefill(SampleBatch batch);
+
+    /// <summary>The logits of Z for several tokens that may come next in each row.</summary>
+    /// <param name="tokens">[R, K] I32.</param>
+    /// <param name="isAfterPrompt">Whether no token has been drawn yet.</param>
+    /// <param name="outputs">[R, K, A].</param>
+    public abstract void ScoreNext(Tensor tokens, bool isAfterPrompt, Tensor outputs);
+
+    /// <summary>Takes the drawn tokens in.</summary>
+    public abstract void Take(in DrawnTokens drawn);
+
+    public abstract void Dispose();
+}
+
+/// <summary>One token a row.</summary>
+/// <param name="Next">[R] I32.</param>
+/// <param name="Chosen">[R] I32: index among the candidates, −1 for none of them.</param>
+/// <param name="Running">[R] I32: 1 where the row goes on.</param>
+/// <param name="Outside">[R] I32: 1 where the token is none of the candidates; None where there is no such row.</param>
+internal readonly record struct DrawnTokens(Tensor Next, Tensor Chosen, Tensor Running, Tensor Outside);

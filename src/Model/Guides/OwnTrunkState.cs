@@ -1,0 +1,39 @@
+using QSharp.Engine;
+using QSharp.Kernels;
+
+namespace QSharp.Model;
+
+/// <summary>
+/// A value model with its own cache. V-type: the candidates go through it as siblings, and the drawn one's column stays: one
+/// pass a token (method notes §3.4). Q-type: the drawn token goes through it.
+/// </summary>
+internal sealed class OwnTrunkState(ValueModel guide, SamplerShape shape, int candidates) : GuideState
+{
+    private readonly Ops _ops = guide.Ops;
+
+    public CachedModel Cache { get; } = new(guide, shape.Rows, shape.PromptTokens, shape.NewTokens, guide.Head.ReadsAtToken ? candidates : 1);
+
+    public override void Prefill(SampleBatch batch) =>
+        Cache.Prefill(batch, guide.Settings.BidirectionalPrompt ? CacheLayout.Prompt : CacheLayout.Sequence);
+
+    public override void ScoreNext(Tensor tokens, bool isAfterPrompt, Tensor outputs) => Cache.ScoreNext(tokens, Tensor.None, isAfterPrompt, outputs);
+
+    public override void Take(in DrawnTokens drawn)
+    {
+        if (!guide.Head.ReadsAtToken)
+        {
+            Cache.Append(drawn.Next, drawn.Running);
+            return;
+        }
+        guide.Trunk.KeepSibling(Cache.Cache, drawn.Chosen);
+        if (!drawn.Outside.IsNone)
+        {
+            // Such a token has no column yet: one more pass for those rows alone.
+            _ops.Copy(drawn.Next, Cache.Single.Tokens);
+            guide.Trunk.Extend(drawn.Outside, Cache.Cache, CacheLayout.Sequence, Cache.Single);
+        }
+        _ops.Advance(Cache.Cache.Lengths, drawn.Running, 1);
+    }
+
+    public override void Dispose() => Cache.Dispose();
+}

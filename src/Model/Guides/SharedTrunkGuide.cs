@@ -1,0 +1,78 @@
+using QSharp.Engine;
+using QSharp.Kernels;
+
+namespace QSharp.Model;
+
+/// <summary>
+/// A guide without a transformer of its own: a head on π_ref's hidden states, which decoding has in hand anyway (method notes
+/// §2.3). A few megabytes; a candidate costs one dot product with π_ref's own token embedding. It reads the state before the
+/// token, so it is of the Q-type.
+/// </summary>
+public sealed class SharedTrunkGuide : IGuide
+{
+    private readonly DeviceBuffer _memory;
+
+    /// <param name="reference">π_ref, whose token table is read; not disposed with the guide.</param>
+    /// <param name="hidden">F: width of the head's own layer.</param>
+    public SharedTrunkGuide(LanguageModel reference, ReturnFamily family, int hidden)
+    {
+        Reference = reference;
+        Settings = new ValueSettings(HeadKind.Q, family, BidirectionalPrompt: false);
+        Shape = new SharedHeadShape(reference.Config.Width, hidden, family.Atoms);
+        (Weights, _memory) = Arena.Build(reference.Ops.Device, arena => new SharedHeadWeights(Shape, reference.ActivationType, arena));
+    }
+
+    public LanguageModel Reference { get; }
+
+    public ValueSettings Settings { get; }
+
+    public SharedHeadShape Shape { get; }
+
+    /// <summary>Such that the logits are against the token table as it is (<see cref="TokenTable.Fold"/>).</summary>
+    public SharedHeadWeights Weights { get; }
+
+    public int Vocabulary => Reference.Config.Vocab;
+
+    public long ParameterCount => Weights.Count;
+
+    public int LongestText => int.MaxValue;
+
+    GuideState IGuide.Open(CachedModel reference, SamplerShape shape, int candidates) => new SharedTrunkState(this, reference, shape.Rows);
+
+    public void Dispose() => _memory.Dispose();
+}
+
+/// <summary>There is nothing to keep: π_ref's cache has it all.</summary>
+internal sealed class SharedTrunkState : GuideState
+{
+    private readonly SharedTrunkGuide _guide;
+    private readonly CachedModel _reference;
+    private readonly SharedHead _head;
+    private readonly SharedHeadBuffers _buffers;
+    private readonly DeviceBuffer _memory;
+
+    public SharedTrunkState(SharedTrunkGuide guide, CachedModel reference, int rows)
+    {
+        _guide = guide;
+        _reference = reference;
+        Ops ops = guide.Reference.Ops;
+        _head = new SharedHead(ops, guide.Weights);
+        (_buffers, _memory) = Arena.Build(ops.Device, arena => new SharedHeadBuffers(guide.Shape, rows, guide.Reference.ActivationType, arena));
+    }
+
+    public override void Prefill(SampleBatch batch)
+    {
+    }
+
+    public override void ScoreNext(Tensor tokens, bool isAfterPrompt, Tensor outputs)
+    {
+        Tensor hidden = isAfterPrompt ? _reference.LastHidden : _reference.Single.Hidden, flat = tokens.As((int)tokens.Count);
+        _head.Forward(hidden, _guide.Reference.Weights.Tokens, flat, _buffers, outputs.As((flat.Shape.D0, _guide.Shape.Atoms)));
+    }
+
+    public override void Take(in DrawnTokens drawn)
+    {
+    }
+
+    public override void Dispose() => _memory.Dispose();
+}

@@ -1,0 +1,154 @@
+using QSharp.Engine;
+using QSharp.Kernels;
+
+namespace QSharp.Model;
+
+/// <summary>What a <see cref="Trainer"/> trains: parameters under an optimizer, and one pass over a batch.</summary>
+public abstract class Learner : IDisposable
+{
+    public abstract Ops Ops { get; }
+
+    public abstract Optimizer Optimizer { get; }
+
+    /// <summary>[M]: each position's weighted loss of the last pass; their sum is the batch's.</summary>
+    public abstract Tensor Losses { get; }
+
+    /// <summary>[M, Outputs] of the head.</summary>
+    public abstract Tensor Outputs { get; }
+
+    /// <summary>Bytes of activations and batches.</summary>
+    public abstract long ActivationBytes { get; }
+
+    /// <summary>Fills the host's batch of a step.</summary>
+    /// <param name="step">From 1.</param>
+    /// <returns>Tokens in it, without padding.</returns>
+    public abstract long Fill(int step);
+
+    /// <summary>How many batches the held-out problems make; 0 where there are none.</summary>
+    public abstract int HeldOutBatches { get; }
+
+    /// <summary>Fills the host's batch with held-out positions; their weights add up to 1 over all batches.</summary>
+    public abstract void FillHeldOut(int index);
+
+    /// <summary>The host's batch as it is filled.</summary>
+    public abstract LossPositions Positions { get; }
+
+    /// <summary>Copies the batch to the device.</summary>
+    public abstract void Upload();
+
+    // The parts of a step. Recorded: what changes from step to step lies on the device.
+
+    /// <summary>Fills <see cref="Outputs"/>.</summary>
+    public abstract void Forward();
+
+    /// <summary>Fills <see cref="Losses"/> and puts the gradient in the place of the outputs.</summary>
+    public abstract void Loss();
+
+    /// <summary>Adds to the gradients.</summary>
+    public abstract void Backward();
+
+    public abstract void Dispose();
+}
+
+/// <summary>What a batch's M losses are about, on the host.</summary>
+/// <param name="Weights">0 for unused ones.</param>
+/// <param name="Positions">Index of the token among the loss tokens of its response.</param>
+public readonly record struct LossPositions(ReadOnlyMemory<float> Returns, ReadOnlyMemory<float> Weights, ReadOnlyMemory<int> Positions);
+
+/// <summary>A transformer with a head, whole rows a batch.</summary>
+public sealed class ModelLearner : Learner
+{
+    private readonly HeadedModel _model;
+    private readonly Method _method;
+    private readonly IBatchSource _source;
+    private readonly RolloutRows? _heldOut;
+    private readonly Optimizer<Weights> _optimizer;
+    private readonly DeviceBuffer _memory;
+    private readonly TrainBatch _batch;
+    private readonly Activations _activations;
+    private readonly Tensor _lossHidden, _dLossHidden, _dHidden, _outputs, _losses;
+
+    /// <param name="model">Not disposed with the learner.</param>
+    /// <param name="rows">Of a batch.</param>
+    /// <param name="heldOut">Roll-outs of problems that are not trained on, or null.</param>
+    public ModelLearner(HeadedModel model, Method method, IBatchSource source, OptimizerSettings settings, int rows, RolloutRows? heldOut = null)
+    {
+        _heldOut = heldOut;
+        _model = model;
+        _method = method;
+        _source = source;
+        int longest = Math.Max(source.Time, heldOut?.Time ?? 0);
+        if (longest > model.Config.Context)
+            throw new UserException($"The data has rows of {longest} tokens, but the model's context is {model.Config.Context}; train a model with a longer context.");
+        _optimizer = new Optimizer<Weights>(Ops, arena => new Weights(model.Config, model.HeadShape, DType.F32, arena), model.Weights, settings);
+        DType type = model.ActivationType;
+        int lossesPerRow = Math.Max(source.LossesPerRow, heldOut?.LossesPerRow ?? 0);
+        int width = model.Config.Width, n = rows * longest, m = rows * lossesPerRow;
+        try
+        {
+            ((_batch, _activations, _lossHidden, _dLossHidden, _dHidden, _outputs, _losses), _memory) = Arena.Build(Ops.Device, arena => (
+                new TrainBatch(rows, longest, lossesPerRow, arena),
+                new Activations(model.Config, rows, longest, type, arena),
+                arena.Take((m, width), type), arena.Take((m, width), type), arena.Take((n, width), type),
+                arena.Take((m, model.Head.Outputs), model.Head.TrainingOutputs(type)), arena.Take(m)));
+        }
+        catch
+        {
+            _optimizer.Dispose();
+            throw;
+        }
+    }
+
+    public override Ops Ops => _model.Ops;
+
+    public override Optimizer Optimizer => _optimizer;
+
+    public override Tensor Losses => _losses;
+
+    public override Tensor Outputs => _outputs;
+
+    public override long ActivationBytes => _memory.Bytes;
+
+    public override int HeldOutBatches => (_heldOut?.Count + _batch.Rows - 1) / _batch.Rows ?? 0;
+
+    public override LossPositions Positions => _batch.Positions;
+
+    public override long Fill(int step)
+    {
+        _batch.Clear();
+        _source.Fill(step, _batch);
+        return _batch.TokenCount;
+    }
+
+    public override void FillHeldOut(int index)
+    {
+        _batch.Clear();
+        _heldOut!.Fill(index, _batch);
+    }
+
+    public override void Upload() => _batch.Upload(Ops.Device);
+
+    public override void Forward()
+    {
+        _model.Trunk.Forward(_batch.Tokens, _activations);
+        Ops.Gather(_activations.Hidden, _batch.LossRows, _lossHidden);
+        _model.Head.Forward(_lossHidden, _batch.Targets.Tokens, _outputs);
+    }
+
+    public override void Loss() => _method.LossAndGradient(Ops, _batch.Targets, _outputs, _losses);
+
+    public override void Backward()
+    {
+        Weights gradients = _optimizer.Gradients;
+        _model.Head.Backward(_outputs, _lossHidden, _batch.Targets.Tokens, _dLossHidden, gradients);
+        Ops.Fill(_dHidden, 0f);
+        Ops.GatherBackward(_dLossHidden, _batch.LossRows, _dHidden);
+        _model.Trunk.Backward(_dHidden, _batch.Tokens, _activations, gradients);
+    }
+
+    public override void Dispose()
+    {
+        _optimizer.Dispose();
+        _memory.Dispose();
+    }
+}
