@@ -9,7 +9,7 @@ namespace QSharp.Model;
 public static class Catalog
 {
     /// <summary>Names of the tasks.</summary>
-    public static IReadOnlyList<string> Tasks { get; } = ["star-graph"];
+    public static IReadOnlyList<string> Tasks { get; } = ["star-graph", WordProblemTask.Name];
 
     /// <summary>Methods that train a guide from roll-outs, with how each decodes.</summary>
     public static IReadOnlyList<ValueMethod> ValueMethods { get; } =
