@@ -53,6 +53,15 @@ internal sealed class EvaluationReport(ITask task, Problem[] problems, List<Eval
             ]);
         }
         ResultTable.Print(output, rows);
+        foreach (Evaluation result in results.Where(result => result.Samples > 1 && result.IsJudged))
+            output.WriteLine($"best of n by the guide, {result.Method} at T {Number(result.Temperature, "0.##")}{(double.IsFinite(result.Eta) ? $", η {Number(result.Eta, "0.####")}" : "")}: "
+                + string.Join(", ", BestOf(result).Select(each => $"{each.N}: {Number(each.Accuracy.Mean)} ± {Number(each.Accuracy.Error)}")));
+    }
+
+    /// <summary>For n = 1, 2, 4, … up to the number of samples. The KL of best-of-n from its samples' policy is at most ln n − (n − 1)/n.</summary>
+    private static IEnumerable<(int N, Estimate Accuracy)> BestOf(Evaluation result)
+    {
+        for (int n = 1; n <= result.Samples; n *= 2) yield return (n, result.BestOf(n));
     }
 
     private JsonNode Json(Evaluation result)
@@ -75,6 +84,14 @@ internal sealed class EvaluationReport(ITask task, Problem[] problems, List<Eval
         {
             Estimate gain = result.Gain(results[0]);
             (json["gain"], json["gain_stderr"]) = (gain.Mean, gain.Error);
+        }
+        if (result.Samples > 1)
+        {
+            (json["pass_at_k"], json["pass_at_k_stderr"]) = (result.PassAt(result.Samples).Mean, result.PassAt(result.Samples).Error);
+            if (result.IsJudged) json["best_of_n"] = new JsonArray([.. BestOf(result).Select(each => (JsonNode)new JsonObject
+            {
+                ["n"] = each.N, ["accuracy"] = each.Accuracy.Mean, ["stderr"] = each.Accuracy.Error, ["kl_bound"] = Math.Log(each.N) - (each.N - 1.0) / each.N,
+            })]);
         }
         if (result.KlOrigin is { } origin) (json["kl_origin"], json["kl_origin_stderr"]) = (origin.Mean, origin.Error);
         return json;

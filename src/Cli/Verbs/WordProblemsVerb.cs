@@ -26,13 +26,14 @@ internal sealed class WordProblemsVerb
     private readonly Option<float[]> _temperatures = OptionFactory.Temperatures([OriginTemperature, 0.3f]);
     private readonly Option<int> _problems = OptionFactory.Integer("--test-problems", "Held-out problems to test on.", 512, 1);
     private readonly Option<int> _candidates = OptionFactory.Integer("--candidates", "Tokens that the guide scores at each step.", GuideRecipe.SharedTrunk.Candidates, 1);
+    private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses to each test problem; with several, best-of-n by the guide is reported too.", 1, 1);
     private readonly Option<bool> _cd = OptionFactory.Flag("--cd", "Decode by controlled decoding from the same guide too.");
     private readonly WeightsOption _weights;
     private readonly CommonOptions _common;
 
     private WordProblemsVerb()
     {
-        foreach (Option option in (Option[])[_model, _rollouts, _second, _rollInEta, _etas, _temperatures, _problems, _candidates, _cd]) _verb.Options.Add(option);
+        foreach (Option option in (Option[])[_model, _rollouts, _second, _rollInEta, _etas, _temperatures, _problems, _candidates, _samples, _cd]) _verb.Options.Add(option);
         _weights = new WeightsOption(_verb);
         _common = new CommonOptions(_verb);
         _verb.SetAction((parsed, stop) => Task.FromResult(Run(parsed, stop)));
@@ -60,7 +61,8 @@ internal sealed class WordProblemsVerb
             using IGuide guide = Learn(parsed, experiment, reference, folder, metrics, clock);
             using FusedGuidance guidance = new(ops);
             using PhaseClock.Running running = clock.Start("evaluate");
-            results = experiment.Evaluate(reference, guide, Policies(parsed, recipe), problems, samples: 1, guidance, OriginTemperature);
+            int samples = parsed.GetValue(_samples);
+            results = experiment.Evaluate(reference, guide, Policies(parsed, recipe), problems, samples, guidance, OriginTemperature, judges: samples > 1);
         }
         finally
         {

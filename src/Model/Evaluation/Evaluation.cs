@@ -18,7 +18,8 @@ public readonly record struct Estimate(double Mean, double Error)
 /// <param name="Kl">Σ KL(π ‖ q) over its tokens, exact per step, q being π_ref as it is shaped for this policy; nats.</param>
 /// <param name="KlFloor">Σ −ln q(S), what top-p cut away; 0 without top-p.</param>
 /// <param name="LogRatio">ln π(response) − ln π_ref(response) with π_ref as it was sampled for the guide's data, whose mean is the KL from it; NaN where not asked for.</param>
-public sealed record ScoredResponse(int Problem, int Sample, int[] Tokens, float Reward, double Kl, double KlFloor, double LogRatio);
+/// <param name="Score">What a guide thinks of it (<see cref="GuideJudge"/>); NaN where not asked.</param>
+public sealed record ScoredResponse(int Problem, int Sample, int[] Tokens, float Reward, double Kl, double KlFloor, double LogRatio, double Score);
 
 /// <summary>One policy on one set of problems.</summary>
 /// <param name="Eta">η of the tilt; infinite for π_ref alone.</param>
@@ -43,6 +44,15 @@ public sealed record Evaluation(
     /// <summary>KL from π_ref at the temperature that the guide's data was sampled at; an unbiased estimate, not exact per step. Null where not asked for.</summary>
     public Estimate? KlOrigin => Responses.Any(response => double.IsNaN(response.LogRatio)) ? null : OverProblems(response => response.LogRatio);
 
+    /// <summary>Whether a guide has judged the responses.</summary>
+    public bool IsJudged => Responses.All(response => !double.IsNaN(response.Score));
+
+    /// <summary>Reward of the best of n samples by the guide's judgement, a mean over all choices of n.</summary>
+    public Estimate BestOf(int n) => OverSubsets(n, response => response.Score);
+
+    /// <summary>pass@n: reward of the best of n samples by the reward itself.</summary>
+    public Estimate PassAt(int n) => OverSubsets(n, response => response.Reward);
+
     /// <summary>Mean length of a response.</summary>
     public double Tokens => Responses.Average(response => response.Tokens.Length);
 
@@ -54,6 +64,10 @@ public sealed record Evaluation(
     private Estimate OverProblems(Func<ScoredResponse, double> value) =>
         Estimate.Of(Problems == 1 ? [.. Responses.Select(value)] : Means(value));
 
-    private double[] Means(Func<ScoredResponse, double> value) =>
-        [.. Responses.GroupBy(response => response.Problem).OrderBy(group => group.Key).Select(group => group.Average(value))];
+    private Estimate OverSubsets(int n, Func<ScoredResponse, double> score) => Estimate.Of([.. ByProblem().Select(samples =>
+        Subsets.BestOf([.. samples.Select(score)], [.. samples.Select(sample => (double)sample.Reward)], n))]);
+
+    private double[] Means(Func<ScoredResponse, double> value) => [.. ByProblem().Select(samples => samples.Average(value))];
+
+    private IEnumerable<IGrouping<int, ScoredResponse>> ByProblem() => Responses.GroupBy(response => response.Problem).OrderBy(group => group.Key);
 }

@@ -15,13 +15,17 @@ public sealed record Policy(string Name, double Eta, GuidanceRule Rule);
 public sealed class Evaluator(ITask task, Problem[] problems, int samples, int batchRows, int candidates, float originTemperature = 0)
 {
     /// <summary>Samples the responses. The same key gives the same noise to every policy, so differences are paired.</summary>
+    /// <param name="judges">Whether the guide, if there is one, judges the finished responses.</param>
     public Evaluation Run(
-        Policy policy, LanguageModel reference, IGuide? guide, Guidance guidance, ulong key, IProgressSink progress, CancellationToken stop)
+        Policy policy, LanguageModel reference, IGuide? guide, Guidance guidance, ulong key, bool judges, IProgressSink progress, CancellationToken stop)
     {
         int total = checked(problems.Length * samples), rows = Math.Min(batchRows, total);
         SamplerShape shape = new(rows, task.PromptLimit, task.ResponseLimit, candidates, Vocabulary: task.Vocabulary);
         using Sampler sampler = new(reference, policy.Rule.IsGuided ? guide : null, guidance, shape, task.Stops) { OriginTemperature = originTemperature };
+        using GuideJudge? judge = judges && guide is not null ? new GuideJudge(reference, guide, rows, task.PromptLimit + task.ResponseLimit) : null;
         SampleBatch batch = new(rows, task.PromptLimit, task.ResponseLimit);
+        double[] scores = new double[rows];
+        Array.Fill(scores, double.NaN);
         List<ScoredResponse> responses = new(total);
         double rewards = 0;
         long tokens = 0;
@@ -35,10 +39,11 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
             clock.Start();
             sampler.Run(batch, policy.Rule, key, stop);
             clock.Stop();
+            judge?.Score(batch, scores);
             for (int row = 0; row < count; row++)
             {
                 int problem = (at + row) / samples;
-                ScoredResponse response = Score(batch, row, problem, (at + row) % samples);
+                ScoredResponse response = Score(batch, row, problem, (at + row) % samples, scores[row]);
                 responses.Add(response);
                 rewards += response.Reward;
                 tokens += response.Tokens.Length;
@@ -51,7 +56,7 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
         return evaluation;
     }
 
-    private ScoredResponse Score(SampleBatch batch, int row, int problem, int sample) => new(
+    private ScoredResponse Score(SampleBatch batch, int row, int problem, int sample, double score) => new(
         problem, sample, batch.Response(row).ToArray(), task.Reward(problems[problem], batch.Response(row)), batch.Sum(row, SampleStatistics.Kl),
-        batch.Sum(row, SampleStatistics.KlFloor), originTemperature > 0 ? batch.Sum(row, SampleStatistics.LogPolicy) - batch.OriginLogProb(row) : double.NaN);
+        batch.Sum(row, SampleStatistics.KlFloor), originTemperature > 0 ? batch.Sum(row, SampleStatistics.LogPolicy) - batch.OriginLogProb(row) : double.NaN, score);
 }

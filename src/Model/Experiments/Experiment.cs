@@ -47,16 +47,17 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
         List<Policy> policies = [new("reference", double.PositiveInfinity, recipe.Reference)];
         if (guide is not null)
             policies.AddRange(tilts.SelectMany(tilt => etas.Select(eta => new Policy(tilt.Name, eta, recipe.Rule(tilt.Tilt, eta)))));
-        return Evaluate(reference, guide, policies, problems, samples, guidance, originTemperature: 0);
+        return Evaluate(reference, guide, policies, problems, samples, guidance, originTemperature: 0, judges: false);
     }
 
     /// <summary>Evaluates policies with the same noise.</summary>
     /// <param name="originTemperature">See <see cref="Evaluator"/>.</param>
+    /// <param name="judges">Whether the guide judges finished responses too.</param>
     public List<Evaluation> Evaluate(
-        LanguageModel reference, IGuide? guide, IReadOnlyList<Policy> policies, Problem[] problems, int samples, Guidance guidance, float originTemperature)
+        LanguageModel reference, IGuide? guide, IReadOnlyList<Policy> policies, Problem[] problems, int samples, Guidance guidance, float originTemperature, bool judges)
     {
         Evaluator evaluator = new(Task, problems, samples, rows, recipe.Candidates, originTemperature);
-        return [.. policies.Select(policy => evaluator.Run(policy, reference, guide, guidance, Philox.Key(seed, EvaluateStream), progress, stop))];
+        return [.. policies.Select(policy => evaluator.Run(policy, reference, guide, guidance, Philox.Key(seed, EvaluateStream), judges, progress, stop))];
     }
 
     private string Fingerprint(string phase) => FormattableString.Invariant($"{phase}; seed {seed}; {Task.Settings}; {recipe}");
