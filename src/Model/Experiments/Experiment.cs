@@ -24,6 +24,9 @@ public sealed class Experiment(Ops ops, ITask task, GuideRecipe recipe, ulong se
 
     public GuideRecipe Recipe => recipe;
 
+    /// <summary>How training rounds BF16 copies of the weights.</summary>
+    public bool RoundsStochastically { get; set; }
+
     /// <summary>Loads the reference of a folder, or trains it there.</summary>
     /// <param name="scratch">Where checkpoints of an unfinished phase lie.</param>
     public LanguageModel Pretrain(PretrainRecipe pretrain, string folder, string scratch, MetricsLog metrics, PhaseClock clock)
@@ -34,7 +37,7 @@ public sealed class Experiment(Ops ops, ITask task, GuideRecipe recipe, ulong se
         Initializer.Fresh(model.Weights, pretrain.Model, Philox.Key(seed, InitStream), zeroHead: false);
         LearningRate rate = new(pretrain.Rate, pretrain.Warmup, pretrain.Steps);
         ProblemSource source = new(Task, Philox.Key(seed, PretrainStream));
-        using Trainer trainer = new(model, new PretrainMethod(), source, AdamW with { Rate = rate }, pretrain.Batch);
+        using Trainer trainer = new(model, new PretrainMethod(), source, AdamW with { Rate = rate, RoundsStochastically = RoundsStochastically }, pretrain.Batch);
         new TrainingRun(trainer, "reference", scratch, Fingerprint($"pretrain {pretrain}"), metrics).Run(pretrain.Steps, progress, stop);
         ModelFolder.Save(model, folder, Task.Fingerprint);
         TrainerCheckpoint.Delete(scratch);
@@ -106,7 +109,7 @@ public sealed class Experiment(Ops ops, ITask task, GuideRecipe recipe, ulong se
         RolloutSource source = new(data.Rollouts, recipe.Settings, Philox.Key(seed, OrderStream));
         int steps = recipe.Steps > 0 ? recipe.Steps : Math.Max(1, Epochs * data.Rollouts.Count / recipe.Batch);
         LearningRate rate = new(recipe.Rate, Math.Min(recipe.Warmup, steps / 10), steps);
-        using Trainer trainer = new(guide, method.Create(recipe.Settings.Family), source, AdamW with { Rate = rate }, recipe.Batch);
+        using Trainer trainer = new(guide, method.Create(recipe.Settings.Family), source, AdamW with { Rate = rate, RoundsStochastically = RoundsStochastically }, recipe.Batch);
         new TrainingRun(trainer, name, scratch, Fingerprint($"{name} {method.Name}"), metrics).Run(steps, progress, stop);
         ModelFolder.Save(guide, folder, new GuideOrigin(Task.Fingerprint, ModelFolder.Fingerprint(reference), data.Temperature, data.TopP));
         TrainerCheckpoint.Delete(scratch);
@@ -159,7 +162,7 @@ public sealed class Experiment(Ops ops, ITask task, GuideRecipe recipe, ulong se
                     throw new UserException($"{data}: sample {rollout.Sample} holds token {token}, but the vocabulary has {Task.Vocabulary}; this data set was made with another vocabulary.");
     }
 
-    private string Fingerprint(string phase) => FormattableString.Invariant($"{phase}; seed {seed}; {Task.Settings}; {recipe}");
+    private string Fingerprint(string phase) => FormattableString.Invariant($"{phase}; seed {seed}; {Task.Settings}; {recipe}{(RoundsStochastically ? "; stochastic rounding" : "")}");
 }
 
 /// <summary>Roll-outs to learn from, and how π_ref was sampled for them.</summary>
