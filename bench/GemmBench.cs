@@ -55,8 +55,8 @@ internal static unsafe class GemmBench
                     double[] none = [.. Enumerable.Repeat(double.PositiveInfinity, 4)];
                     results.Add(($"{label}: {n}, {i}, {o}", Contest.Names[product], 2.0 * n * i * o / 1e9, none));
                     // The peak, too, is the best of what was seen all along.
-                    peakOne = Math.Max(peakOne, FmaPeak.Measure(one.Workers));
-                    peakAll = Math.Max(peakAll, FmaPeak.Measure(all.Workers));
+                    peakOne = Math.Max(peakOne, FmaPeak.Measure(one.Workers) / 1e9);
+                    peakAll = Math.Max(peakAll, FmaPeak.Measure(all.Workers) / 1e9);
                 }
                 using Contest contest = new([one, all], n, i, o, product);
                 contest.Run(results[number].Seconds, peerOnAll, opsOne, opsAll, blas, most);

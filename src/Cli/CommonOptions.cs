@@ -22,9 +22,11 @@ internal sealed class CommonOptions
     private readonly Option<bool> _overwrite = OptionFactory.Flag("--overwrite", "Replace the run in --out.");
 
     /// <param name="hasRun">Whether the verb writes a run's folder.</param>
-    public CommonOptions(Command verb, bool hasRun = true)
+    /// <param name="hasTrace">Whether its ops can be traced.</param>
+    public CommonOptions(Command verb, bool hasRun = true, bool hasTrace = true)
     {
-        foreach (Option option in (Option[])[_seed, _device, _threads, _config, _json, _quiet, _trace]) verb.Options.Add(option);
+        foreach (Option option in (Option[])[_seed, _device, _threads, _config, _json, _quiet]) verb.Options.Add(option);
+        if (hasTrace) verb.Options.Add(_trace);
         if (hasRun) foreach (Option option in (Option[])[_out, _resume, _overwrite]) verb.Options.Add(option);
     }
 

@@ -4,6 +4,12 @@ using System.Globalization;
 
 namespace QSharp.Cli;
 
+/// <summary>Several values that are written with commas between them, as the help shows them too.</summary>
+internal readonly record struct CommaList<T>(T[] Values)
+{
+    public override string ToString() => string.Join(',', Values.Select(value => Convert.ToString(value, CultureInfo.InvariantCulture)));
+}
+
 /// <summary>Options whose values are checked while parsing, each with one sentence that says how to mend a wrong one.</summary>
 internal static class OptionFactory
 {
@@ -51,20 +57,29 @@ internal static class OptionFactory
             words.Contains(text) ? (text, null) : (text, $"{name} {text}: say one of {string.Join(", ", words)}{Nearest.Hint(text, words)}."));
 
     /// <summary>Several of some words, with commas.</summary>
-    public static Option<string[]> Choices(string name, string description, string[] value, params string[] words) =>
-        Make(name, $"{description} ({string.Join(", ", words)})", value, text =>
+    public static Option<CommaList<string>> Choices(string name, string description, string[] value, params string[] words) =>
+        Make(name, $"{description} ({string.Join(", ", words)})", new CommaList<string>(value), text =>
         {
             string[] chosen = text.Split(',', StringSplitOptions.TrimEntries);
             string? wrong = chosen.FirstOrDefault(word => !words.Contains(word));
-            return wrong is null ? (chosen, null) : (chosen, $"{name} {text}: '{wrong}' is none of {string.Join(", ", words)}{Nearest.Hint(wrong, words)}.");
-        }, string.Join(',', value));
+            return (new CommaList<string>(chosen), wrong is null ? null : $"{name} {text}: '{wrong}' is none of {string.Join(", ", words)}{Nearest.Hint(wrong, words)}.");
+        });
+
+    /// <summary>Several whole numbers of at least 1, with commas.</summary>
+    public static Option<CommaList<int>> Integers(string name, string description, params int[] value) =>
+        Make(name, description, new CommaList<int>(value), text =>
+        {
+            int[] numbers = [.. text.Split(',', StringSplitOptions.TrimEntries)
+                .Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number : 0)];
+            return (new CommaList<int>(numbers), numbers.All(number => number > 0) ? null : $"{name} {text}: give whole numbers of at least 1 with commas, such as {string.Join(',', value)}.");
+        });
 
     /// <summary>One or several η: greater than 0, inf for the reference alone.</summary>
-    public static Option<double[]> Etas(double[] value) => Make("--eta", "Strength of the guidance, one or more with commas: small is strong, inf is the reference alone.", value, text =>
+    public static Option<CommaList<double>> Etas(params double[] value) => Make("--eta", "Strength of the guidance, one or more with commas: small is strong, inf is the reference alone.", new CommaList<double>(value), text =>
     {
         double[] etas = [.. text.Split(',', StringSplitOptions.TrimEntries).Select(ReadEta)];
-        return etas.All(eta => eta > 0) ? (etas, null) : ([], EtaError(text));
-    }, string.Join(',', value.Select(eta => eta.ToString(CultureInfo.InvariantCulture))));
+        return (new CommaList<double>(etas), etas.All(eta => eta > 0) ? null : EtaError(text));
+    });
 
     /// <summary>One η: greater than 0, inf for the reference alone.</summary>
     public static Option<double> Eta(double value) => Eta("--eta", "Strength of the guidance: small is strong, inf is the reference alone.", value);
@@ -74,12 +89,13 @@ internal static class OptionFactory
         ReadEta(text) is var eta && eta > 0 ? (eta, null) : (0, EtaError(text)));
 
     /// <summary>One or several temperatures; 0 takes the most likely token.</summary>
-    public static Option<float[]> Temperatures(float[] value) => Make("--temperatures", "Of the reference, one or more with commas; 0 takes the most likely token.", value, text =>
-    {
-        string[] parts = text.Split(',', StringSplitOptions.TrimEntries);
-        float[] numbers = [.. parts.Select(part => float.TryParse(part, NumberStyles.Float, CultureInfo.InvariantCulture, out float number) ? number : -1)];
-        return numbers.All(number => number >= 0 && float.IsFinite(number)) ? (numbers, null) : ([], $"--temperatures {text}: give numbers of at least 0.");
-    }, string.Join(',', value.Select(number => number.ToString(CultureInfo.InvariantCulture))));
+    public static Option<CommaList<double>> Temperatures(params double[] value) =>
+        Make("--temperatures", "Of the reference, one or more with commas; 0 takes the most likely token.", new CommaList<double>(value), text =>
+        {
+            double[] numbers = [.. text.Split(',', StringSplitOptions.TrimEntries)
+                .Select(part => double.TryParse(part, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) ? number : -1)];
+            return (new CommaList<double>(numbers), numbers.All(number => number >= 0 && double.IsFinite(number)) ? null : $"--temperatures {text}: give numbers of at least 0.");
+        });
 
     /// <summary>A text that may be given several times.</summary>
     public static Option<string[]> Texts(string name, string description) => new(name)
@@ -96,16 +112,16 @@ internal static class OptionFactory
     };
 
     /// <summary>D,L of a star graph.</summary>
-    public static Option<(int Arms, int PathLength)> Graph((int Arms, int PathLength) value) =>
-        Make("--graph", "G(D,L): D arms, paths of L nodes, the start included.", value, text =>
+    public static Option<CommaList<int>> Graph(int arms, int pathLength) =>
+        Make("--graph", "G(D,L): D arms, paths of L nodes, the start included.", new CommaList<int>([arms, pathLength]), text =>
         {
-            string[] parts = text.Split(',', StringSplitOptions.TrimEntries);
-            if (parts.Length != 2 || !int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out int arms)
-                || !int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out int length))
-                return (default, $"--graph {text}: say D,L, for example --graph 2,3.");
-            if (arms is < 2 or > 100) return (default, $"--graph {text}: a star graph has 2 to 100 arms; say D,L, for example --graph 2,3.");
-            return length is < 2 or > 100 ? (default, $"--graph {text}: a path has 2 to 100 nodes; say D,L, for example --graph 2,3.") : ((arms, length), null);
-        }, $"{value.Arms},{value.PathLength}");
+            int[] sizes = [.. text.Split(',', StringSplitOptions.TrimEntries)
+                .Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int size) ? size : -1)];
+            string? wrong = sizes.Length != 2 || sizes.Contains(-1) ? ""
+                : sizes[0] is < 2 or > 100 ? "a star graph has 2 to 100 arms; "
+                : sizes[1] is < 2 or > 100 ? "a path has 2 to 100 nodes; " : null;
+            return (new CommaList<int>(sizes), wrong is null ? null : $"--graph {text}: {wrong}say D,L, for example --graph 2,3.");
+        });
 
     /// <summary>NaN where the text is no number.</summary>
     private static double ReadEta(string text) => text is "inf" or "∞" ? double.PositiveInfinity
@@ -115,17 +131,14 @@ internal static class OptionFactory
 
     private static string? EmptyError(string name, string text) => text.Length == 0 ? $"{name}: the text after it is empty; give a name or leave the option out." : null;
 
-    private static Option<T> Make<T>(string name, string description, T value, Func<string, (T Value, string? Error)> parse, string? shown = null)
+    /// <param name="value">The default, which the help shows by itself.</param>
+    private static Option<T> Make<T>(string name, string description, T value, Func<string, (T Value, string? Error)> parse) => new(name)
     {
-        shown ??= value?.ToString();
-        return new Option<T>(name)
-        {
-            Description = string.IsNullOrEmpty(shown) || shown == "0" ? description : $"{description} [default: {shown}]",
-            HelpName = name[2..].ToUpperInvariant(),
-            DefaultValueFactory = _ => value,
-            CustomParser = result => Parse(result, parse),
-        };
-    }
+        Description = description,
+        HelpName = name[2..].ToUpperInvariant(),
+        DefaultValueFactory = _ => value,
+        CustomParser = result => Parse(result, parse),
+    };
 
     private static T? Parse<T>(ArgumentResult result, Func<string, (T Value, string? Error)> parse)
     {

@@ -1,44 +1,37 @@
 using System.Diagnostics;
-using System.Globalization;
 using System.Text;
-using System.Text.Json;
 
 namespace QSharp.Engine;
 
+/// <summary>One op that ran.</summary>
+/// <param name="Tensors">Types and shapes.</param>
+/// <param name="IsOnCard">Whether the times are the card's own; an op of a card is told twice, with the host's times too.</param>
+/// <param name="Start">Microseconds since the trace began.</param>
+/// <param name="Duration">Microseconds.</param>
+public readonly record struct TracedOp(string Name, string Tensors, bool IsOnCard, double Start, double Duration);
+
 /// <summary>
-/// A record of ops with shapes and times for ui.perfetto.dev or chrome://tracing. On CUDA the card's own times come from
-/// events around each op, beside the host's; recorded steps then run plainly, as a graph shows no single ops. The file
-/// appears under its name when it is complete.
+/// Tells of each op with shapes and times. On CUDA the card's own times come from events around each op, beside the host's;
+/// recorded steps then run plainly, as a graph shows no single ops.
 /// </summary>
 public sealed class Trace : IDisposable
 {
-    private const int HostTrack = 1, CardTrack = 2, PendingBeforeFlush = 2048;
+    private const int PendingBeforeFlush = 2048;
 
-    private readonly string _path;
-    private readonly StreamWriter _writer;
     private readonly Device _device;
+    private readonly Action<TracedOp> _write;
+    private readonly Action _end;
     private readonly List<Pending> _pending = [];
     private readonly Stack<CudaEvent> _events = [];
     private readonly CudaEvent? _base;
     private readonly long _start = Stopwatch.GetTimestamp();
-    private bool _isFirst = true;
 
-    private Trace(string path, Device device)
+    private Trace(Device device, Action<TracedOp> write, Action end)
     {
-        _path = path;
         _device = device;
-        try
-        {
-            _writer = new StreamWriter(path + ".partial", append: false, new UTF8Encoding(false));
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            throw new UserException($"--trace {path}: the file cannot be written ({error.Message.TrimEnd('.')}).", error);
-        }
-        _writer.Write("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
-        Name(HostTrack, "host");
+        _write = write;
+        _end = end;
         if (device is not CudaDevice card) return;
-        Name(CardTrack, card.Properties.Name);
         card.Records = false;
         _base = new CudaEvent(card);
         _base.Record();
@@ -47,21 +40,32 @@ public sealed class Trace : IDisposable
     /// <summary>The trace that runs, if one does.</summary>
     public static Trace? Current { get; private set; }
 
-    /// <summary>Begins a trace of a device's ops.</summary>
+    /// <summary>Begins a trace of a device's ops into a file.</summary>
     /// <exception cref="UserException">The file cannot be written.</exception>
-    public static Trace Start(string path, Device device) => Current = new Trace(path, device);
+    public static Trace Start(string path, Device device)
+    {
+        TraceFile file = new(path, (device as CudaDevice)?.Properties.Name);
+        return Start(device, file.Write, file.Complete);
+    }
 
-    /// <summary>Writes what is left and closes the file. A device that is disposed of ends its trace so.</summary>
+    /// <summary>Begins a trace of a device's ops.</summary>
+    /// <param name="write">Takes each op, those of a card some time after they ran.</param>
+    /// <param name="end">Called after the last op.</param>
+    public static Trace Start(Device device, Action<TracedOp> write, Action end) => Current = new Trace(device, write, end);
+
+    /// <summary>Tells of what is left and ends. A device that is disposed of ends its trace so.</summary>
     public void Dispose()
     {
         if (Current != this) return;
         Current = null;
-        if (_device is CudaDevice { IsLost: false }) Flush();
+        if (_device is CudaDevice { IsLost: false } card)
+        {
+            Flush();
+            card.Records = !CudaDevice.IsSynchronous;
+        }
         foreach (CudaEvent mark in _events) mark.Dispose();
         _base?.Dispose();
-        _writer.Write("\n]}\n");
-        _writer.Dispose();
-        File.Move(_path + ".partial", _path, overwrite: true);
+        _end();
     }
 
     internal bool IsOf(Device device) => ReferenceEquals(device, _device);
@@ -77,7 +81,7 @@ public sealed class Trace : IDisposable
     internal void End(string op, string shapes, long begin, CudaEvent? first)
     {
         long end = Stopwatch.GetTimestamp();
-        Write(op, shapes, HostTrack, Microseconds(begin - _start), Microseconds(end - begin));
+        _write(new TracedOp(op, shapes, false, Microseconds(begin - _start), Microseconds(end - begin)));
         if (first is null) return;
         _pending.Add(new Pending(op, shapes, first, Mark()!));
         if (_pending.Count >= PendingBeforeFlush) Flush();
@@ -89,30 +93,11 @@ public sealed class Trace : IDisposable
         _device.Synchronize();
         foreach ((string op, string shapes, CudaEvent first, CudaEvent last) in _pending)
         {
-            Write(op, shapes, CardTrack, 1000.0 * first.MillisecondsSince(_base!), 1000.0 * last.MillisecondsSince(first));
+            _write(new TracedOp(op, shapes, true, 1000.0 * first.MillisecondsSince(_base!), 1000.0 * last.MillisecondsSince(first)));
             _events.Push(first);
             _events.Push(last);
         }
         _pending.Clear();
-    }
-
-    private void Write(string op, string shapes, int track, double start, double duration)
-    {
-        Separate();
-        _writer.Write(string.Create(CultureInfo.InvariantCulture,
-            $"{{\"name\":\"{op}\",\"cat\":\"op\",\"ph\":\"X\",\"pid\":1,\"tid\":{track},\"ts\":{start:0.###},\"dur\":{duration:0.###},\"args\":{{\"tensors\":\"{shapes}\"}}}}"));
-    }
-
-    private void Name(int track, string name)
-    {
-        Separate();
-        _writer.Write($"{{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":{track},\"args\":{{\"name\":\"{JsonEncodedText.Encode(name)}\"}}}}");
-    }
-
-    private void Separate()
-    {
-        _writer.Write(_isFirst ? "\n" : ",\n");
-        _isFirst = false;
     }
 
     private static double Microseconds(long ticks) => ticks * 1e6 / Stopwatch.Frequency;

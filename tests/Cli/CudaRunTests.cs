@@ -60,6 +60,19 @@ public sealed class CudaRunTests
         Assert.Equal(Enumerable.Range(1, Steps), File.ReadLines(folder["run", "metrics.jsonl"]).Select(line => (int)JsonNode.Parse(line)!["step"]!));
     }
 
+    [Fact]
+    public async Task The_rounding_is_kept_in_the_run_and_refused_where_nothing_is_rounded()
+    {
+        using TemporaryFolder folder = new();
+        CliResult refused = await CliRun.Run(folder.Path, [.. Arguments("cpu"), "--rounding", "stochastic"]);
+        AssertEnds(refused, 2, "--rounding stochastic", "cpu", "--device cuda");
+        AssertEnds(await Pretrain(folder, "cuGraphLaunch:2:719", "--rounding", "stochastic"), 1, "--resume");
+        Assert.Equal("stochastic", (string)JsonNode.Parse(File.ReadAllText(folder["run", "config.json"]))!["rounding"]!);
+        AssertEnds(await Pretrain(folder, "", "--resume"), 2, "rounding", "stochastic", "nearest");
+        CliResult resumed = await Pretrain(folder, "", "--resume", "--rounding", "stochastic");
+        Assert.True(resumed.ExitCode == 0, resumed.Error);
+    }
+
     private static async Task<CliResult> Pretrain(TemporaryFolder folder, string planted, params string[] more)
     {
         Dictionary<string, string> environment = new()
@@ -73,7 +86,8 @@ public sealed class CudaRunTests
         return await run.End();
     }
 
-    private static string[] Arguments() => $"pretrain --graph 2,2 --reference-steps {Steps} --seed 3 --device cuda --quiet --out run".Split(' ');
+    private static string[] Arguments(string device = "cuda") =>
+        $"pretrain --graph 2,2 --reference-steps {Steps} --seed 3 --device {device} --quiet --out run".Split(' ');
 
     private static void AssertEnds(CliResult result, int code, params string[] names)
     {

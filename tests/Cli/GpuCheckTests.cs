@@ -27,7 +27,7 @@ public sealed partial class GpuCheckTests
         string[] steps =
         [
             "1-card", "1-devices", "2-list", "3-operations", "3-check", "4-racecheck-operations", "5-greedy-cuda", "6-train-cuda", "7-time",
-            "7-decode-naive",
+            "7-decode-naive", "8-decode-1b", "8-launches", "8-train-gpt2", "8-train-value-1b", "8-decode-8b", "8-guided-8b-1b",
         ];
         foreach (string step in steps)
             Assert.Contains($"\n{step}:", "\n" + plan.Out);

@@ -67,6 +67,44 @@ public sealed class CudaModelTests(CudaFixture cuda)
         }
     }
 
+    [Fact]
+    public void Both_roundings_train_and_differ_and_a_resumed_run_has_the_bits_of_one_that_never_stopped()
+    {
+        using CudaDevice card = cuda.Open();
+        double[] nearest = Straight(false), stochastic = Straight(true);
+        Assert.NotEqual(nearest, stochastic);
+        foreach (bool isStochastic in (bool[])[false, true])
+        {
+            double[] straight = isStochastic ? stochastic : nearest;
+            Assert.True(straight[^1] < 0.9 * straight[0], string.Join(", ", straight));
+            using TemporaryFolder folder = new();
+            using (HeadedModel first = NewModel(Ops.For(card), "llama", "language", DType.BF16))
+            using (Trainer trainer = NewTrainer(first, isStochastic))
+            {
+                Losses(trainer, Steps / 2);
+                TrainerCheckpoint.Save(trainer, folder.Path, "settings");
+            }
+            using HeadedModel model = NewModel(Ops.For(card), "llama", "language", DType.BF16);
+            using Trainer resumed = NewTrainer(model, isStochastic);
+            Losses(resumed, 1);   // what it did before must not matter
+            Assert.True(TrainerCheckpoint.LoadNewest(resumed, folder.Path, "settings"));
+            Assert.Equal(straight[(Steps / 2)..], Losses(resumed, Steps - Steps / 2));
+        }
+
+        double[] Straight(bool isStochastic)
+        {
+            using HeadedModel model = NewModel(Ops.For(card), "llama", "language", DType.BF16);
+            using Trainer trainer = NewTrainer(model, isStochastic);
+            return Losses(trainer, Steps);
+        }
+
+        static double[] Losses(Trainer trainer, int steps) => [.. Enumerable.Range(0, steps).Select(_ =>
+        {
+            trainer.FillBatch();
+            return trainer.RunStep();
+        })];
+    }
+
     [Theory, InlineData(HeadKind.V, FamilyKind.Bernoulli, "llama"), InlineData(HeadKind.Q, FamilyKind.Categorical, "qwen2")]
     public void Guided_decoding_draws_the_tokens_of_the_CPU(HeadKind kind, FamilyKind family, string architecture)
     {
@@ -145,13 +183,13 @@ public sealed class CudaModelTests(CudaFixture cuda)
         return model;
     }
 
-    private static Trainer NewTrainer(HeadedModel model)
+    private static Trainer NewTrainer(HeadedModel model, bool roundsStochastically = false)
     {
         int[][] rows = [.. Enumerable.Range(0, 3).Select(row => TestModels.RandomTokens((ulong)row, 9 - 2 * row, Vocab))];
         ValueSettings? settings = (model as ValueModel)?.Settings;
         FixedRows source = new(rows, [2, 3, 1], [1, 0, 1], settings);
         Method method = settings is null ? new PretrainMethod() : new QSharpMethod(settings.Family);
-        return new Trainer(model, method, source, new OptimizerSettings(new LearningRate(0.02f, 0, Steps)), rows.Length);
+        return new Trainer(model, method, source, new OptimizerSettings(new LearningRate(0.02f, 0, Steps), RoundsStochastically: roundsStochastically), rows.Length);
     }
 
     /// <summary>The rig's reference and guide on another device.</summary>

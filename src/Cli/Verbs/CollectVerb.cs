@@ -14,7 +14,7 @@ internal static class CollectVerb
         Command verb = new("collect", "Sample roll-outs of a reference into a data set; with --resume it is extended.");
         TaskOptions task = new(verb);
         Option<string?> guide = OptionFactory.OptionalText("--guide", "Folder of a guide for the roll-in of a later round.");
-        Option<double[]> eta = OptionFactory.Etas([0.1]);
+        Option<double> eta = OptionFactory.Eta(0.1);
         Option<int> round = OptionFactory.Integer("--round", "Number of the round.", 1, 1);
         verb.Options.Add(guide);
         verb.Options.Add(eta);
@@ -30,7 +30,7 @@ internal static class CollectVerb
             using Session session = task.Open(parsed, common, guideFolder, stop);
             Experiment experiment = session.Experiment;
             if (number > 1 && guideFolder is null) throw new UserException($"--round {number}: the roll-in of a later round is guided; give the last round's --guide.");
-            CollectSettings settings = experiment.CollectSettings(number, collect.RollIn(parsed), collect.Samples(parsed), parsed.GetValue(eta)![0], parsed.GetValue(hidden));
+            CollectSettings settings = experiment.CollectSettings(number, collect.RollIn(parsed), collect.Samples(parsed), parsed.GetValue(eta), parsed.GetValue(hidden));
             long total = number * collect.Rollouts(parsed, experiment.Recipe);
             RunFolder folder = common.OpenFolder(parsed, "collect", new JsonObject { ["task"] = experiment.Task.Settings, ["samples"] = settings.SamplesPerProblem });
             PhaseClock clock = new();

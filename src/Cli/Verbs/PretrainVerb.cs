@@ -15,6 +15,7 @@ internal static class PretrainVerb
         Command verb = new("pretrain", "Train a reference from scratch on a task; --out becomes a model folder.");
         verb.Options.Add(OptionFactory.Choice("--task", "Task.", Catalog.Tasks[0], [.. Catalog.Tasks]));
         StarGraphOptions graph = new(verb);
+        RoundingOption rounding = new(verb);
         CommonOptions common = new(verb);
         verb.SetAction((parsed, stop) =>
         {
@@ -22,11 +23,13 @@ internal static class PretrainVerb
             IProgressSink progress = common.Progress(parsed);
             (Device device, Ops ops) = common.Open(parsed);
             using Device owned = device;
-            RunFolder folder = common.OpenFolder(parsed, "pretrain", StarGraphOptions.Settings(recipe));
+            Experiment experiment = new(ops, new StarGraphTask(recipe.Graph), recipe.Guide, common.Seed(parsed), 1, progress, stop);
+            JsonObject settings = StarGraphOptions.Settings(recipe);
+            rounding.Apply(parsed, device, experiment, settings);
+            RunFolder folder = common.OpenFolder(parsed, "pretrain", settings);
             progress.Note(StarGraphOptions.Describe(recipe));
             using MetricsLog metrics = new(folder);
             PhaseClock clock = new();
-            Experiment experiment = new(ops, new StarGraphTask(recipe.Graph), recipe.Guide, common.Seed(parsed), 1, progress, stop);
             using LanguageModel model = experiment.Pretrain(recipe.Reference, folder.File("model"), folder.File("checkpoints"), metrics, clock);
             VerbTask.Report(common.Json(parsed), "model", folder.File("model"), clock, new JsonObject { ["parameters"] = model.Weights.Count });
             return Task.FromResult(ExitCodes.Done);

@@ -8,7 +8,7 @@ namespace QSharp.Cli.Verbs;
 /// <summary>Options that say which star-graph task and recipe is meant; the same for every verb that works on one.</summary>
 internal sealed class StarGraphOptions
 {
-    private readonly Option<(int Arms, int PathLength)> _graph = OptionFactory.Graph((2, 4));
+    private readonly Option<CommaList<int>> _graph = OptionFactory.Graph(2, 4);
     private readonly Option<int> _labels = OptionFactory.Integer("--labels", "Node labels; 0 takes the recipe's.", 0, 0);
     private readonly Option<float> _mixed = OptionFactory.Share("--mixed-goals", "Share of training prompts whose goal is any node of the right arm.", 0.75f);
     private readonly Option<int> _referenceSteps = OptionFactory.Integer("--reference-steps", "Pre-training steps; 0 takes the recipe's.", 0, 0);
@@ -20,8 +20,8 @@ internal sealed class StarGraphOptions
 
     public StarGraphRecipe Recipe(ParseResult parsed)
     {
-        (int arms, int length) = parsed.GetValue(_graph);
-        StarGraphRecipe recipe = StarGraphRecipe.For(arms, length, parsed.GetValue(_labels));
+        int[] sizes = parsed.GetValue(_graph).Values;
+        StarGraphRecipe recipe = StarGraphRecipe.For(sizes[0], sizes[1], parsed.GetValue(_labels));
         int referenceSteps = parsed.GetValue(_referenceSteps);
         return recipe with
         {

@@ -24,12 +24,13 @@ internal static class StarGraphVerb
         EvaluationOptions evaluation = new(verb);
         Option<int> rounds = OptionFactory.Integer("--rounds", "Rounds of roll-outs and learning; from the second on the roll-in is guided.", 1, 1);
         verb.Options.Add(rounds);
+        RoundingOption rounding = new(verb);
         CommonOptions common = new(verb);
         verb.SetAction((parsed, stop) =>
         {
             StarGraphRecipe recipe = graph.Recipe(parsed);
             recipe = recipe with { Guide = decoding.Apply(guide.Apply(recipe.Guide, parsed), parsed) };
-            Run(parsed, recipe, decoding, collect, evaluation, parsed.GetValue(rounds), common, stop);
+            Run(parsed, recipe, decoding, collect, evaluation, parsed.GetValue(rounds), rounding, common, stop);
             return Task.FromResult(ExitCodes.Done);
         });
         return verb;
@@ -37,7 +38,7 @@ internal static class StarGraphVerb
 
     private static void Run(
         ParseResult parsed, StarGraphRecipe recipe, DecodingOptions decoding, CollectOptions collect, EvaluationOptions evaluation, int rounds,
-        CommonOptions common, CancellationToken stop)
+        RoundingOption rounding, CommonOptions common, CancellationToken stop)
     {
         JsonObject settings = StarGraphOptions.Settings(recipe);
         foreach ((string key, JsonNode? value) in GuideOptions.Describe(recipe.Guide)) settings[key] = value?.DeepClone();
@@ -50,6 +51,7 @@ internal static class StarGraphVerb
         (Device device, Ops ops) = common.Open(parsed);
         using Device owned = device;
         Experiment experiment = new(ops, new StarGraphTask(recipe.Graph), recipe.Guide, seed, SamplerRows, progress, stop);
+        rounding.Apply(parsed, device, experiment, settings);
         Problem[] problems = experiment.TestProblems(evaluation.TestGraphs(parsed));
         RunFolder folder = common.OpenFolder(parsed, "star-graph", settings);
         progress.Note(StarGraphOptions.Describe(recipe));

@@ -19,6 +19,7 @@ internal static class TrainVerb
         Option<string?> data = VerbTask.RequiredFolder(verb, "--data", "Folder of the roll-outs.");
         Option<bool> keep = OptionFactory.Flag("--keep-no-variation", "Learn from prompts too whose samples all have the same reward; always so with one sample a prompt.");
         verb.Options.Add(keep);
+        RoundingOption rounding = new(verb);
         CommonOptions common = new(verb);
         verb.SetAction((parsed, stop) =>
         {
@@ -27,8 +28,9 @@ internal static class TrainVerb
             Experiment experiment = session.Experiment;
             if (chosen.Name == "cd" && experiment.Recipe.Settings.Family.Kind != FamilyKind.Bernoulli)
                 throw new UserException("--method cd learns a mean, not a distribution; leave --family at bernoulli.");
-            RolloutData rollouts = experiment.LoadRollouts(parsed.GetValue(data)!, session.Reference, parsed.GetValue(keep));
             JsonObject settings = TaskOptions.Settings(experiment);
+            rounding.Apply(parsed, session.Reference.Ops.Device, experiment, settings);
+            RolloutData rollouts = experiment.LoadRollouts(parsed.GetValue(data)!, session.Reference, parsed.GetValue(keep));
             settings["method"] = chosen.Name;
             RunFolder folder = common.OpenFolder(parsed, "train", settings);
             using MetricsLog metrics = new(folder);

@@ -22,8 +22,8 @@ internal sealed class WordProblemsVerb
     private readonly Option<int> _rollouts = OptionFactory.Integer("--rollouts", "Roll-outs of the first round.", 2000, SamplesPerProblem);
     private readonly Option<int> _second = OptionFactory.Integer("--second-round", "Roll-outs of the second round, whose roll-ins are guided; 0 leaves it out.", 1024, 0);
     private readonly Option<double> _rollInEta = OptionFactory.Eta("--roll-in-eta", "η of the second round's roll-ins.", 0.04);
-    private readonly Option<double[]> _etas = OptionFactory.Etas([0.05, 0.025]);
-    private readonly Option<float[]> _temperatures = OptionFactory.Temperatures([OriginTemperature, 0.3f]);
+    private readonly Option<CommaList<double>> _etas = OptionFactory.Etas(0.05, 0.025);
+    private readonly Option<CommaList<double>> _temperatures = OptionFactory.Temperatures(0.7, 0.3);
     private readonly Option<int> _problems = OptionFactory.Integer("--test-problems", "Held-out problems to test on.", 512, 1);
     private readonly Option<int> _candidates = OptionFactory.Integer("--candidates", "Tokens that the guide scores at each step.", GuideRecipe.SharedTrunk.Candidates, 1);
     private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses to each test problem; with several, best-of-n by the guide is reported too.", 1, 1);
@@ -107,11 +107,11 @@ internal sealed class WordProblemsVerb
     {
         List<Policy> policies = [];
         List<ValueMethod> tilts = [.. Catalog.ValueMethods.Where(method => method.Name == "qsharp" || parsed.GetValue(_cd))];
-        foreach (float temperature in parsed.GetValue(_temperatures)!)
+        foreach (double temperature in parsed.GetValue(_temperatures).Values)
         {
-            GuideRecipe at = recipe with { Temperature = temperature };
+            GuideRecipe at = recipe with { Temperature = (float)temperature };
             policies.Add(new Policy("reference", double.PositiveInfinity, at.Reference));
-            policies.AddRange(tilts.SelectMany(tilt => parsed.GetValue(_etas)!.Select(eta => new Policy(tilt.Name, eta, at.Rule(tilt.Tilt, eta)))));
+            policies.AddRange(tilts.SelectMany(tilt => parsed.GetValue(_etas).Values.Select(eta => new Policy(tilt.Name, eta, at.Rule(tilt.Tilt, eta)))));
         }
         return policies;
     }

@@ -44,6 +44,7 @@ public sealed unsafe class Blas : IDisposable
             &alpha, b.Address, Type(b), transposeB ? k : n, a.Address, Type(a), transposeA ? m : k,
             &beta, y.Address, Type(y), n, CuBlas.Compute32F, CuBlas.DefaultAlgorithm);
         if (status != 0) Check(status, nameof(CuBlas.cublasGemmEx), $"for [{m}, {k}]·[{k}, {n}], {a.DType} to {y.DType}{StandIn.LastReport()}");
+        _device.Launches++;
     }
 
     public void Dispose()

@@ -90,6 +90,12 @@ public sealed unsafe class CudaDevice : Device
 
     internal nint Stream => _stream;
 
+    /// <summary>
+    /// Kernels, products of cuBLAS (each counted as one), copies and clears given to the stream so far; those of a recorded step
+    /// when it runs plainly and when it is captured, not when it is replayed.
+    /// </summary>
+    public long Launches { get; internal set; }
+
     /// <summary>Whether recorded steps become graphs.</summary>
     internal bool Records { get; set; } = !IsSynchronous;
 
@@ -204,7 +210,9 @@ public sealed unsafe class CudaDevice : Device
     public void Clear(Tensor tensor)
     {
         MakeCurrent();
-        if (tensor.Count > 0) Check(CuDriver.cuMemsetD8Async(tensor.Address, 0, (nuint)tensor.Bytes, _stream), nameof(CuDriver.cuMemsetD8Async));
+        if (tensor.Count == 0) return;
+        Check(CuDriver.cuMemsetD8Async(tensor.Address, 0, (nuint)tensor.Bytes, _stream), nameof(CuDriver.cuMemsetD8Async));
+        Launches++;
     }
 
     /// <summary>Copies bytes on the card, in the order of the stream.</summary>
@@ -212,8 +220,9 @@ public sealed unsafe class CudaDevice : Device
     {
         if (source.Bytes != destination.Bytes) throw new ArgumentException($"{source} and {destination} differ in bytes.");
         MakeCurrent();
-        if (source.Bytes > 0)
-            Check(CuDriver.cuMemcpyDtoDAsync_v2(destination.Address, source.Address, (nuint)source.Bytes, _stream), nameof(CuDriver.cuMemcpyDtoDAsync_v2));
+        if (source.Bytes == 0) return;
+        Check(CuDriver.cuMemcpyDtoDAsync_v2(destination.Address, source.Address, (nuint)source.Bytes, _stream), nameof(CuDriver.cuMemcpyDtoDAsync_v2));
+        Launches++;
     }
 
     /// <summary>Bytes of working memory, part of <see cref="Device.AllocatedBytes"/>: scratch, and cuBLAS's once it is used.</summary>

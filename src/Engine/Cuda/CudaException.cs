@@ -46,10 +46,10 @@ internal static class Cuda
     }
 
     /// <summary>Throws unless an NVRTC call succeeded.</summary>
-    public static void CheckNvrtc(int result, [CallerArgumentExpression(nameof(result))] string call = "")
+    public static void CheckNvrtc(int result, string detail = "", [CallerArgumentExpression(nameof(result))] string call = "")
     {
         if (result == 0) return;
-        throw new CudaException($"{FunctionOf(call)} failed with {Marshal.PtrToStringUTF8(Nvrtc.nvrtcGetErrorString(result))} ({result}).", result);
+        throw new CudaException($"{FunctionOf(call)} failed with {Marshal.PtrToStringUTF8(Nvrtc.nvrtcGetErrorString(result))} ({result}){(detail.Length > 0 ? $" {detail}" : "")}.", result);
     }
 
     public static string Describe(int result)

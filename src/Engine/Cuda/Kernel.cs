@@ -110,6 +110,7 @@ public sealed unsafe class Kernel
                 (uint)sharedBytes, _device.Stream, pointers, null);
             if (result != 0) throw _device.Lost(Cuda.Failure(result, Where(grid, block, sharedBytes), "cuLaunchKernel"));
         }
+        _device.Launches++;
         if (CudaDevice.IsSynchronous)
         {
             int result = CuDriver.cuStreamSynchronize(_device.Stream);

@@ -13,8 +13,8 @@ public sealed record CompiledKernels(byte[] Image, bool IsPtx, string Log);
 
 /// <summary>
 /// Compiles kernel files with NVRTC for one architecture, and keeps the results on disk. A result's name is the hash of
-/// all that it depends on (source, header, options, NVRTC's version, architecture), and files appear by renaming, so several
-/// processes may share the folder. QSHARP_CACHE names another folder than the user's own cache.
+/// all that it depends on (source, header, options, NVRTC's version, architecture), but not of where the sources lie, and files
+/// appear by renaming, so several processes and checkouts may share the folder. QSHARP_CACHE names another folder than the user's own cache.
 /// </summary>
 public sealed unsafe class KernelCompiler
 {
@@ -88,7 +88,7 @@ public sealed unsafe class KernelCompiler
     {
         string[] options = [$"--gpu-architecture={_target}", "--ptxas-options=-v", .. CommonOptions, .. KernelSource.Options(variant)];
         IReadOnlyList<(string Name, string Text)> headers = Folder.Headers;
-        string key = Hash([source.Text, source.Path, string.Join(' ', options), Version, .. headers.Select(header => header.Text)]);
+        string key = Hash([source.Text, FileName(source), string.Join(' ', options), Version, .. headers.Select(header => header.Text)]);
         string file = Path.Combine(CacheFolder, $"{source.Name}{KernelSource.Suffix(variant)}-{_target}-{key}");
         if (File.Exists(file + ".log") && File.Exists(file + ".bin"))
             return new CompiledKernels(File.ReadAllBytes(file + ".bin"), _isPtx, File.ReadAllText(file + ".log"));
@@ -109,21 +109,23 @@ public sealed unsafe class KernelCompiler
 
     private static CompiledKernels Compile(KernelSource source, IReadOnlyList<(string Name, string Text)> headers, string[] options, bool isPtx)
     {
-        nint text = Marshal.StringToCoTaskMemUTF8(source.Text), name = Marshal.StringToCoTaskMemUTF8(source.Path);
+        nint text = Marshal.StringToCoTaskMemUTF8(source.Text), name = Marshal.StringToCoTaskMemUTF8(FileName(source));
         nint[] headerTexts = [.. headers.Select(header => Marshal.StringToCoTaskMemUTF8(header.Text))];
         nint[] headerNames = [.. headers.Select(header => Marshal.StringToCoTaskMemUTF8(header.Name))];
         nint[] texts = [.. options.Select(Marshal.StringToCoTaskMemUTF8)];
+        string detail = $"for {source.Path}";
         nint program = 0;
         try
         {
             fixed (nint* headerText = headerTexts, headerName = headerNames)
-                Cuda.CheckNvrtc(Nvrtc.nvrtcCreateProgram(out program, (byte*)text, (byte*)name, headers.Count, (byte**)headerText, (byte**)headerName));
+                Cuda.CheckNvrtc(Nvrtc.nvrtcCreateProgram(out program, (byte*)text, (byte*)name, headers.Count, (byte**)headerText, (byte**)headerName), detail);
             int result;
             fixed (nint* first = texts) result = Nvrtc.nvrtcCompileProgram(program, texts.Length, (byte**)first);
-            string log = Log(program);
-            if (result == Nvrtc.CompilationError) throw new UserException($"{source.Path} does not compile:\n{log}");
-            Cuda.CheckNvrtc(result, nameof(Nvrtc.nvrtcCompileProgram));
-            return new CompiledKernels(Image(program, isPtx), isPtx, log);
+            if (result != Nvrtc.CompilationError) Cuda.CheckNvrtc(result, detail, nameof(Nvrtc.nvrtcCompileProgram));
+            string log = Log(program, detail);
+            if (result == Nvrtc.CompilationError)
+                throw new UserException($"{source.Path} does not compile:\n{log.Replace($"{FileName(source)}(", $"{source.Path}(", StringComparison.Ordinal)}");
+            return new CompiledKernels(Image(program, isPtx, detail), isPtx, log);
         }
         finally
         {
@@ -135,24 +137,27 @@ public sealed unsafe class KernelCompiler
     /// <summary>Line numbers for the profiler, but not from NVRTC 11, which with them recurses without end on any template that is used.</summary>
     private string[] CommonOptions => _hasSafeLineInfo ? ["--std=c++17", "--generate-line-info"] : ["--std=c++17"];
 
-    private static string Log(nint program)
+    /// <summary>What the compiler calls a source, wherever it lies.</summary>
+    private static string FileName(KernelSource source) => source.Name + ".cu";
+
+    private static string Log(nint program, string detail)
     {
-        Cuda.CheckNvrtc(Nvrtc.nvrtcGetProgramLogSize(program, out nuint bytes));
+        Cuda.CheckNvrtc(Nvrtc.nvrtcGetProgramLogSize(program, out nuint bytes), detail);
         byte[] log = new byte[(int)bytes];
-        fixed (byte* to = log) Cuda.CheckNvrtc(Nvrtc.nvrtcGetProgramLog(program, to));
+        fixed (byte* to = log) Cuda.CheckNvrtc(Nvrtc.nvrtcGetProgramLog(program, to), detail);
         return Encoding.UTF8.GetString(log).TrimEnd('\0', '\n');
     }
 
-    private static byte[] Image(nint program, bool isPtx)
+    private static byte[] Image(nint program, bool isPtx, string detail)
     {
         nuint bytes;
-        if (isPtx) Cuda.CheckNvrtc(Nvrtc.nvrtcGetPTXSize(program, out bytes));
-        else Cuda.CheckNvrtc(Nvrtc.nvrtcGetCUBINSize(program, out bytes));
+        if (isPtx) Cuda.CheckNvrtc(Nvrtc.nvrtcGetPTXSize(program, out bytes), detail);
+        else Cuda.CheckNvrtc(Nvrtc.nvrtcGetCUBINSize(program, out bytes), detail);
         byte[] image = new byte[(int)bytes];
         fixed (byte* to = image)
         {
-            if (isPtx) Cuda.CheckNvrtc(Nvrtc.nvrtcGetPTX(program, to));
-            else Cuda.CheckNvrtc(Nvrtc.nvrtcGetCUBIN(program, to));
+            if (isPtx) Cuda.CheckNvrtc(Nvrtc.nvrtcGetPTX(program, to), detail);
+            else Cuda.CheckNvrtc(Nvrtc.nvrtcGetCUBIN(program, to), detail);
         }
         return image;
     }

@@ -110,7 +110,7 @@ public static partial class StandIn
         string sources = Path.Combine(folder.Path, "stand-in");
         if (!Directory.Exists(sources)) throw new UserException($"{sources} is missing, so there is no stand-in for a CUDA card.");
         string[] options = [.. Common, "-O2", $"-I{sources}", .. Directory.EnumerateFiles(sources, "*.cpp").Order(StringComparer.Ordinal), "-ldl", "-lpthread"];
-        return Build(DriverFile, options, Directory.EnumerateFiles(sources).Order(StringComparer.Ordinal).Select(File.ReadAllText), $"-Wl,-soname,{DriverFile}");
+        return Build(DriverFile, options, Directory.EnumerateFiles(sources).Order(StringComparer.Ordinal).Select(File.ReadAllText), [folder.Path], $"-Wl,-soname,{DriverFile}");
     }
 
     private static string BuildKernel(KernelFolder folder, string driver, KernelSource source, string variant, bool isChecked)
@@ -124,14 +124,15 @@ public static partial class StandIn
             "-x", "c++", source.Path, "-x", "none", driver, $"-Wl,-rpath,{driverFolder}", .. libraries,
         ];
         string[] texts = [source.Text, .. folder.Headers.Select(header => header.Text), .. Directory.EnumerateFiles(sources, "simt*.h").Order(StringComparer.Ordinal).Select(File.ReadAllText)];
-        return Build($"{source.Name}{KernelSource.Suffix(variant)}{(isChecked ? "-checked" : "")}.so", options, texts);
+        return Build($"{source.Name}{KernelSource.Suffix(variant)}{(isChecked ? "-checked" : "")}.so", options, texts, [source.Path, folder.Path, KernelCompiler.CacheFolder]);
     }
 
     /// <summary>Compiles into a folder that is named by the hash of all that the result depends on, unless it is there.</summary>
-    private static string Build(string file, IReadOnlyList<string> options, IEnumerable<string> texts, params string[] more)
+    /// <param name="places">Paths in the options on which the result does not depend: the same sources may lie elsewhere.</param>
+    private static string Build(string file, IReadOnlyList<string> options, IEnumerable<string> texts, string[] places, params string[] more)
     {
         string compiler = Environment.GetEnvironmentVariable("CXX") is { Length: > 0 } chosen ? chosen : "g++";
-        string key = KernelCompiler.Hash([compiler, ProcessorModel, .. options, .. more, .. texts]);
+        string key = KernelCompiler.Hash([compiler, ProcessorModel, .. options.Select(Placeless), .. more, .. texts]);
         string folder = Path.Combine(KernelCompiler.CacheFolder, "stand-in", key), path = Path.Combine(folder, file);
         if (File.Exists(path)) return path;
         Directory.CreateDirectory(folder);
@@ -139,6 +140,8 @@ public static partial class StandIn
         Run(compiler, [.. options, .. more, "-o", partial], file);
         File.Move(partial, path, overwrite: true);
         return path;
+
+        string Placeless(string option) => places.Aggregate(option, (text, place) => text.Replace(place, "", StringComparison.Ordinal));
     }
 
     private static void Run(string compiler, IEnumerable<string> options, string what)

@@ -57,10 +57,10 @@ public static class TrainerCheckpoint
         using SafeTensorsFile model = SafeTensorsFile.Open(Path.Combine(newest, "model.safetensors"));
         using SafeTensorsFile optimizer = SafeTensorsFile.Open(Path.Combine(newest, "optimizer.safetensors"));
         NativeTensors.Load(model, trainer.Optimizer.Weights);
-        trainer.Optimizer.RoundWeights();
+        trainer.Step = (int?)json["step"] ?? 0;
+        trainer.Optimizer.RoundWeights(trainer.Step);
         NativeTensors.Load(optimizer, trainer.Optimizer.FirstMoment, "m.");
         NativeTensors.Load(optimizer, trainer.Optimizer.SecondMoment, "v.");
-        trainer.Step = (int?)json["step"] ?? 0;
         if (trainer.HeldOut is { } heldOut && (int?)json["best_step"] is { } step) LoadBest(heldOut, Path.Combine(newest, BestName), step, (double)json["best_loss"]!);
         return true;
     }

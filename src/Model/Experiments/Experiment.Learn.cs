@@ -24,7 +24,7 @@ public sealed partial class Experiment
         Method loss = method.Create(recipe.Settings.Family);
         int steps = Steps(data);
         LearningRate rate = new(recipe.Rate, Math.Min(recipe.Warmup, steps / 10), steps, recipe.FinalRateShare);
-        OptimizerSettings settings = AdamW with { Rate = rate, WeightDecay = recipe.WeightDecay };
+        OptimizerSettings settings = AdamW with { Rate = rate, WeightDecay = recipe.WeightDecay, RoundsStochastically = RoundsStochastically };
         IGuide guide = recipe.SharesTrunk ? new SharedTrunkGuide(reference, recipe.Settings.Family, recipe.HeadHidden) : FreshValueModel(reference);
         Learner learner = guide is SharedTrunkGuide shared ? Learner(shared, loss, data, settings) : Learner((ValueModel)guide, loss, data, settings);
         using Trainer trainer = new(learner) { HeldOut = data.HeldOut.Count > 0 ? new HeldOut(learner, recipe.Settings.Family) : null };

@@ -18,6 +18,9 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
 
     public GuideRecipe Recipe => recipe;
 
+    /// <summary>How training rounds BF16 copies of the weights.</summary>
+    public bool RoundsStochastically { get; set; }
+
     /// <summary>Loads the reference of a folder, or trains it there.</summary>
     /// <param name="scratch">Where checkpoints of an unfinished phase lie.</param>
     public LanguageModel Pretrain(PretrainRecipe pretrain, string folder, string scratch, MetricsLog metrics, PhaseClock clock)
@@ -28,7 +31,7 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
         Initializer.Fresh(model.Weights, pretrain.Model, Philox.Key(seed, InitStream), zeroHead: false);
         LearningRate rate = new(pretrain.Rate, pretrain.Warmup, pretrain.Steps);
         ProblemSource source = new(Task, Philox.Key(seed, PretrainStream));
-        using Trainer trainer = new(model, new PretrainMethod(), source, AdamW with { Rate = rate }, pretrain.Batch);
+        using Trainer trainer = new(model, new PretrainMethod(), source, AdamW with { Rate = rate, RoundsStochastically = RoundsStochastically }, pretrain.Batch);
         new TrainingRun(trainer, "reference", scratch, Fingerprint($"pretrain {pretrain}"), metrics).Run(pretrain.Steps, progress, stop);
         ModelFolder.Save(model, folder, Task.Fingerprint);
         TrainerCheckpoint.Delete(scratch);
@@ -60,5 +63,5 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
         return [.. policies.Select(policy => evaluator.Run(policy, reference, guide, guidance, Philox.Key(seed, EvaluateStream), judges, progress, stop))];
     }
 
-    private string Fingerprint(string phase) => FormattableString.Invariant($"{phase}; seed {seed}; {Task.Settings}; {recipe}");
+    private string Fingerprint(string phase) => FormattableString.Invariant($"{phase}; seed {seed}; {Task.Settings}; {recipe}{(RoundsStochastically ? "; stochastic rounding" : "")}");
 }

@@ -40,7 +40,7 @@ public sealed class HeldOut(Learner learner, ReturnFamily family)
     {
         if (BestStep == 0) return;
         foreach ((string name, Tensor value, _) in learner.Optimizer.Weights.Named) TensorValues.Write(Best[name], value);
-        learner.Optimizer.RoundWeights();
+        learner.Optimizer.RoundWeights(BestStep);
     }
 
     /// <summary>All figures, for the parameters as they are.</summary>

@@ -19,7 +19,10 @@ public sealed record LearningRate(float Peak, int Warmup, int Steps, float Final
     }
 }
 
-public sealed record OptimizerSettings(LearningRate Rate, float Beta1 = 0.9f, float Beta2 = 0.99f, float Epsilon = 1e-8f, float WeightDecay = 0, float ClipNorm = 1);
+/// <param name="RoundsStochastically">How BF16 copies of the weights are rounded; see <see cref="AdamWSettings"/>.</param>
+public sealed record OptimizerSettings(
+    LearningRate Rate, float Beta1 = 0.9f, float Beta2 = 0.99f, float Epsilon = 1e-8f, float WeightDecay = 0, float ClipNorm = 1,
+    bool RoundsStochastically = false);
 
 /// <summary>
 /// Parameters in training: weights, gradients and AdamW's moments, all in one layout. Where the model computes with BF16
@@ -70,21 +73,30 @@ public abstract class Optimizer : IDisposable
 
     public Parameters SecondMoment { get; }
 
-    /// <summary>Makes the model's weights those that are trained, after these were loaded.</summary>
-    public void RoundWeights()
+    /// <summary>
+    /// Rounds the weights for the model as a step did, after these were loaded and before the moments are: an update at rate 0
+    /// leaves them as they are, and draws the step's own random numbers.
+    /// </summary>
+    /// <param name="step">The step that the weights come from.</param>
+    public void RoundWeights(int step)
     {
-        if (!ReferenceEquals(Rounded, Weights)) Initializer.CopyShared(Weights, Rounded);
+        if (ReferenceEquals(Rounded, Weights)) return;
+        ZeroGradients();
+        Begin(Math.Max(step, 1), rate: 0);
+        Update();
     }
 
     public void ZeroGradients() => _ops.Fill(Gradients.All, 0f);
 
     /// <summary>Sets the learning rate and the moments' corrections of a step; not part of what is recorded.</summary>
     /// <param name="step">From 1.</param>
-    public void Begin(int step)
+    public void Begin(int step) => Begin(step, _settings.Rate.At(step));
+
+    private void Begin(int step, float rate)
     {
         ReadOnlySpan<float> schedule =
         [
-            _settings.Rate.At(step),
+            rate,
             (float)(1 - Math.Pow(_settings.Beta1, step)),
             (float)(1 - Math.Pow(_settings.Beta2, step)),
             step,
@@ -96,7 +108,7 @@ public abstract class Optimizer : IDisposable
     public void Update()
     {
         _ops.GlobalNorm(Gradients.All, _settings.ClipNorm, _clip);
-        AdamWSettings adam = new(_settings.Beta1, _settings.Beta2, _settings.Epsilon, _settings.WeightDecay);
+        AdamWSettings adam = new(_settings.Beta1, _settings.Beta2, _settings.Epsilon, _settings.WeightDecay, _settings.RoundsStochastically);
         bool hasMasters = !ReferenceEquals(Rounded, Weights);
         _ops.AdamW(
             Weights.Matrices, Gradients.Matrices, FirstMoment.Matrices, SecondMoment.Matrices, adam, _schedule, _clip,

@@ -6,6 +6,7 @@ namespace QSharp.Model;
 public static class Initializer
 {
     private const float EmbeddingDeviation = 0.5f;
+    private const int PieceLength = 1 << 20;
 
     /// <summary>
     /// Variance-preserving values for small models trained from scratch: embeddings N(0, 0.5), products N(0, 1/√C), the
@@ -16,8 +17,34 @@ public static class Initializer
     public static void Fresh(Weights weights, TransformerConfig config, ulong key, bool zeroHead)
     {
         PhiloxStream random = new(key);
+        Fill(weights, config, zeroHead, (piece, deviation) =>
+        {
+            foreach (ref float value in piece) value = deviation * random.NextNormal();
+        });
+    }
+
+    /// <summary>
+    /// Values of the same size as fresh ones, but one drawn piece over and over: for measuring speed at billions of parameters,
+    /// which takes many minutes to draw one by one.
+    /// </summary>
+    public static void Repeating(Weights weights, TransformerConfig config, ulong key)
+    {
+        PhiloxStream random = new(key);
+        float[] drawn = new float[PieceLength];
+        foreach (ref float value in drawn.AsSpan()) value = random.NextNormal();
+        Fill(weights, config, zeroHead: false, (piece, deviation) =>
+        {
+            for (int i = 0; i < piece.Length; i++) piece[i] = deviation * drawn[i];
+        });
+    }
+
+    /// <summary>Writes all parameters, a piece at a time, so that the host never holds a whole matrix.</summary>
+    /// <param name="draw">Fills a piece with normal values of a deviation.</param>
+    private static void Fill(Weights weights, TransformerConfig config, bool zeroHead, Draw draw)
+    {
         float product = 1 / MathF.Sqrt(config.Width);
         float branchEnd = product / MathF.Sqrt(2 * config.Layers);
+        float[] values = new float[PieceLength];
         foreach ((string name, Tensor value, _) in weights.Named)
         {
             string kind = name[(name.LastIndexOf('.') + 1)..];
@@ -31,11 +58,18 @@ public static class Initializer
                 _ => 0,
             };
             float constant = kind is "norm1" or "norm2" or "final_norm" or "query_norm" or "key_norm" ? 1 : 0;
-            float[] values = new float[value.Count];
-            for (int i = 0; i < values.Length; i++) values[i] = deviation == 0 ? constant : deviation * random.NextNormal();
-            TensorValues.Write(values, value);
+            Tensor flat = value.As((int)value.Count);
+            for (int first = 0; first < value.Count; first += PieceLength)
+            {
+                Span<float> piece = values.AsSpan(0, (int)Math.Min(PieceLength, value.Count - first));
+                if (deviation == 0) piece.Fill(constant);
+                else draw(piece, deviation);
+                TensorValues.Write(piece, flat.Range(first, piece.Length));
+            }
         }
     }
+
+    private delegate void Draw(Span<float> piece, float deviation);
 
     /// <summary>Copies every parameter that both models have under the same name and shape: a guide starts from its reference's trunk.</summary>
     /// <param name="except">Names that are left alone.</param>

@@ -3,7 +3,7 @@ using System.Runtime.Intrinsics;
 
 using QSharp.Engine;
 
-namespace QSharp.Bench;
+namespace QSharp.Kernels;
 
 /// <summary>The most multiply-adds that the machine does, in fp32, with operands in registers.</summary>
 internal static unsafe class FmaPeak
@@ -11,7 +11,7 @@ internal static unsafe class FmaPeak
     private const int Steps = 4_000;
     private const int Chains = 16;
 
-    /// <summary>GFLOP/s of a team, the best of many short runs.</summary>
+    /// <summary>Operations a second of a team, the best of many short runs.</summary>
     public static double Measure(Workers workers, int runs = 60)
     {
         float* sink = stackalloc float[workers.Threads * 16];
@@ -23,7 +23,7 @@ internal static unsafe class FmaPeak
             best = Math.Min(best, Stopwatch.GetElapsedTime(start).TotalSeconds);
         }
         int lanes = Vector512.IsHardwareAccelerated ? 16 : 8;
-        return workers.Threads * 4.0 * Steps * Chains * lanes * 2 / best / 1e9;
+        return workers.Threads * 4.0 * Steps * Chains * lanes * 2 / best;
     }
 
     private readonly struct Work(float* sink) : IWork

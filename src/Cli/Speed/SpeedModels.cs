@@ -1,0 +1,37 @@
+using QSharp.Kernels;
+using QSharp.Model;
+
+namespace QSharp.Cli.Speed;
+
+/// <summary>Models to measure: a file's, or random weights of a named shape in the device's own type.</summary>
+internal static class SpeedModels
+{
+    public static LanguageModel Language(Ops ops, string? model, string? shape, ulong seed)
+    {
+        if (model is null) return Language(ops, Config(shape!), seed);
+        using ModelFiles files = ModelFiles.Open(model);
+        return files.LoadLanguageModel(ops);
+    }
+
+    public static LanguageModel Language(Ops ops, TransformerConfig config, ulong seed) => Filled(new LanguageModel(ops, config), seed);
+
+    /// <summary>A value model of the V-type with one Bernoulli output.</summary>
+    public static ValueModel Value(Ops ops, string shape, ulong seed) =>
+        Filled(new ValueModel(ops, Config(shape), new ValueSettings(HeadKind.V, ReturnFamily.Bernoulli, BidirectionalPrompt: false)), seed);
+
+    private static T Filled<T>(T model, ulong seed) where T : HeadedModel
+    {
+        try
+        {
+            Initializer.Repeating(model.Weights, model.Config, seed);
+            return model;
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
+    }
+
+    private static TransformerConfig Config(string shape) => ModelShapes.All[shape];
+}
