@@ -21,7 +21,8 @@ internal static class StarGraphVerb
         GuideOptions guide = new(verb);
         DecodingOptions decoding = new(verb);
         CollectOptions collect = new(verb);
-        EvaluationOptions evaluation = new(verb);
+        PolicyOptions policy = new(verb);
+        EvaluationOptions evaluation = new(verb, trainsPolicies: true);
         Option<int> rounds = OptionFactory.Integer("--rounds", "Rounds of roll-outs and learning; from the second on the roll-in is guided.", 1, 1);
         verb.Options.Add(rounds);
         CommonOptions common = new(verb);
@@ -29,18 +30,19 @@ internal static class StarGraphVerb
         {
             StarGraphRecipe recipe = graph.Recipe(parsed);
             recipe = recipe with { Guide = decoding.Apply(guide.Apply(recipe.Guide, parsed), parsed) };
-            Run(parsed, recipe, decoding, collect, evaluation, parsed.GetValue(rounds), common, stop);
+            Run(parsed, recipe, policy.Recipe(parsed, recipe.Guide), decoding, collect, evaluation, parsed.GetValue(rounds), common, stop);
             return Task.FromResult(ExitCodes.Done);
         });
         return verb;
     }
 
     private static void Run(
-        ParseResult parsed, StarGraphRecipe recipe, DecodingOptions decoding, CollectOptions collect, EvaluationOptions evaluation, int rounds,
-        CommonOptions common, CancellationToken stop)
+        ParseResult parsed, StarGraphRecipe recipe, PolicyRecipe policy, DecodingOptions decoding, CollectOptions collect, EvaluationOptions evaluation,
+        int rounds, CommonOptions common, CancellationToken stop)
     {
         JsonObject settings = StarGraphOptions.Settings(recipe);
         foreach ((string key, JsonNode? value) in GuideOptions.Describe(recipe.Guide)) settings[key] = value?.DeepClone();
+        foreach ((string key, JsonNode? value) in PolicyOptions.Describe(policy)) settings[key] = value?.DeepClone();
         decoding.AddTo(settings, parsed);
         settings["rounds"] = rounds;
         collect.AddTo(settings, parsed);
@@ -56,6 +58,7 @@ internal static class StarGraphVerb
 
         using MetricsLog metrics = new(folder);
         PhaseClock clock = new(folder.ReadJson("phases.json"));
+        List<PolicyEntry> policies = evaluation.Policies(parsed);
         List<Evaluation> results;
         try
         {
@@ -67,6 +70,8 @@ internal static class StarGraphVerb
             using IGuide? ownedGuide = guide;
             using Guidance guidance = decoding.Guidance(parsed, ops);
             results = experiment.Evaluate(reference, guide, evaluation.Tilts(parsed), evaluation.Etas(parsed), problems, samples: 1, guidance, clock);
+            foreach (PolicyEntry entry in policies)
+                results.Add(Policy(entry, policy, experiment, collect, parsed, folder, reference, problems, guidance, metrics, clock));
         }
         finally
         {
@@ -76,9 +81,26 @@ internal static class StarGraphVerb
         JsonObject result = Results.StarGraph(recipe, seed, problems.Length, results, clock);
         folder.WriteJson("result.json", result);
         metrics.Dispose();
-        string[] pictures = Pictures.Draw(folder, recipe, results, progress);
+        string[] pictures = Pictures.Draw(folder, recipe, results, policies, progress);
         if (common.Json(parsed)) Console.Out.WriteLine(result.ToJsonString());
         else Results.Print(Console.Out, folder, results, clock, pictures);
+    }
+
+    /// <summary>A policy trained from π_ref on the post-training graphs, judged on the same held-out ones as the rest.</summary>
+    private static Evaluation Policy(
+        PolicyEntry entry, PolicyRecipe recipe, Experiment experiment, CollectOptions collect, ParseResult parsed, RunFolder folder,
+        LanguageModel reference, Problem[] problems, Guidance guidance, MetricsLog metrics, PhaseClock clock)
+    {
+        string data = folder.File("policy-rollouts"), path = folder.File(entry.Name);
+        bool learnsFromData = entry.Data != PolicyData.Policy && !ModelFolder.Exists(path);
+        if (learnsFromData)
+        {
+            CollectSettings settings = experiment.CollectSettings(1, RollIn.None, collect.Samples(parsed), double.PositiveInfinity, hidden: false);
+            experiment.Collect(data, reference, null, settings, (long)recipe.Steps * recipe.Batch, clock);
+        }
+        RolloutData? rollouts = learnsFromData ? experiment.LoadRollouts(data, reference, keepNoVariation: true) : null;
+        using LanguageModel policy = experiment.TrainPolicy(entry, recipe, reference, rollouts, path, path + "-run", metrics, clock);
+        return experiment.EvaluatePolicy(entry.Name, policy, reference, problems, guidance, clock);
     }
 
     private static IGuide Round(

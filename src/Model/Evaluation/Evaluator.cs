@@ -5,7 +5,7 @@ using QSharp.Kernels;
 namespace QSharp.Model;
 
 /// <summary>One policy on one set of problems.</summary>
-/// <param name="Eta">η of the tilt; infinite for π_ref alone.</param>
+/// <param name="Eta">η of the tilt; infinite for π_ref alone, NaN for a trained policy.</param>
 /// <param name="Accuracy">pass@1: mean reward over problems and samples.</param>
 /// <param name="StandardError">Over problems; over samples where there is one problem.</param>
 /// <param name="Kl">Mean over responses of the summed exact per-token KL(π ‖ π_ref), in nats.</param>
