@@ -67,8 +67,19 @@ internal static class OptionFactory
     }, string.Join(',', value.Select(eta => eta.ToString(CultureInfo.InvariantCulture))));
 
     /// <summary>One η: greater than 0, inf for the reference alone.</summary>
-    public static Option<double> Eta(double value) => Make("--eta", "Strength of the guidance: small is strong, inf is the reference alone.", value, text =>
+    public static Option<double> Eta(double value) => Eta("--eta", "Strength of the guidance: small is strong, inf is the reference alone.", value);
+
+    /// <inheritdoc cref="Eta(double)"/>
+    public static Option<double> Eta(string name, string description, double value) => Make(name, description, value, text =>
         ReadEta(text) is var eta && eta > 0 ? (eta, null) : (0, EtaError(text)));
+
+    /// <summary>One or several temperatures; 0 takes the most likely token.</summary>
+    public static Option<float[]> Temperatures(float[] value) => Make("--temperatures", "Of the reference, one or more with commas; 0 takes the most likely token.", value, text =>
+    {
+        string[] parts = text.Split(',', StringSplitOptions.TrimEntries);
+        float[] numbers = [.. parts.Select(part => float.TryParse(part, NumberStyles.Float, CultureInfo.InvariantCulture, out float number) ? number : -1)];
+        return numbers.All(number => number >= 0 && float.IsFinite(number)) ? (numbers, null) : ([], $"--temperatures {text}: give numbers of at least 0.");
+    }, string.Join(',', value.Select(number => number.ToString(CultureInfo.InvariantCulture))));
 
     /// <summary>A text that may be given several times.</summary>
     public static Option<string[]> Texts(string name, string description) => new(name)

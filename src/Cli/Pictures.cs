@@ -77,23 +77,25 @@ internal static class Pictures
         // Each method's curve starts at π_ref, which is its limit for η → ∞.
         foreach (IGrouping<string, Evaluation> method in results.Skip(1).GroupBy(result => result.Method))
         {
-            if (double.IsNaN(method.First().Eta))   // a policy is one point, on no curve
+            if (double.IsNaN(method.First().Eta))   // a trained policy is one point, on no curve
             {
                 Evaluation policy = method.First();
-                plot.Add.Marker(policy.Kl, policy.Accuracy, MarkerShape.FilledDiamond, 11).LegendText = policy.Method;
+                ScottPlot.Plottables.Marker marker = plot.Add.Marker(policy.Kl.Mean, policy.PassAt1.Mean, MarkerShape.FilledDiamond, 11);
+                marker.LegendText = policy.Method;
+                plot.Add.ErrorBar([policy.Kl.Mean], [policy.PassAt1.Mean], [1.96 * policy.PassAt1.Error]).Color = marker.Color;
                 continue;
             }
-            Evaluation[] points = [reference with { Kl = 0 }, .. method.OrderBy(point => point.Kl)];
-            double[] kl = [.. points.Select(point => point.Kl)], accuracy = [.. points.Select(point => point.Accuracy)];
+            Evaluation[] points = [reference, .. method.OrderBy(point => point.Kl.Mean)];
+            double[] kl = [.. points.Select(point => point.Kl.Mean)], accuracy = [.. points.Select(point => point.PassAt1.Mean)];
             ScottPlot.Plottables.Scatter line = plot.Add.Scatter(kl, accuracy);
             line.LineWidth = 2;
             line.MarkerSize = 9;
             line.LegendText = method.Key == "qsharp" ? "Q♯" : method.Key.ToUpperInvariant();
-            ScottPlot.Plottables.ErrorBar bars = plot.Add.ErrorBar(kl, accuracy, [.. points.Select(point => 1.96 * point.StandardError)]);
+            ScottPlot.Plottables.ErrorBar bars = plot.Add.ErrorBar(kl, accuracy, [.. points.Select(point => 1.96 * point.PassAt1.Error)]);
             bars.Color = line.Color;
             foreach (Evaluation point in points.Skip(1))
             {
-                ScottPlot.Plottables.Text label = plot.Add.Text(FormattableString.Invariant($"η = {point.Eta:0.###}"), point.Kl, point.Accuracy);
+                ScottPlot.Plottables.Text label = plot.Add.Text(FormattableString.Invariant($"η = {point.Eta:0.###}"), point.Kl.Mean, point.PassAt1.Mean);
                 label.LabelFontSize = 13;
                 label.LabelFontColor = line.Color;
                 label.LabelAlignment = method.Key == "qsharp" ? Alignment.LowerRight : Alignment.UpperLeft;
@@ -105,7 +107,7 @@ internal static class Pictures
         chance.LinePattern = LinePattern.Dashed;
         chance.Color = Colors.Gray;
         chance.LegendText = $"1/{recipe.Graph.Arms}: an arm at random";
-        double right = Math.Max(results.Max(result => result.Kl) * 1.15, 0.1);
+        double right = Math.Max(results.Max(result => result.Kl.Mean) * 1.15, 0.1);
         plot.Axes.SetLimits(-0.03 * right, right, 0, 1.05);
         plot.ShowLegend(Alignment.LowerRight);
         return plot;

@@ -30,9 +30,9 @@ internal static class Results
     {
         JsonObject json = new() { ["name"] = result.Method };
         if (result.Method != "reference" && !double.IsNaN(result.Eta)) json["eta"] = Eta(result.Eta);
-        json["accuracy"] = result.Accuracy;
-        json["stderr"] = result.StandardError;
-        if (result.Method != "reference") json["kl"] = result.Kl;
+        json["accuracy"] = result.PassAt1.Mean;
+        json["stderr"] = result.PassAt1.Error;
+        if (result.Method != "reference") json["kl"] = result.Kl.Mean;
         json["tokens_per_second"] = Round(result.TokensPerSecond, 1);
         return json;
     }
@@ -57,9 +57,9 @@ internal static class Results
             [
                 result.Method,
                 isReference || double.IsNaN(result.Eta) ? "" : double.IsFinite(result.Eta) ? result.Eta.ToString("0.####", CultureInfo.InvariantCulture) : "inf",
-                result.Accuracy.ToString("0.000", CultureInfo.InvariantCulture),
-                result.StandardError.ToString("0.000", CultureInfo.InvariantCulture),
-                isReference ? "" : result.Kl.ToString("0.000", CultureInfo.InvariantCulture),
+                result.PassAt1.Mean.ToString("0.000", CultureInfo.InvariantCulture),
+                result.PassAt1.Error.ToString("0.000", CultureInfo.InvariantCulture),
+                isReference ? "" : result.Kl.Mean.ToString("0.000", CultureInfo.InvariantCulture),
                 result.TokensPerSecond.ToString("N0", CultureInfo.InvariantCulture),
             ]);
         }

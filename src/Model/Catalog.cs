@@ -9,13 +9,23 @@ namespace QSharp.Model;
 public static class Catalog
 {
     /// <summary>Names of the tasks.</summary>
-    public static IReadOnlyList<string> Tasks { get; } = ["star-graph"];
+    public static IReadOnlyList<string> Tasks { get; } = ["star-graph", WordProblemTask.Name];
 
     /// <summary>Methods that train a guide from roll-outs, with how each decodes.</summary>
     public static IReadOnlyList<ValueMethod> ValueMethods { get; } =
     [
         new("qsharp", "Q♯: distribution of the reward-to-go, ln E[exp(Z/η)]", Tilt.LogMeanExp, family => new QSharpMethod(family)),
         new("cd", "controlled decoding: mean of the reward-to-go, E[Z]/η", Tilt.Mean, _ => new ControlledDecodingMethod()),
+        // ln E[Z] is the limit of Q♯'s tilt of a chance, but for a constant that cancels: at this η it is off by e^(−64) of E[Z].
+        new("cd-log", "controlled decoding as in the paper's star-graph code: ln E[Z], the same for every η", Tilt.LogMeanExp, family => new QSharpMethod(family))
+        {
+            FixedEta = 1 / 64.0,
+        },
+        new("vas", "value-augmented sampling: mean of the reward-to-go by TD(λ), less the candidates' mean, over η", Tilt.Mean, _ => new ControlledDecodingMethod())
+        {
+            ReturnLambda = 0.95f,
+            Outside = Outside.Mean,
+        },
     ];
 
     /// <summary>Methods that train a policy from π_ref.</summary>
@@ -42,7 +52,20 @@ public static class Catalog
 }
 
 /// <param name="Create">Makes the method for a family of return distributions.</param>
-public sealed record ValueMethod(string Name, string Description, Tilt Tilt, Func<ReturnFamily, Method> Create);
+public sealed record ValueMethod(string Name, string Description, Tilt Tilt, Func<ReturnFamily, Method> Create)
+{
+    /// <summary>The one η that it decodes at, where it does not depend on it.</summary>
+    public double? FixedEta { get; init; }
+
+    /// <summary>The tilt of tokens that are no candidates, where the method says it; truncation stays truncation.</summary>
+    public Outside? Outside { get; init; }
+
+    /// <summary>λ of TD(λ); 1 learns from the rewards themselves. A guide that is learned otherwise is of no use to other methods.</summary>
+    public float ReturnLambda { get; init; } = 1;
+
+    /// <summary>Whether it learns and decodes the mean of a return alone, which the Bernoulli family has as a chance.</summary>
+    public bool IsOfMeans => Name != "qsharp";
+}
 
 /// <summary>What a policy learns from.</summary>
 public enum PolicyData

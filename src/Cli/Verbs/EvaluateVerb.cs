@@ -31,30 +31,14 @@ internal static class EvaluateVerb
             PhaseClock clock = new();
             using Guidance guidance = task.Decoding.Guidance(parsed, session.Reference.Ops);
             List<Evaluation> results = experiment.Evaluate(session.Reference, session.Guide, evaluation.Tilts(parsed), evaluation.Etas(parsed), problems, parsed.GetValue(samples), guidance, clock);
-            JsonObject result = new()
-            {
-                ["task"] = experiment.Task.Fingerprint,
-                ["model"] = task.Model(parsed),
-                ["guide"] = guideFolder,
-                ["problems"] = problems.Length,
-                ["samples"] = parsed.GetValue(samples),
-                ["results"] = new JsonArray([.. results.Select(Result)]),
-            };
+            EvaluationReport report = new(experiment.Task, problems, results);
+            JsonObject result = report.ToJson(task.Model(parsed), guideFolder);
             folder.WriteJson("result.json", result);
+            report.WriteSamples(folder.File("samples.jsonl"));
             if (common.Json(parsed)) Console.Out.WriteLine(result.ToJsonString());
-            else Results.PrintTable(Console.Out, results);
+            else report.PrintTable(Console.Out);
             return Task.FromResult(ExitCodes.Done);
         });
         return verb;
     }
-
-    private static JsonNode Result(Evaluation result) => new JsonObject
-    {
-        ["method"] = result.Method,
-        ["eta"] = Results.Eta(result.Eta),
-        ["pass_at_1"] = result.Accuracy,
-        ["pass_at_1_stderr"] = result.StandardError,
-        ["kl_guidance"] = result.Kl,
-        ["tokens_per_second"] = result.TokensPerSecond,
-    };
 }

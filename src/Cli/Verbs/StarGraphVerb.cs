@@ -8,7 +8,7 @@ using QSharp.Model;
 namespace QSharp.Cli.Verbs;
 
 /// <summary>
-/// The paper's star-graph experiment, whole: pre-train π_ref, roll out, learn the guide, compare on held-out graphs.
+/// The paper's star-graph experiment, whole: pre-train π_ref, roll out, learn the guide, train policies, compare on held-out graphs.
 /// </summary>
 internal static class StarGraphVerb
 {
@@ -40,6 +40,7 @@ internal static class StarGraphVerb
         ParseResult parsed, StarGraphRecipe recipe, PolicyRecipe policy, DecodingOptions decoding, CollectOptions collect, EvaluationOptions evaluation,
         int rounds, CommonOptions common, CancellationToken stop)
     {
+        foreach (PolicyEntry method in evaluation.Policies(parsed)) policy.Require(method);
         JsonObject settings = StarGraphOptions.Settings(recipe);
         foreach ((string key, JsonNode? value) in GuideOptions.Describe(recipe.Guide)) settings[key] = value?.DeepClone();
         foreach ((string key, JsonNode? value) in PolicyOptions.Describe(policy)) settings[key] = value?.DeepClone();
@@ -58,20 +59,13 @@ internal static class StarGraphVerb
 
         using MetricsLog metrics = new(folder);
         PhaseClock clock = new(folder.ReadJson("phases.json"));
-        List<PolicyEntry> policies = evaluation.Policies(parsed);
         List<Evaluation> results;
         try
         {
             using LanguageModel reference = experiment.Pretrain(recipe.Reference, folder.File("reference"), folder.File("reference-run"), metrics, clock);
-            IGuide? guide = null;
-            bool guided = evaluation.Tilts(parsed).Count > 0;
-            for (int round = 1; guided && round <= rounds; round++)
-                guide = Round(round, rounds, experiment, collect, evaluation, parsed, folder, reference, guide, metrics, clock);
-            using IGuide? ownedGuide = guide;
+            StarGraphRun run = new(parsed, experiment, policy, collect, evaluation, rounds, folder, reference, metrics, clock);
             using Guidance guidance = decoding.Guidance(parsed, ops);
-            results = experiment.Evaluate(reference, guide, evaluation.Tilts(parsed), evaluation.Etas(parsed), problems, samples: 1, guidance, clock);
-            foreach (PolicyEntry entry in policies)
-                results.Add(Policy(entry, policy, experiment, collect, parsed, folder, reference, problems, guidance, metrics, clock));
+            results = run.Results(problems, guidance);
         }
         finally
         {
@@ -81,41 +75,8 @@ internal static class StarGraphVerb
         JsonObject result = Results.StarGraph(recipe, seed, problems.Length, results, clock);
         folder.WriteJson("result.json", result);
         metrics.Dispose();
-        string[] pictures = Pictures.Draw(folder, recipe, results, policies, progress);
+        string[] pictures = Pictures.Draw(folder, recipe, results, evaluation.Policies(parsed), progress);
         if (common.Json(parsed)) Console.Out.WriteLine(result.ToJsonString());
         else Results.Print(Console.Out, folder, results, clock, pictures);
-    }
-
-    /// <summary>A policy trained from π_ref on the post-training graphs, judged on the same held-out ones as the rest.</summary>
-    private static Evaluation Policy(
-        PolicyEntry entry, PolicyRecipe recipe, Experiment experiment, CollectOptions collect, ParseResult parsed, RunFolder folder,
-        LanguageModel reference, Problem[] problems, Guidance guidance, MetricsLog metrics, PhaseClock clock)
-    {
-        string data = folder.File("policy-rollouts"), path = folder.File(entry.Name);
-        bool learnsFromData = entry.Data != PolicyData.Policy && !ModelFolder.Exists(path);
-        if (learnsFromData)
-        {
-            CollectSettings settings = experiment.CollectSettings(1, RollIn.None, collect.Samples(parsed), double.PositiveInfinity, hidden: false);
-            experiment.Collect(data, reference, null, settings, (long)recipe.Steps * recipe.Batch, clock);
-        }
-        RolloutData? rollouts = learnsFromData ? experiment.LoadRollouts(data, reference, keepNoVariation: true) : null;
-        using LanguageModel policy = experiment.TrainPolicy(entry, recipe, reference, rollouts, path, path + "-run", metrics, clock);
-        return experiment.EvaluatePolicy(entry.Name, policy, reference, problems, guidance, clock);
-    }
-
-    private static IGuide Round(
-        int round, int rounds, Experiment experiment, CollectOptions collect, EvaluationOptions evaluation, ParseResult parsed,
-        RunFolder folder, LanguageModel reference, IGuide? last, MetricsLog metrics, PhaseClock clock)
-    {
-        string name = round == rounds ? "guide" : $"guide-round-{round}", data = folder.File("rollouts");
-        long perRound = collect.Rollouts(parsed, experiment.Recipe);
-        double eta = evaluation.Etas(parsed).Min();
-        CollectSettings settings = experiment.CollectSettings(round, collect.RollIn(parsed), collect.Samples(parsed), eta, experiment.Recipe.SharesTrunk);
-        using IGuide? rollIn = last;
-        if (experiment.FindGuide(folder.File(name), reference) is { } finished) return finished;
-        experiment.Collect(data, reference, rollIn, settings, round * perRound, clock);
-        return experiment.Learn(
-            folder.File(name), folder.File(name + "-run"), name, experiment.LoadRollouts(data, reference, collect.KeepNoVariation(parsed)),
-            reference, Catalog.FindValueMethod("qsharp")!, metrics, clock).Guide;
     }
 }

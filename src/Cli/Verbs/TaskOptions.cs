@@ -13,9 +13,9 @@ namespace QSharp.Cli.Verbs;
 /// </summary>
 internal sealed class TaskOptions
 {
-    private readonly Option<string> _task = OptionFactory.Text("--task", "star-graph, or a file with a prompt and a rule in each line (JSON).", Catalog.Tasks[0]);
+    private readonly Option<string> _task = OptionFactory.Text("--task", "star-graph, word-problems, or a file with a prompt and a rule in each line (JSON).", Catalog.Tasks[0]);
     private readonly Option<string?> _model = OptionFactory.RequiredText("--model", "The reference: a folder, a GGUF file, or org/name from the local hub cache.");
-    private readonly Option<int> _maxTokens = OptionFactory.Integer("--max-tokens", "Most tokens of a response to a text prompt.", 128, 1);
+    private readonly Option<int> _maxTokens = OptionFactory.Integer("--max-tokens", "Most tokens of a response to a text prompt; 0 takes the task's (128 for a file).", 0, 0);
     private readonly Option<int> _rows = OptionFactory.Integer("--batch-rows", "Responses sampled side by side; 0 takes 256 for graphs and 32 for texts.", 0, 0);
     private readonly WeightsOption _weights;
     private readonly StarGraphOptions _graph;
@@ -44,7 +44,13 @@ internal sealed class TaskOptions
             using ModelFiles files = ModelFiles.Open(Model(parsed));
             bool isGraph = parsed.GetValue(_task) == Catalog.Tasks[0];
             StarGraphRecipe? graph = isGraph ? _graph.Recipe(parsed) : null;
-            ITask task = graph is not null ? new StarGraphTask(graph.Graph) : new TextTask(parsed.GetValue(_task)!, files, parsed.GetValue(_maxTokens));
+            ITask task = parsed.GetValue(_task) switch
+            {
+                _ when graph is not null => new StarGraphTask(graph.Graph),
+                WordProblemTask.Name => new WordProblemTask(files, MaxTokens(parsed, WordProblemTask.UsualResponseLimit)),
+                string file => new TextTask(file, files, MaxTokens(parsed, 128)),
+                null => throw new UserException("--task is empty; give star-graph, word-problems or a file."),
+            };
             GuideRecipe recipe = Decoding.Apply(_guide.Apply(graph?.Guide ?? GuideRecipe.Text, parsed), parsed);
             int rows = parsed.GetValue(_rows) is var asked && asked > 0 ? asked : isGraph ? 256 : 32;
             Experiment experiment = new(ops, task, recipe, common.Seed(parsed), rows, common.Progress(parsed), stop);
@@ -57,6 +63,8 @@ internal sealed class TaskOptions
             throw;
         }
     }
+
+    private int MaxTokens(ParseResult parsed, int usual) => parsed.GetValue(_maxTokens) is var asked && asked > 0 ? asked : usual;
 
     /// <summary>What shapes a guide's training, for config.json.</summary>
     public static JsonObject Settings(Experiment experiment)

@@ -35,8 +35,8 @@ internal static class TrainVerb
             ValueMethod chosen = Catalog.FindValueMethod(name)!;
             using Session session = task.Open(parsed, common, guide: null, stop);
             Experiment experiment = session.Experiment;
-            if (chosen.Name == "cd" && experiment.Recipe.Settings.Family.Kind != FamilyKind.Bernoulli)
-                throw new UserException("--method cd learns a mean, not a distribution; leave --family at bernoulli.");
+            if (chosen.IsOfMeans && experiment.Recipe.Settings.Family.Kind != FamilyKind.Bernoulli)
+                throw new UserException($"--method {name} learns a mean, not a distribution; leave --family at bernoulli.");
             RolloutData rollouts = experiment.LoadRollouts(parsed.GetValue(data)!, session.Reference, parsed.GetValue(keep));
             JsonObject settings = TaskOptions.Settings(experiment);
             settings["method"] = chosen.Name;
@@ -68,6 +68,7 @@ internal static class TrainVerb
         using Session session = task.Open(parsed, common, guide: null, stop);
         Experiment experiment = session.Experiment;
         PolicyRecipe recipe = options.Recipe(parsed, experiment.Recipe);
+        recipe.Require(entry);
         RolloutData? rollouts = data is null ? null : experiment.LoadRollouts(data, session.Reference, keepNoVariation: true);
         JsonObject settings = PolicyOptions.Describe(recipe);
         settings["task"] = experiment.Task.Settings;

@@ -58,6 +58,17 @@ public sealed class SampleBatch(int rows, int promptTokens, int newTokens, int h
 
     public ReadOnlySpan<int> Response(int row) => Responses.AsSpan(row * newTokens, ResponseLengths[row]);
 
+    /// <summary>[R, N]: ln of each token under π_ref at <see cref="Sampler.OriginTemperature"/>; 0 where that is not set.</summary>
+    public float[] OriginLogProbs { get; } = new float[rows * newTokens];
+
+    /// <summary>ln of a row's response under π_ref at <see cref="Sampler.OriginTemperature"/>.</summary>
+    public double OriginLogProb(int row)
+    {
+        double sum = 0;
+        foreach (float logProb in OriginLogProbs.AsSpan(row * newTokens, ResponseLengths[row])) sum += logProb;
+        return sum;
+    }
+
     /// <summary>[tokens of the response, C]; see <see cref="Hidden"/>.</summary>
     public ReadOnlySpan<Half> ResponseHidden(int row) => Hidden.AsSpan(row * newTokens * hiddenWidth, ResponseLengths[row] * hiddenWidth);
 

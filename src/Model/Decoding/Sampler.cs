@@ -37,6 +37,9 @@ public sealed class Sampler : IDisposable
     private readonly int[] _hostDrawn, _hostOutside, _hostRunning;
     private readonly HashSet<int> _stops;
     private RecordedStep? _step, _outsideStep;
+    private DeviceBuffer? _originMemory;
+    private Tensor _originLogits, _originLogProbs, _originSums;
+    private float[] _hostOrigin = [];
     private (GuidanceRule? Rule, ulong Key) _recorded;
 
     /// <param name="stops">Tokens that end a response.</param>
@@ -85,6 +88,9 @@ public sealed class Sampler : IDisposable
         }
     }
 
+    /// <summary>Another temperature of π_ref in whose terms log-probabilities are wanted too (<see cref="SampleBatch.OriginLogProbs"/>); 0: none.</summary>
+    public float OriginTemperature { get; init; }
+
     /// <summary>Samples a response for every row of the batch.</summary>
     /// <param name="key">Of the noise; with the rows' streams and the positions it fixes every draw.</param>
     /// <param name="goesOn">Sees every row and token as it is drawn, and says whether the response goes on; null: always.</param>
@@ -127,6 +133,7 @@ public sealed class Sampler : IDisposable
         _referenceCache?.Dispose();   // null after a constructor that failed
         _guideState?.Dispose();
         _memory?.Dispose();
+        _originMemory?.Dispose();
     }
 
     /// <summary>A step is recorded for one rule and key, which are plain numbers in its kernels' arguments.</summary>
@@ -215,6 +222,7 @@ public sealed class Sampler : IDisposable
     {
         _ops.Device.Download<int>(_drawn, _hostDrawn);
         if (batch.Hidden is not null) TakeHidden(batch, position);
+        if (OriginTemperature > 0) TakeOriginLogProbs(batch, position);
         Span<int> next = HostNext;
         Span<float> statistics = HostStatistics;
         bool running = false;
@@ -245,6 +253,22 @@ public sealed class Sampler : IDisposable
             Span<Half> to = batch.Hidden.AsSpan((row * batch.NewTokens + position) * width, width);
             for (int c = 0; c < width; c++) to[c] = (Half)values[row * width + c];
         }
+    }
+
+    private void TakeOriginLogProbs(SampleBatch batch, int position)
+    {
+        if (_originMemory is null)
+        {
+            int rows = _logits.Shape.D0;
+            ((_originLogits, _originLogProbs, _originSums), _originMemory) = Arena.Build(
+                _ops.Device, arena => (arena.Take(_logits.Shape), arena.Take(rows), arena.Take(rows)));
+            _hostOrigin = new float[rows];
+        }
+        _ops.LogSoftmax(_logits, OriginTemperature, _originLogits);
+        _ops.LogProbs(_originLogits, _next, _originLogProbs, _originSums);
+        _ops.Device.Download<float>(_originLogProbs, _hostOrigin);
+        for (int row = 0; row < batch.Count; row++)
+            if (_hostRunning[row] != 0) batch.OriginLogProbs[row * batch.NewTokens + position] = _hostOrigin[row];
     }
 
     private static void Require(int tokens, int context, string name)

@@ -54,7 +54,7 @@ public sealed partial class Experiment
         if (file.DroppedBytes > 0) progress.Note($"{folder}: dropped {file.DroppedBytes} bytes of a record that was cut short.");
         if (file.Records >= total) return;
         int width = reference.Config.Width;
-        using FileStream? states = settings.Hidden ? OpenStates(folder, width, total - file.Records) : null;
+        using FileStream? states = settings.Hidden ? OpenStates(folder, width, file.ResponseTokens, total - file.Records) : null;
         using RolloutCollector collector = new(Task, reference, guide, settings, Philox.Key(seed, PostTrainStream));
         collector.Run(file.Records, total, (batch, hidden) =>
         {
@@ -88,12 +88,12 @@ public sealed partial class Experiment
         return Philox.Uniform(word) < recipe.HeldOut;
     }
 
-    private FileStream OpenStates(string folder, int width, long rollouts)
+    private FileStream OpenStates(string folder, int width, long rows, long rollouts)
     {
         double bytes = (double)rollouts * Task.ResponseLimit * HiddenFile.RowBytes(width);
         progress.Note(FormattableString.Invariant(
             $"{folder}: hidden states will take {bytes / (1 << 20):0} MiB at most ({rollouts} roll-outs of up to {Task.ResponseLimit} tokens, {HiddenFile.RowBytes(width)} bytes each)."));
-        return HiddenFile.Append(RolloutSet.HiddenPath(folder), width, FirstStates(RolloutFile.Read(RolloutSet.DataPath(folder)))[^1]);
+        return HiddenFile.Append(RolloutSet.HiddenPath(folder), width, rows);
     }
 
     private static long[] FirstStates(List<Rollout> rollouts)

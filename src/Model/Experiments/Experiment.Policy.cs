@@ -42,17 +42,15 @@ public sealed partial class Experiment
     public Evaluation EvaluatePolicy(string name, LanguageModel policy, LanguageModel reference, Problem[] problems, Guidance guidance, PhaseClock clock)
     {
         using PhaseClock.Running running = clock.Start("evaluate");
-        Evaluator evaluator = new(Task, problems, samples: 1, rows, recipe.Candidates);
+        Evaluation result = Evaluate(policy, null, [new Policy(name, double.NaN, recipe.Reference)], problems, samples: 1, guidance, originTemperature: 0)[0];
         using Scorer own = new(policy, top: 1), before = new(reference, top: 1);
-        double kl = 0;
-        Evaluation result = evaluator.Run(
-            name, double.NaN, policy, null, guidance, recipe.Reference, Philox.Key(seed, EvaluateStream), progress, stop, (problem, response, _) =>
-            {
-                int[] text = [.. problem.Prompt, .. response.Span];
-                int first = problem.Prompt.Length - 1;
-                kl += own.Score(text).LogProbs.Skip(first).Sum(value => (double)value) - before.Score(text).LogProbs.Skip(first).Sum(value => (double)value);
-            });
-        return result with { Kl = kl / problems.Length };
+        return result with { Responses = [.. result.Responses.Select(response => response with { Kl = LogProb(own, response) - LogProb(before, response) })] };
+
+        double LogProb(Scorer scorer, ScoredResponse response)
+        {
+            int[] prompt = problems[response.Problem].Prompt;
+            return scorer.Score([.. prompt, .. response.Tokens]).LogProbs.Skip(prompt.Length - 1).Sum(value => (double)value);
+        }
     }
 
     private static ModelLearner Learner(
@@ -66,12 +64,11 @@ public sealed partial class Experiment
     private IBatchSource Source(PolicyEntry method, PolicyRecipe policyRecipe, LanguageModel policy, RolloutData? data)
     {
         ulong problems = Philox.Key(seed, PostTrainStream), order = Philox.Key(seed, OrderStream);
-        int group = method.HasGroups ? policyRecipe.Samples : method.Data == PolicyData.Pairs ? 2 : 1;
-        if (policyRecipe.Batch % group != 0)
-            throw new UserException($"--policy-batch {policyRecipe.Batch}: {method.Name} takes responses in groups of {group}; give a multiple of it.");
-        if (method.HasGroups && group < 2) throw new UserException("--policy-samples 1: rloo compares samples of one prompt; give at least 2.");
         if (method.Data == PolicyData.Policy)
-            return new FreshSource(Task, policy, new FreshSettings(policyRecipe.Batch, group, method.Repeats ? policyRecipe.Epochs : 1, method.IsGreedy), problems);
+        {
+            FreshSettings settings = new(policyRecipe.Batch, policyRecipe.Group(method), method.Repeats ? policyRecipe.Epochs : 1, method.IsGreedy);
+            return new FreshSource(Task, policy, settings, problems);
+        }
         if (data is null) throw new UserException($"--method {method.Name} learns from roll-outs of the reference; give their folder with --data.");
         if (method.Data == PolicyData.Pairs)
         {

@@ -44,15 +44,19 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
         LanguageModel reference, IGuide? guide, IReadOnlyList<ValueMethod> tilts, IReadOnlyList<double> etas, Problem[] problems, int samples, Guidance guidance, PhaseClock clock)
     {
         using PhaseClock.Running running = clock.Start("evaluate");
-        Evaluator evaluator = new(Task, problems, samples, rows, recipe.Candidates);
-        ulong key = Philox.Key(seed, EvaluateStream);
-        List<Evaluation> results =
-            [evaluator.Run("reference", double.PositiveInfinity, reference, null, guidance, recipe.Reference, key, progress, stop)];
-        if (guide is null) return results;
-        foreach (ValueMethod tilt in tilts)
-            foreach (double eta in etas)
-                results.Add(evaluator.Run(tilt.Name, eta, reference, guide, guidance, recipe.Rule(tilt.Tilt, eta), key, progress, stop));
-        return results;
+        List<Policy> policies = [new("reference", double.PositiveInfinity, recipe.Reference)];
+        if (guide is not null)
+            policies.AddRange(tilts.SelectMany(tilt => (tilt.FixedEta is { } only ? [only] : etas).Select(eta => new Policy(tilt.Name, eta, recipe.Rule(tilt, eta)))));
+        return Evaluate(reference, guide, policies, problems, samples, guidance, originTemperature: 0);
+    }
+
+    /// <summary>Evaluates policies with the same noise.</summary>
+    /// <param name="originTemperature">See <see cref="Evaluator"/>.</param>
+    public List<Evaluation> Evaluate(
+        LanguageModel reference, IGuide? guide, IReadOnlyList<Policy> policies, Problem[] problems, int samples, Guidance guidance, float originTemperature)
+    {
+        Evaluator evaluator = new(Task, problems, samples, rows, recipe.Candidates, originTemperature);
+        return [.. policies.Select(policy => evaluator.Run(policy, reference, guide, guidance, Philox.Key(seed, EvaluateStream), progress, stop))];
     }
 
     private string Fingerprint(string phase) => FormattableString.Invariant($"{phase}; seed {seed}; {Task.Settings}; {recipe}");

@@ -20,15 +20,19 @@ public sealed class RolloutFile : IDisposable
     private readonly FileStream _stream;
     private byte[] _buffer = new byte[1024];
 
-    private RolloutFile(FileStream stream, long records, long droppedBytes)
+    private RolloutFile(FileStream stream, long records, long responseTokens, long droppedBytes)
     {
         _stream = stream;
         Records = records;
+        ResponseTokens = responseTokens;
         DroppedBytes = droppedBytes;
     }
 
     /// <summary>Whole records in the file.</summary>
     public long Records { get; private set; }
+
+    /// <summary>Tokens of all responses when the file was opened.</summary>
+    public long ResponseTokens { get; }
 
     /// <summary>Bytes of a torn tail that opening cut off.</summary>
     public long DroppedBytes { get; }
@@ -45,13 +49,18 @@ public sealed class RolloutFile : IDisposable
             {
                 stream.SetLength(0);
                 stream.Write(System.Text.Encoding.ASCII.GetBytes(Magic));
-                return new RolloutFile(stream, 0, 0);
+                return new RolloutFile(stream, 0, 0, 0);
             }
-            long records = 0, end = Scan(stream, path, _ => records++);
+            long records = 0, tokens = 0;
+            long end = Scan(stream, path, rollout =>
+            {
+                records++;
+                tokens += rollout.Tokens.Length - rollout.PromptLength;
+            });
             long dropped = stream.Length - end;
             stream.SetLength(end);
             stream.Position = end;
-            return new RolloutFile(stream, records, dropped);
+            return new RolloutFile(stream, records, tokens, dropped);
         }
         catch (Exception error)
         {

@@ -1,0 +1,98 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+
+using QSharp.Model;
+
+namespace QSharp.Cli;
+
+/// <summary>Evaluated policies, the first one π_ref: as JSON, as a table, sample by sample.</summary>
+internal sealed class EvaluationReport(ITask task, Problem[] problems, List<Evaluation> results)
+{
+    public JsonObject ToJson(string model, string? guide) => new()
+    {
+        ["task"] = task.Fingerprint,
+        ["model"] = model,
+        ["guide"] = guide,
+        ["problems"] = problems.Length,
+        ["samples"] = results[0].Samples,
+        ["results"] = new JsonArray([.. results.Select(Json)]),
+    };
+
+    /// <summary>One line of JSON a response: which policy, which problem, what was drawn and what it is worth.</summary>
+    public void WriteSamples(string path) => AtomicFile.Write(path, stream =>
+    {
+        using StreamWriter writer = new(stream, leaveOpen: true);
+        foreach (Evaluation result in results)
+            foreach (ScoredResponse response in result.Responses)
+                writer.WriteLine(Sample(result, response).ToJsonString());
+    });
+
+    public void Print(TextWriter output, RunFolder folder, PhaseClock clock)
+    {
+        PrintTable(output);
+        output.WriteLine();
+        output.WriteLine(string.Create(CultureInfo.InvariantCulture,
+            $"seconds: collect {clock.Seconds("collect"):0.0}, train {clock.Seconds("train"):0.0}, evaluate {clock.Seconds("evaluate"):0.0}"));
+        output.WriteLine($"result:  {folder.ResultPath}");
+        output.WriteLine($"samples: {folder.File("samples.jsonl")}");
+    }
+
+    public void PrintTable(TextWriter output)
+    {
+        bool hasOrigin = results.Any(result => result.KlOrigin is not null);
+        List<string[]> rows = [["policy", "T", "η", "pass@1", "± s.e.", "gain", "± s.e.", "KL", .. hasOrigin ? (string[])["KL from the data's"] : [], "tokens/s"]];
+        foreach (Evaluation result in results)
+        {
+            Estimate gain = result.Gain(results[0]);
+            bool isFirst = ReferenceEquals(result, results[0]);
+            rows.Add(
+            [
+                result.Method, Number(result.Temperature, "0.##"), double.IsFinite(result.Eta) ? Number(result.Eta, "0.####") : "",
+                Number(result.PassAt1.Mean), Number(result.PassAt1.Error), isFirst ? "" : Number(gain.Mean), isFirst ? "" : Number(gain.Error),
+                Number(result.Kl.Mean, "0.00"), .. hasOrigin ? (string[])[Number(result.KlOrigin?.Mean ?? double.NaN, "0.00")] : [], Number(result.TokensPerSecond, "N0"),
+            ]);
+        }
+        ResultTable.Print(output, rows);
+    }
+
+    private JsonNode Json(Evaluation result)
+    {
+        JsonObject json = new()
+        {
+            ["method"] = result.Method,
+            ["temperature"] = result.Temperature,
+            ["eta"] = Results.Eta(result.Eta),
+            ["pass_at_1"] = result.PassAt1.Mean,
+            ["pass_at_1_stderr"] = result.PassAt1.Error,
+            ["kl_guidance"] = result.Kl.Mean,
+            ["kl_guidance_stderr"] = result.Kl.Error,
+            ["kl_floor"] = result.KlFloor.Mean,
+            ["kl_paper"] = result.KlPaper.Mean,
+            ["tokens"] = result.Tokens,
+            ["tokens_per_second"] = result.TokensPerSecond,
+        };
+        if (!ReferenceEquals(result, results[0]))
+        {
+            Estimate gain = result.Gain(results[0]);
+            (json["gain"], json["gain_stderr"]) = (gain.Mean, gain.Error);
+        }
+        if (result.KlOrigin is { } origin) (json["kl_origin"], json["kl_origin_stderr"]) = (origin.Mean, origin.Error);
+        return json;
+    }
+
+    private JsonObject Sample(Evaluation result, ScoredResponse response) => new()
+    {
+        ["method"] = result.Method,
+        ["temperature"] = result.Temperature,
+        ["eta"] = Results.Eta(result.Eta),
+        ["problem"] = response.Problem,
+        ["sample"] = response.Sample,
+        ["prompt_ids"] = new JsonArray([.. problems[response.Problem].Prompt.Select(id => (JsonNode)id)]),
+        ["ids"] = new JsonArray([.. response.Tokens.Select(id => (JsonNode)id)]),
+        ["reward"] = response.Reward,
+        ["kl"] = response.Kl,
+        ["kl_floor"] = response.KlFloor,
+    };
+
+    private static string Number(double value, string format = "0.000") => double.IsNaN(value) ? "" : value.ToString(format, CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,125 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+
+using QSharp.Engine;
+using QSharp.Kernels;
+using QSharp.Model;
+
+namespace QSharp.Cli.Verbs;
+
+/// <summary>
+/// Q♯ on a chat model, whole: roll out one-step word problems, learn a head on the model's hidden states, roll out again with
+/// guided roll-ins, learn anew from both, compare on sums that nobody trained on (docs/language.md).
+/// </summary>
+internal sealed class WordProblemsVerb
+{
+    // π_ref of the data: warm enough to find right and wrong answers to the same problem.
+    private const float OriginTemperature = 0.7f;
+    private const int SamplesPerProblem = 4, SamplerRows = 256;
+
+    private readonly Command _verb = new("word-problems", "Q♯ on a small chat model, whole: one-step word problems, a guide on the model's own hidden states, two rounds, held-out sums.");
+    private readonly Option<string?> _model = OptionFactory.RequiredText("--model", "The chat model: a folder, a GGUF file, or org/name from the local hub cache.");
+    private readonly Option<int> _rollouts = OptionFactory.Integer("--rollouts", "Roll-outs of the first round.", 2000, SamplesPerProblem);
+    private readonly Option<int> _second = OptionFactory.Integer("--second-round", "Roll-outs of the second round, whose roll-ins are guided; 0 leaves it out.", 1024, 0);
+    private readonly Option<double> _rollInEta = OptionFactory.Eta("--roll-in-eta", "η of the second round's roll-ins.", 0.04);
+    private readonly Option<double[]> _etas = OptionFactory.Etas([0.05, 0.025]);
+    private readonly Option<float[]> _temperatures = OptionFactory.Temperatures([OriginTemperature, 0.3f]);
+    private readonly Option<int> _problems = OptionFactory.Integer("--test-problems", "Held-out problems to test on.", 512, 1);
+    private readonly Option<int> _candidates = OptionFactory.Integer("--candidates", "Tokens that the guide scores at each step.", GuideRecipe.SharedTrunk.Candidates, 1);
+    private readonly Option<bool> _cd = OptionFactory.Flag("--cd", "Decode by controlled decoding from the same guide too.");
+    private readonly WeightsOption _weights;
+    private readonly CommonOptions _common;
+
+    private WordProblemsVerb()
+    {
+        foreach (Option option in (Option[])[_model, _rollouts, _second, _rollInEta, _etas, _temperatures, _problems, _candidates, _cd]) _verb.Options.Add(option);
+        _weights = new WeightsOption(_verb);
+        _common = new CommonOptions(_verb);
+        _verb.SetAction((parsed, stop) => Task.FromResult(Run(parsed, stop)));
+    }
+
+    public static Command Create() => new WordProblemsVerb()._verb;
+
+    private int Run(ParseResult parsed, CancellationToken stop)
+    {
+        IProgressSink progress = _common.Progress(parsed);
+        (Device device, Ops ops) = _common.Open(parsed);
+        using Device owned = device;
+        using ModelFiles files = ModelFiles.Open(parsed.GetValue(_model)!);
+        WordProblemTask task = new(files, WordProblemTask.UsualResponseLimit);
+        GuideRecipe recipe = GuideRecipe.SharedTrunk with { Temperature = OriginTemperature, Candidates = parsed.GetValue(_candidates) };
+        Experiment experiment = new(ops, task, recipe, _common.Seed(parsed), SamplerRows, progress, stop);
+        using LanguageModel reference = ModelFolder.LoadLanguageModel(ops, files, task, _weights.Value(parsed));
+        RunFolder folder = _common.OpenFolder(parsed, _verb.Name, Settings(parsed, task));
+        using MetricsLog metrics = new(folder);
+        PhaseClock clock = new(folder.ReadJson("phases.json"));
+        Problem[] problems = experiment.TestProblems(parsed.GetValue(_problems));
+        List<Evaluation> results;
+        try
+        {
+            using IGuide guide = Learn(parsed, experiment, reference, folder, metrics, clock);
+            using FusedGuidance guidance = new(ops);
+            using PhaseClock.Running running = clock.Start("evaluate");
+            results = experiment.Evaluate(reference, guide, Policies(parsed, recipe), problems, samples: 1, guidance, OriginTemperature);
+        }
+        finally
+        {
+            folder.WriteJson("phases.json", clock.ToJson());
+        }
+        EvaluationReport report = new(task, problems, results);
+        JsonObject result = report.ToJson(parsed.GetValue(_model)!, folder.File("guide"));
+        result["seconds"] = clock.ToJson()["seconds"]!.DeepClone();
+        folder.WriteJson("result.json", result);
+        report.WriteSamples(folder.File("samples.jsonl"));
+        metrics.Dispose();
+        if (_common.Json(parsed)) Console.Out.WriteLine(result.ToJsonString());
+        else report.Print(Console.Out, folder, clock);
+        return ExitCodes.Done;
+    }
+
+    private IGuide Learn(ParseResult parsed, Experiment experiment, LanguageModel reference, RunFolder folder, MetricsLog metrics, PhaseClock clock)
+    {
+        int second = parsed.GetValue(_second);
+        string data = folder.File("rollouts"), last = folder.File("guide");
+        if (experiment.FindGuide(last, reference) is { } finished) return finished;
+        string first = second == 0 ? last : folder.File("guide-round-1");
+        IGuide guide = Round(1, first, null, parsed.GetValue(_rollouts));
+        if (second == 0) return guide;
+        using (guide) return Round(2, last, guide, parsed.GetValue(_rollouts) + second);
+
+        IGuide Round(int number, string to, IGuide? rollIn, long total)
+        {
+            if (experiment.FindGuide(to, reference) is { } there) return there;
+            CollectSettings settings = experiment.CollectSettings(number, RollIn.None, SamplesPerProblem, parsed.GetValue(_rollInEta), hidden: true);
+            experiment.Collect(data, reference, rollIn, settings, total, clock);
+            RolloutData rollouts = experiment.LoadRollouts(data, reference, keepNoVariation: true);
+            LearnedGuide learned = experiment.Learn(
+                to, to + "-run", $"guide-round-{number}", rollouts, reference, Catalog.FindValueMethod("qsharp")!, metrics, clock);
+            if (learned.Report is { } report) folder.WriteJson($"held-out-round-{number}.json", report.ToJson());
+            return learned.Guide;
+        }
+    }
+
+    /// <summary>π_ref at each temperature, and the guide on top of it at each η.</summary>
+    private List<Policy> Policies(ParseResult parsed, GuideRecipe recipe)
+    {
+        List<Policy> policies = [];
+        List<ValueMethod> tilts = [.. Catalog.ValueMethods.Where(method => method.Name == "qsharp" || parsed.GetValue(_cd))];
+        foreach (float temperature in parsed.GetValue(_temperatures)!)
+        {
+            GuideRecipe at = recipe with { Temperature = temperature };
+            policies.Add(new Policy("reference", double.PositiveInfinity, at.Reference));
+            policies.AddRange(tilts.SelectMany(tilt => parsed.GetValue(_etas)!.Select(eta => new Policy(tilt.Name, eta, at.Rule(tilt.Tilt, eta)))));
+        }
+        return policies;
+    }
+
+    private JsonObject Settings(ParseResult parsed, WordProblemTask task) => new()
+    {
+        ["task"] = task.Settings,
+        ["rollouts"] = parsed.GetValue(_rollouts),
+        ["second_round"] = parsed.GetValue(_second),
+        ["roll_in_eta"] = parsed.GetValue(_rollInEta),
+        ["candidates"] = parsed.GetValue(_candidates),
+    };
+}

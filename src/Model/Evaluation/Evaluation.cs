@@ -1,0 +1,59 @@
+namespace QSharp.Model;
+
+/// <summary>A mean and its standard error.</summary>
+public readonly record struct Estimate(double Mean, double Error)
+{
+    /// <summary>Of independent values.</summary>
+    public static Estimate Of(IReadOnlyList<double> values)
+    {
+        double mean = values.Average();
+        int n = values.Count;
+        return new Estimate(mean, n < 2 ? 0 : Math.Sqrt(values.Sum(value => (value - mean) * (value - mean)) / n / (n - 1)));
+    }
+}
+
+/// <summary>A sampled response and what is known of it.</summary>
+/// <param name="Problem">Index among the evaluated problems.</param>
+/// <param name="Sample">Which of the problem's samples.</param>
+/// <param name="Kl">Σ KL(π ‖ q) over its tokens, exact per step, q being π_ref as it is shaped for this policy; nats.</param>
+/// <param name="KlFloor">Σ −ln q(S), what top-p cut away; 0 without top-p.</param>
+/// <param name="LogRatio">ln π(response) − ln π_ref(response) with π_ref as it was sampled for the guide's data, whose mean is the KL from it; NaN where not asked for.</param>
+public sealed record ScoredResponse(int Problem, int Sample, int[] Tokens, float Reward, double Kl, double KlFloor, double LogRatio);
+
+/// <summary>One policy on one set of problems.</summary>
+/// <param name="Eta">η of the tilt; infinite for π_ref alone, NaN for a trained policy.</param>
+/// <param name="Temperature">Of π_ref, as this policy samples it.</param>
+/// <param name="Problems">How many.</param>
+/// <param name="Samples">Of each problem.</param>
+public sealed record Evaluation(
+    string Method, double Eta, float Temperature, int Problems, int Samples, IReadOnlyList<ScoredResponse> Responses, double TokensPerSecond)
+{
+    /// <summary>pass@1: mean reward over problems and samples, its error over problems (over samples where there is one problem).</summary>
+    public Estimate PassAt1 => OverProblems(response => response.Reward);
+
+    /// <summary>KL(π ‖ q|S): what the guidance does.</summary>
+    public Estimate Kl => OverProblems(response => response.Kl);
+
+    /// <summary>−ln q(S): what top-p does.</summary>
+    public Estimate KlFloor => OverProblems(response => response.KlFloor);
+
+    /// <summary>KL(π ‖ q) as the official code reports it: the sum of both.</summary>
+    public Estimate KlPaper => OverProblems(response => response.Kl + response.KlFloor);
+
+    /// <summary>KL from π_ref at the temperature that the guide's data was sampled at; an unbiased estimate, not exact per step. Null where not asked for.</summary>
+    public Estimate? KlOrigin => Responses.Any(response => double.IsNaN(response.LogRatio)) ? null : OverProblems(response => response.LogRatio);
+
+    /// <summary>Mean length of a response.</summary>
+    public double Tokens => Responses.Average(response => response.Tokens.Length);
+
+    /// <summary>pass@1 less that of another policy on the same problems and seeds, problem by problem.</summary>
+    public Estimate Gain(Evaluation over) => Estimate.Of([.. Scores(this).Zip(Scores(over), (mine, other) => mine - other)]);
+
+    private static double[] Scores(Evaluation evaluation) => evaluation.Means(response => response.Reward);
+
+    private Estimate OverProblems(Func<ScoredResponse, double> value) =>
+        Estimate.Of(Problems == 1 ? [.. Responses.Select(value)] : Means(value));
+
+    private double[] Means(Func<ScoredResponse, double> value) =>
+        [.. Responses.GroupBy(response => response.Problem).OrderBy(group => group.Key).Select(group => group.Average(value))];
+}
