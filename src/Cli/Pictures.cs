@@ -12,11 +12,12 @@ internal static class Pictures
     private const int Width = 900, Height = 560;
 
     /// <summary>Draws both pictures into a run's folder and returns their paths; none, with a note, where no font is found.</summary>
-    public static string[] Draw(RunFolder folder, StarGraphRecipe recipe, List<Evaluation> results, IProgressSink progress)
+    public static string[] Draw(RunFolder folder, StarGraphRecipe recipe, List<Evaluation> results, List<PolicyEntry> policies, IProgressSink progress)
     {
         if (!HasFont(progress)) return [];
         List<string> paths = [];
         Save(LearningCurves(folder, recipe), folder, "learning-curves", paths);
+        if (policies.Exists(policy => policy.Data == PolicyData.Policy)) Save(TrainingRewards(folder, recipe, policies), folder, "policy-rewards", paths);
         if (results.Count > 1) Save(AccuracyAgainstKl(recipe, results), folder, "accuracy-kl", paths);
         return [.. paths];
     }
@@ -52,6 +53,22 @@ internal static class Pictures
         return plot;
     }
 
+    private static Plot TrainingRewards(RunFolder folder, StarGraphRecipe recipe, List<PolicyEntry> policies)
+    {
+        Plot plot = New($"Policies of G({recipe.Graph.Arms},{recipe.Graph.PathLength}): reward of their own responses in training", "step", "mean reward");
+        foreach (PolicyEntry policy in policies.Where(policy => policy.Data == PolicyData.Policy))
+        {
+            (double[] steps, double[] rewards) = MetricsLog.Read(folder, policy.Name, "reward");
+            ScottPlot.Plottables.Scatter line = plot.Add.ScatterLine(steps, Smooth(rewards));
+            line.LineWidth = 2;
+            line.LegendText = policy.Name;
+        }
+        plot.Axes.AutoScale();
+        plot.Axes.SetLimitsY(0, 1);
+        plot.ShowLegend(Alignment.UpperRight);
+        return plot;
+    }
+
     private static Plot AccuracyAgainstKl(StarGraphRecipe recipe, List<Evaluation> results)
     {
         Plot plot = New(
@@ -60,6 +77,14 @@ internal static class Pictures
         // Each method's curve starts at π_ref, which is its limit for η → ∞.
         foreach (IGrouping<string, Evaluation> method in results.Skip(1).GroupBy(result => result.Method))
         {
+            if (double.IsNaN(method.First().Eta))   // a trained policy is one point, on no curve
+            {
+                Evaluation policy = method.First();
+                ScottPlot.Plottables.Marker marker = plot.Add.Marker(policy.Kl.Mean, policy.PassAt1.Mean, MarkerShape.FilledDiamond, 11);
+                marker.LegendText = policy.Method;
+                plot.Add.ErrorBar([policy.Kl.Mean], [policy.PassAt1.Mean], [1.96 * policy.PassAt1.Error]).Color = marker.Color;
+                continue;
+            }
             Evaluation[] points = [reference, .. method.OrderBy(point => point.Kl.Mean)];
             double[] kl = [.. points.Select(point => point.Kl.Mean)], accuracy = [.. points.Select(point => point.PassAt1.Mean)];
             ScottPlot.Plottables.Scatter line = plot.Add.Scatter(kl, accuracy);

@@ -29,7 +29,7 @@ internal static class Results
     public static JsonNode Method(Evaluation result)
     {
         JsonObject json = new() { ["name"] = result.Method };
-        if (result.Method != "reference") json["eta"] = Eta(result.Eta);
+        if (result.Method != "reference" && !double.IsNaN(result.Eta)) json["eta"] = Eta(result.Eta);
         json["accuracy"] = result.PassAt1.Mean;
         json["stderr"] = result.PassAt1.Error;
         if (result.Method != "reference") json["kl"] = result.Kl.Mean;
@@ -56,7 +56,7 @@ internal static class Results
             rows.Add(
             [
                 result.Method,
-                isReference ? "" : double.IsFinite(result.Eta) ? result.Eta.ToString("0.####", CultureInfo.InvariantCulture) : "inf",
+                isReference || double.IsNaN(result.Eta) ? "" : double.IsFinite(result.Eta) ? result.Eta.ToString("0.####", CultureInfo.InvariantCulture) : "inf",
                 result.PassAt1.Mean.ToString("0.000", CultureInfo.InvariantCulture),
                 result.PassAt1.Error.ToString("0.000", CultureInfo.InvariantCulture),
                 isReference ? "" : result.Kl.Mean.ToString("0.000", CultureInfo.InvariantCulture),

@@ -16,11 +16,79 @@ public static class Catalog
     [
         new("qsharp", "Q♯: distribution of the reward-to-go, ln E[exp(Z/η)]", Tilt.LogMeanExp, family => new QSharpMethod(family)),
         new("cd", "controlled decoding: mean of the reward-to-go, E[Z]/η", Tilt.Mean, _ => new ControlledDecodingMethod()),
+        // ln E[Z] is the limit of Q♯'s tilt of a chance, but for a constant that cancels: at this η it is off by e^(−64) of E[Z].
+        new("cd-log", "controlled decoding as in the paper's star-graph code: ln E[Z], the same for every η", Tilt.LogMeanExp, family => new QSharpMethod(family))
+        {
+            FixedEta = 1 / 64.0,
+        },
+        new("vas", "value-augmented sampling: mean of the reward-to-go by TD(λ), less the candidates' mean, over η", Tilt.Mean, _ => new ControlledDecodingMethod())
+        {
+            ReturnLambda = 0.95f,
+            Outside = Outside.Mean,
+        },
     ];
+
+    /// <summary>Methods that train a policy from π_ref.</summary>
+    public static IReadOnlyList<PolicyEntry> PolicyMethods { get; } =
+    [
+        new("reinforce", "policy gradient, the batch's mean reward as baseline", PolicyData.Policy,
+            recipe => new ReinforceMethod(recipe.PlusMinus ? Baseline.PlusMinus : Baseline.BatchMean, 1, recipe.Beta)),
+        new("reinforce-greedy", "the same on greedy responses, as in the paper's code", PolicyData.Policy,
+            recipe => new ReinforceMethod(recipe.PlusMinus ? Baseline.PlusMinus : Baseline.BatchMean, 1, recipe.Beta)) { IsGreedy = true },
+        new("rloo", "policy gradient, the other samples of the prompt as baseline", PolicyData.Policy,
+            recipe => new ReinforceMethod(Baseline.LeaveOneOut, recipe.Samples, recipe.Beta)) { HasGroups = true },
+        new("ppo", "clipped policy gradient with a critic", PolicyData.Policy, recipe => new PpoMethod(recipe.Beta)) { Repeats = true },
+        new("dpo", "preference of right over wrong responses", PolicyData.Pairs, recipe => new PreferenceMethod(recipe.PreferenceBeta, 0, false)),
+        new("rpo", "dpo and the likelihood of right responses", PolicyData.Pairs,
+            recipe => new PreferenceMethod(recipe.PreferenceBeta, recipe.Alpha, recipe.IsNormalized)),
+        new("sft", "next-token training on right samples of π_ref", PolicyData.Successes, _ => null),
+    ];
+
+    /// <summary>The method of a name, or null.</summary>
+    public static PolicyEntry? FindPolicyMethod(string name) => PolicyMethods.FirstOrDefault(method => method.Name == name);
 
     /// <summary>The method of a name, or null.</summary>
     public static ValueMethod? FindValueMethod(string name) => ValueMethods.FirstOrDefault(method => method.Name == name);
 }
 
 /// <param name="Create">Makes the method for a family of return distributions.</param>
-public sealed record ValueMethod(string Name, string Description, Tilt Tilt, Func<ReturnFamily, Method> Create);
+public sealed record ValueMethod(string Name, string Description, Tilt Tilt, Func<ReturnFamily, Method> Create)
+{
+    /// <summary>The one η that it decodes at, where it does not depend on it.</summary>
+    public double? FixedEta { get; init; }
+
+    /// <summary>The tilt of tokens that are no candidates, where the method says it; truncation stays truncation.</summary>
+    public Outside? Outside { get; init; }
+
+    /// <summary>λ of TD(λ); 1 learns from the rewards themselves. A guide that is learned otherwise is of no use to other methods.</summary>
+    public float ReturnLambda { get; init; } = 1;
+
+    /// <summary>Whether it learns and decodes the mean of a return alone, which the Bernoulli family has as a chance.</summary>
+    public bool IsOfMeans => Name != "qsharp";
+}
+
+/// <summary>What a policy learns from.</summary>
+public enum PolicyData
+{
+    /// <summary>Its own responses to new prompts.</summary>
+    Policy,
+
+    /// <summary>Pairs of a right response and a wrong one that π_ref gave.</summary>
+    Pairs,
+
+    /// <summary>Right responses that π_ref gave.</summary>
+    Successes,
+}
+
+/// <param name="Create">Makes the method; null where rows are learned as they are, by plain cross-entropy.</param>
+public sealed record PolicyEntry(string Name, string Description, PolicyData Data, Func<PolicyRecipe, PolicyMethod?> Create)
+{
+    /// <summary>Responses are the policy's likeliest, not drawn.</summary>
+    public bool IsGreedy { get; init; }
+
+    /// <summary>Each prompt has several samples.</summary>
+    public bool HasGroups { get; init; }
+
+    /// <summary>Several steps learn from the same samples.</summary>
+    public bool Repeats { get; init; }
+}

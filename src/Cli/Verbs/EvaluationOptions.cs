@@ -8,13 +8,19 @@ namespace QSharp.Cli.Verbs;
 /// <summary>What is compared, on how many graphs.</summary>
 internal sealed class EvaluationOptions
 {
-    private readonly Option<CommaList<string>> _methods = OptionFactory.Choices(
-        "--methods", "What to compare; qsharp and cd decode from the same guide.", ["reference", "qsharp", "cd"], ["reference", .. Catalog.ValueMethods.Select(method => method.Name)]);
+    private const string All = "all";
+
+    private readonly Option<CommaList<string>> _methods;
     private readonly Option<CommaList<double>> _etas = OptionFactory.Etas(0.1);
     private readonly Option<int> _testGraphs = OptionFactory.Integer("--test-graphs", "Held-out graphs to test on.", 1000, 1);
 
-    public EvaluationOptions(Command verb)
+    /// <param name="trainsPolicies">Whether policies may be asked for too.</param>
+    public EvaluationOptions(Command verb, bool trainsPolicies = false)
     {
+        string[] guided = ["reference", .. Catalog.ValueMethods.Select(method => method.Name)];
+        _methods = OptionFactory.Choices(
+            "--methods", "What to compare; qsharp and cd decode from the same guide.", ["reference", "qsharp", "cd"],
+            trainsPolicies ? [.. guided, .. Catalog.PolicyMethods.Select(method => method.Name), All] : guided);
         foreach (Option option in (Option[])[_methods, _etas, _testGraphs]) verb.Options.Add(option);
     }
 
@@ -22,7 +28,11 @@ internal sealed class EvaluationOptions
 
     public double[] Etas(ParseResult parsed) => parsed.GetValue(_etas).Values;
 
-    public List<ValueMethod> Tilts(ParseResult parsed) => [.. Catalog.ValueMethods.Where(method => parsed.GetValue(_methods).Values.Contains(method.Name))];
+    public List<ValueMethod> Tilts(ParseResult parsed) => [.. Catalog.ValueMethods.Where(method => IsAsked(parsed, method.Name))];
+
+    public List<PolicyEntry> Policies(ParseResult parsed) => [.. Catalog.PolicyMethods.Where(method => IsAsked(parsed, method.Name))];
+
+    private bool IsAsked(ParseResult parsed, string method) => parsed.GetValue(_methods).Values is var asked && (asked.Contains(method) || asked.Contains(All));
 
     public void AddTo(JsonObject settings, ParseResult parsed)
     {

@@ -8,7 +8,7 @@ using QSharp.Model;
 namespace QSharp.Cli.Verbs;
 
 /// <summary>
-/// The paper's star-graph experiment, whole: pre-train π_ref, roll out, learn the guide, compare on held-out graphs.
+/// The paper's star-graph experiment, whole: pre-train π_ref, roll out, learn the guide, train policies, compare on held-out graphs.
 /// </summary>
 internal static class StarGraphVerb
 {
@@ -21,7 +21,8 @@ internal static class StarGraphVerb
         GuideOptions guide = new(verb);
         DecodingOptions decoding = new(verb);
         CollectOptions collect = new(verb);
-        EvaluationOptions evaluation = new(verb);
+        PolicyOptions policy = new(verb);
+        EvaluationOptions evaluation = new(verb, trainsPolicies: true);
         Option<int> rounds = OptionFactory.Integer("--rounds", "Rounds of roll-outs and learning; from the second on the roll-in is guided.", 1, 1);
         verb.Options.Add(rounds);
         RoundingOption rounding = new(verb);
@@ -30,18 +31,20 @@ internal static class StarGraphVerb
         {
             StarGraphRecipe recipe = graph.Recipe(parsed);
             recipe = recipe with { Guide = decoding.Apply(guide.Apply(recipe.Guide, parsed), parsed) };
-            Run(parsed, recipe, decoding, collect, evaluation, parsed.GetValue(rounds), rounding, common, stop);
+            Run(parsed, recipe, policy.Recipe(parsed, recipe.Guide), decoding, collect, evaluation, parsed.GetValue(rounds), rounding, common, stop);
             return Task.FromResult(ExitCodes.Done);
         });
         return verb;
     }
 
     private static void Run(
-        ParseResult parsed, StarGraphRecipe recipe, DecodingOptions decoding, CollectOptions collect, EvaluationOptions evaluation, int rounds,
-        RoundingOption rounding, CommonOptions common, CancellationToken stop)
+        ParseResult parsed, StarGraphRecipe recipe, PolicyRecipe policy, DecodingOptions decoding, CollectOptions collect, EvaluationOptions evaluation,
+        int rounds, RoundingOption rounding, CommonOptions common, CancellationToken stop)
     {
+        foreach (PolicyEntry method in evaluation.Policies(parsed)) policy.Require(method);
         JsonObject settings = StarGraphOptions.Settings(recipe);
         foreach ((string key, JsonNode? value) in GuideOptions.Describe(recipe.Guide)) settings[key] = value?.DeepClone();
+        foreach ((string key, JsonNode? value) in PolicyOptions.Describe(policy)) settings[key] = value?.DeepClone();
         decoding.AddTo(settings, parsed);
         settings["rounds"] = rounds;
         collect.AddTo(settings, parsed);
@@ -62,13 +65,9 @@ internal static class StarGraphVerb
         try
         {
             using LanguageModel reference = experiment.Pretrain(recipe.Reference, folder.File("reference"), folder.File("reference-run"), metrics, clock);
-            IGuide? guide = null;
-            bool guided = evaluation.Tilts(parsed).Count > 0;
-            for (int round = 1; guided && round <= rounds; round++)
-                guide = Round(round, rounds, experiment, collect, evaluation, parsed, folder, reference, guide, metrics, clock);
-            using IGuide? ownedGuide = guide;
+            StarGraphRun run = new(parsed, experiment, policy, collect, evaluation, rounds, folder, reference, metrics, clock);
             using Guidance guidance = decoding.Guidance(parsed, ops);
-            results = experiment.Evaluate(reference, guide, evaluation.Tilts(parsed), evaluation.Etas(parsed), problems, samples: 1, guidance, clock);
+            results = run.Results(problems, guidance);
         }
         finally
         {
@@ -78,24 +77,8 @@ internal static class StarGraphVerb
         JsonObject result = Results.StarGraph(recipe, seed, problems.Length, results, clock);
         folder.WriteJson("result.json", result);
         metrics.Dispose();
-        string[] pictures = Pictures.Draw(folder, recipe, results, progress);
+        string[] pictures = Pictures.Draw(folder, recipe, results, evaluation.Policies(parsed), progress);
         if (common.Json(parsed)) Console.Out.WriteLine(result.ToJsonString());
         else Results.Print(Console.Out, folder, results, clock, pictures);
-    }
-
-    private static IGuide Round(
-        int round, int rounds, Experiment experiment, CollectOptions collect, EvaluationOptions evaluation, ParseResult parsed,
-        RunFolder folder, LanguageModel reference, IGuide? last, MetricsLog metrics, PhaseClock clock)
-    {
-        string name = round == rounds ? "guide" : $"guide-round-{round}", data = folder.File("rollouts");
-        long perRound = collect.Rollouts(parsed, experiment.Recipe);
-        double eta = evaluation.Etas(parsed).Min();
-        CollectSettings settings = experiment.CollectSettings(round, collect.RollIn(parsed), collect.Samples(parsed), eta, experiment.Recipe.SharesTrunk);
-        using IGuide? rollIn = last;
-        if (experiment.FindGuide(folder.File(name), reference) is { } finished) return finished;
-        experiment.Collect(data, reference, rollIn, settings, round * perRound, clock);
-        return experiment.Learn(
-            folder.File(name), folder.File(name + "-run"), name, experiment.LoadRollouts(data, reference, collect.KeepNoVariation(parsed)),
-            reference, Catalog.FindValueMethod("qsharp")!, metrics, clock).Guide;
     }
 }

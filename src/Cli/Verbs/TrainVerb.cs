@@ -7,27 +7,37 @@ using QSharp.Model;
 
 namespace QSharp.Cli.Verbs;
 
-/// <summary>Learns a guide from a data set.</summary>
+/// <summary>Learns a guide from a data set, or a policy.</summary>
 internal static class TrainVerb
 {
     public static Command Create()
     {
-        Command verb = new("train", "Learn a guide from roll-outs, starting from the reference's weights.");
+        Command verb = new("train", "Learn a guide from roll-outs, or train a policy, starting from the reference's weights.");
         TaskOptions task = new(verb);
-        Option<string> method = OptionFactory.Choice("--method", "Method.", "qsharp", [.. Catalog.ValueMethods.Select(each => each.Name)]);
+        Option<string> method = OptionFactory.Choice("--method", "Method.", "qsharp", [.. Catalog.ValueMethods.Select(each => each.Name), .. Catalog.PolicyMethods.Select(each => each.Name)]);
         verb.Options.Add(method);
-        Option<string?> data = VerbTask.RequiredFolder(verb, "--data", "Folder of the roll-outs.");
+        Option<string?> data = OptionFactory.OptionalText("--data", "Folder of the roll-outs; reinforce, rloo and ppo take none, for they sample from the policy itself.");
+        verb.Options.Add(data);
         Option<bool> keep = OptionFactory.Flag("--keep-no-variation", "Learn from prompts too whose samples all have the same reward; always so with one sample a prompt.");
         verb.Options.Add(keep);
         RoundingOption rounding = new(verb);
+        PolicyOptions policy = new(verb);
         CommonOptions common = new(verb);
         verb.SetAction((parsed, stop) =>
         {
-            ValueMethod chosen = Catalog.FindValueMethod(parsed.GetValue(method)!)!;
+            string name = parsed.GetValue(method)!;
+            if (parsed.GetValue(data) is null && Catalog.FindPolicyMethod(name) is not { Data: PolicyData.Policy })
+                throw new UserException($"--method {name} learns from roll-outs of the reference; give their folder with --data.");
+            if (Catalog.FindPolicyMethod(name) is { } entry)
+            {
+                TrainPolicy(entry, parsed.GetValue(data), parsed, task, policy, rounding, common, stop);
+                return Task.FromResult(ExitCodes.Done);
+            }
+            ValueMethod chosen = Catalog.FindValueMethod(name)!;
             using Session session = task.Open(parsed, common, guide: null, stop);
             Experiment experiment = session.Experiment;
-            if (chosen.Name == "cd" && experiment.Recipe.Settings.Family.Kind != FamilyKind.Bernoulli)
-                throw new UserException("--method cd learns a mean, not a distribution; leave --family at bernoulli.");
+            if (chosen.IsOfMeans && experiment.Recipe.Settings.Family.Kind != FamilyKind.Bernoulli)
+                throw new UserException($"--method {name} learns a mean, not a distribution; leave --family at bernoulli.");
             JsonObject settings = TaskOptions.Settings(experiment);
             rounding.Apply(parsed, session.Reference.Ops.Device, experiment, settings);
             RolloutData rollouts = experiment.LoadRollouts(parsed.GetValue(data)!, session.Reference, parsed.GetValue(keep));
@@ -49,5 +59,28 @@ internal static class TrainVerb
             return Task.FromResult(ExitCodes.Done);
         });
         return verb;
+    }
+
+    /// <summary>Writes a policy: a language model as pretrain writes it.</summary>
+    private static void TrainPolicy(
+        PolicyEntry entry, string? data, ParseResult parsed, TaskOptions task, PolicyOptions options, RoundingOption rounding, CommonOptions common, CancellationToken stop)
+    {
+        if (data is not null && entry.Data == PolicyData.Policy)
+            throw new UserException($"--method {entry.Name} learns from the policy's own responses; leave --data out.");
+        using Session session = task.Open(parsed, common, guide: null, stop);
+        Experiment experiment = session.Experiment;
+        PolicyRecipe recipe = options.Recipe(parsed, experiment.Recipe);
+        recipe.Require(entry);
+        RolloutData? rollouts = data is null ? null : experiment.LoadRollouts(data, session.Reference, keepNoVariation: true);
+        JsonObject settings = PolicyOptions.Describe(recipe);
+        settings["task"] = experiment.Task.Settings;
+        settings["method"] = entry.Name;
+        rounding.Apply(parsed, session.Reference.Ops.Device, experiment, settings);
+        RunFolder folder = common.OpenFolder(parsed, "train", settings);
+        using MetricsLog metrics = new(folder);
+        PhaseClock clock = new();
+        using LanguageModel policy = experiment.TrainPolicy(
+            entry, recipe, session.Reference, rollouts, folder.File("policy"), folder.File("checkpoints"), metrics, clock);
+        VerbTask.Report(common.Json(parsed), "policy", folder.File("policy"), clock, new JsonObject { ["parameters"] = policy.Weights.Count });
     }
 }

@@ -22,7 +22,7 @@ internal sealed class TokenCrossEntropyCase : OpCase
     [
         new("logits", (s[0], s[1]), Activations) { Draw = s[2] == Masked ? Masks(s[1]) : Draws.Normal(3) },
         new("targets", s[0], DType.I32) { Draw = s[2] == Masked ? Unmasked(s[1]) : Draws.Integer(-1, s[1]) },
-        new("weights", s[0]) { Draw = (ref PhiloxStream random, int index) => index % 7 == 6 ? 0 : random.NextUniform() },
+        new("weights", s[0]) { Draw = (ref PhiloxStream random, int index) => index % 7 == 6 ? 0 : 2 * random.NextUniform() - 1 },
     ];
 
     public override IReadOnlyList<Operand> Outputs(CaseShape s)

@@ -7,7 +7,8 @@ public abstract partial class Ops
     /// <summary>
     /// losses[n] = −w · ln softmax(logits)[target], and its gradient dLogits = w · (softmax(logits) − onehot(target)),
     /// both written in one visit of the row. A logit of −∞ is a token that cannot occur. Rows without a target or with
-    /// weight 0 give 0 whatever their logits are. The means of a batch are the caller's weights.
+    /// weight 0 give 0 whatever their logits are. The means of a batch are the caller's weights,
+    /// and so are a policy's advantages: a weight may be negative.
     /// </summary>
     /// <param name="logits">[N, V], F32 or BF16.</param>
     /// <param name="targets">[N] I32 in [0, V), or −1 for no loss.</param>

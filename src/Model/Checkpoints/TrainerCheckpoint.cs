@@ -13,7 +13,7 @@ namespace QSharp.Model;
 /// </summary>
 public static class TrainerCheckpoint
 {
-    private const string Prefix = "checkpoint-", BestName = "best.safetensors";
+    private const string Prefix = "checkpoint-", BestName = "best.safetensors", CompanionPrefix = "critic-";
 
     /// <summary>Saves the trainer's state and removes older checkpoints of the folder.</summary>
     /// <param name="fingerprint">Everything that shapes the run.</param>
@@ -22,10 +22,8 @@ public static class TrainerCheckpoint
         string name = Path.Combine(folder, Prefix + trainer.Step.ToString("000000", CultureInfo.InvariantCulture));
         AtomicFolder.Write(name, partial =>
         {
-            SafeTensorsWriter.Write(Path.Combine(partial, "model.safetensors"), NativeTensors.Sources(trainer.Optimizer.Weights));
-            SafeTensorsWriter.Write(
-                Path.Combine(partial, "optimizer.safetensors"),
-                NativeTensors.Sources(trainer.Optimizer.FirstMoment, "m.").Concat(NativeTensors.Sources(trainer.Optimizer.SecondMoment, "v.")));
+            SaveParameters(trainer, partial, "");
+            if (trainer.Companion is { } companion) SaveParameters(companion, partial, CompanionPrefix);
             JsonObject state = new() { ["step"] = trainer.Step, ["fingerprint"] = fingerprint };
             if (trainer.HeldOut is { BestStep: > 0 } heldOut)
             {
@@ -54,14 +52,10 @@ public static class TrainerCheckpoint
         }
         if ((string?)json["fingerprint"] != fingerprint)
             throw new UserException($"{newest}: this checkpoint belongs to a run with other settings; resume with the same settings, or start anew with --overwrite.");
-        using SafeTensorsFile model = SafeTensorsFile.Open(Path.Combine(newest, "model.safetensors"));
-        using SafeTensorsFile optimizer = SafeTensorsFile.Open(Path.Combine(newest, "optimizer.safetensors"));
-        NativeTensors.Load(model, trainer.Optimizer.Weights);
-        trainer.Step = (int?)json["step"] ?? 0;
-        trainer.Optimizer.RoundWeights(trainer.Step);
-        NativeTensors.Load(optimizer, trainer.Optimizer.FirstMoment, "m.");
-        NativeTensors.Load(optimizer, trainer.Optimizer.SecondMoment, "v.");
-        if (trainer.HeldOut is { } heldOut && (int?)json["best_step"] is { } step) LoadBest(heldOut, Path.Combine(newest, BestName), step, (double)json["best_loss"]!);
+        int step = (int?)json["step"] ?? 0;
+        LoadParameters(trainer, newest, "", step);
+        if (trainer.Companion is { } companion) LoadParameters(companion, newest, CompanionPrefix, step);
+        if (trainer.HeldOut is { } heldOut && (int?)json["best_step"] is { } best) LoadBest(heldOut, Path.Combine(newest, BestName), best, (double)json["best_loss"]!);
         return true;
     }
 
@@ -72,6 +66,25 @@ public static class TrainerCheckpoint
     public static void Delete(string folder)
     {
         foreach (string checkpoint in Checkpoints(folder)) Directory.Delete(checkpoint, recursive: true);
+    }
+
+    private static void SaveParameters(Trainer trainer, string folder, string prefix)
+    {
+        SafeTensorsWriter.Write(Path.Combine(folder, prefix + "model.safetensors"), NativeTensors.Sources(trainer.Optimizer.Weights));
+        SafeTensorsWriter.Write(
+            Path.Combine(folder, prefix + "optimizer.safetensors"),
+            NativeTensors.Sources(trainer.Optimizer.FirstMoment, "m.").Concat(NativeTensors.Sources(trainer.Optimizer.SecondMoment, "v.")));
+    }
+
+    private static void LoadParameters(Trainer trainer, string folder, string prefix, int step)
+    {
+        using SafeTensorsFile model = SafeTensorsFile.Open(Path.Combine(folder, prefix + "model.safetensors"));
+        using SafeTensorsFile optimizer = SafeTensorsFile.Open(Path.Combine(folder, prefix + "optimizer.safetensors"));
+        NativeTensors.Load(model, trainer.Optimizer.Weights);
+        trainer.Optimizer.RoundWeights(step);
+        NativeTensors.Load(optimizer, trainer.Optimizer.FirstMoment, "m.");
+        NativeTensors.Load(optimizer, trainer.Optimizer.SecondMoment, "v.");
+        trainer.Step = step;
     }
 
     private static void LoadBest(HeldOut heldOut, string path, int step, double loss)

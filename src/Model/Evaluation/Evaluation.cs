@@ -22,7 +22,7 @@ public readonly record struct Estimate(double Mean, double Error)
 public sealed record ScoredResponse(int Problem, int Sample, int[] Tokens, float Reward, double Kl, double KlFloor, double LogRatio, double Score);
 
 /// <summary>One policy on one set of problems.</summary>
-/// <param name="Eta">η of the tilt; infinite for π_ref alone.</param>
+/// <param name="Eta">η of the tilt; infinite for π_ref alone, NaN for a trained policy.</param>
 /// <param name="Temperature">Of π_ref, as this policy samples it.</param>
 /// <param name="Problems">How many.</param>
 /// <param name="Samples">Of each problem.</param>

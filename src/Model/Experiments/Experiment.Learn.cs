@@ -22,11 +22,13 @@ public sealed partial class Experiment
         if (data.Train.Count == 0) throw new UserException("The data set holds no roll-outs to learn from; collect some first.");
         using PhaseClock.Running running = clock.Start("train");
         Method loss = method.Create(recipe.Settings.Family);
+        if (method.ReturnLambda < 1 && recipe.SharesTrunk)
+            throw new UserException($"--method {method.Name} reads its own values of whole responses; give it a trunk of its own (--trunk own).");
         int steps = Steps(data);
         LearningRate rate = new(recipe.Rate, Math.Min(recipe.Warmup, steps / 10), steps, recipe.FinalRateShare);
         OptimizerSettings settings = AdamW with { Rate = rate, WeightDecay = recipe.WeightDecay, RoundsStochastically = RoundsStochastically };
         IGuide guide = recipe.SharesTrunk ? new SharedTrunkGuide(reference, recipe.Settings.Family, recipe.HeadHidden) : FreshValueModel(reference);
-        Learner learner = guide is SharedTrunkGuide shared ? Learner(shared, loss, data, settings) : Learner((ValueModel)guide, loss, data, settings);
+        Learner learner = guide is SharedTrunkGuide shared ? Learner(shared, loss, data, settings) : Learner((ValueModel)guide, method, loss, data, settings);
         using Trainer trainer = new(learner) { HeldOut = data.HeldOut.Count > 0 ? new HeldOut(learner, recipe.Settings.Family) : null };
         new TrainingRun(trainer, name, scratch, Fingerprint($"{name} {method.Name}"), metrics).Run(steps, progress, stop);
         (learner as SharedHeadLearner)?.Finish();
@@ -45,9 +47,14 @@ public sealed partial class Experiment
         return guide;
     }
 
-    private ModelLearner Learner(ValueModel guide, Method method, RolloutData data, OptimizerSettings settings) => new(
-        guide, method, new RolloutSource(data.Train, recipe.Settings, Philox.Key(seed, OrderStream)), settings, recipe.Batch,
-        data.HeldOut.Count > 0 ? new RolloutRows(data.HeldOut, recipe.Settings) : null);
+    private ModelLearner Learner(ValueModel guide, ValueMethod method, Method loss, RolloutData data, OptimizerSettings settings)
+    {
+        RolloutSource source = new(data.Train, recipe.Settings, Philox.Key(seed, OrderStream));
+        RolloutRows? heldOut = data.HeldOut.Count > 0 ? new RolloutRows(data.HeldOut, recipe.Settings) : null;
+        return method.ReturnLambda < 1
+            ? new LambdaReturnLearner(method.ReturnLambda, recipe.Settings.Family, guide, loss, source, settings, recipe.Batch, heldOut)
+            : new ModelLearner(guide, loss, source, settings, recipe.Batch, heldOut);
+    }
 
     private SharedHeadLearner Learner(SharedTrunkGuide guide, Method method, RolloutData data, OptimizerSettings settings)
     {

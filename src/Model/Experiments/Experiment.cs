@@ -49,7 +49,7 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
         using PhaseClock.Running running = clock.Start("evaluate");
         List<Policy> policies = [new("reference", double.PositiveInfinity, recipe.Reference)];
         if (guide is not null)
-            policies.AddRange(tilts.SelectMany(tilt => etas.Select(eta => new Policy(tilt.Name, eta, recipe.Rule(tilt.Tilt, eta)))));
+            policies.AddRange(tilts.SelectMany(tilt => (tilt.FixedEta is { } only ? [only] : etas).Select(eta => new Policy(tilt.Name, eta, recipe.Rule(tilt, eta)))));
         return Evaluate(reference, guide, policies, problems, samples, guidance, originTemperature: 0, judges: false);
     }
 

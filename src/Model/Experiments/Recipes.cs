@@ -55,6 +55,10 @@ public sealed record GuideRecipe(
     /// <summary>π_ref as it is sampled.</summary>
     public GuidanceRule Reference => GuidanceRule.Reference(Temperature, TopP);
 
+    /// <summary>Guided decoding as a method has it.</summary>
+    public GuidanceRule Rule(ValueMethod method, double eta) =>
+        Rule(method.Tilt, method.FixedEta ?? eta) with { Outside = Outside == Outside.Truncate ? Outside : method.Outside ?? Outside };
+
     /// <summary>Guided decoding at an η; infinite η is π_ref.</summary>
     public GuidanceRule Rule(Tilt tilt, double eta) => new(tilt, Settings.Family, (float)(1 / eta), Outside, Temperature, TopP, Order);
 }

@@ -21,14 +21,17 @@ public sealed class MetricsLog : IDisposable
         _board = new TensorBoardWriter(folder.Path);
     }
 
-    public void Write(string phase, int step, double loss)
+    /// <param name="figures">What else there is to say of the step.</param>
+    public void Write(string phase, int step, double loss, params IReadOnlyList<(string Name, double Value)> figures)
     {
         JsonObject line = new() { ["phase"] = phase, ["step"] = step, ["loss"] = double.IsFinite(loss) ? loss : null };
+        foreach ((string name, double value) in figures) line[name] = value;
         try
         {
             _writer.WriteLine(line.ToJsonString());
             if (step % 50 == 0) _writer.Flush();
             _board.Write($"{phase}/loss", step, (float)loss);
+            foreach ((string name, double value) in figures) _board.Write($"{phase}/{name}", step, (float)value);
         }
         catch (IOException failure)
         {
@@ -45,13 +48,13 @@ public sealed class MetricsLog : IDisposable
         _writer = Open(_path);
     }
 
-    /// <summary>Losses of a phase by step.</summary>
-    public static (double[] Steps, double[] Losses) Read(RunFolder folder, string phase)
+    /// <summary>A phase's losses, or another figure, by step.</summary>
+    public static (double[] Steps, double[] Values) Read(RunFolder folder, string phase, string figure = "loss")
     {
         if (!File.Exists(folder.MetricsPath)) return ([], []);
         JsonObject[] lines = [.. File.ReadAllLines(folder.MetricsPath).Select(Parse).OfType<JsonObject>()
-            .Where(json => (string?)json["phase"] == phase && json["loss"] is not null)];
-        return ([.. lines.Select(line => (double)line["step"]!)], [.. lines.Select(line => (double)line["loss"]!)]);
+            .Where(json => (string?)json["phase"] == phase && json[figure] is not null)];
+        return ([.. lines.Select(line => (double)line["step"]!)], [.. lines.Select(line => (double)line[figure]!)]);
     }
 
     public void Dispose()

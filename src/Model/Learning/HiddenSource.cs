@@ -1,5 +1,3 @@
-using QSharp.Engine;
-
 namespace QSharp.Model;
 
 /// <summary>One token that bears loss: the state it was drawn from, itself, and what came of it.</summary>
@@ -12,9 +10,7 @@ public readonly record struct LossToken(long State, int Token, float Return, flo
 public sealed class HiddenSource
 {
     private readonly LossToken[] _tokens;
-    private readonly int[] _order;
-    private readonly ulong _key;
-    private long _epoch = -1;
+    private readonly EpochOrder _order;
 
     /// <param name="firstStates">For each sample of the data set, the row of its response's first state.</param>
     public HiddenSource(IReadOnlyList<Rollout> rollouts, IReadOnlyList<long> firstStates, ulong key)
@@ -30,8 +26,7 @@ public sealed class HiddenSource
             }
         }
         _tokens = [.. tokens];
-        _order = new int[_tokens.Length];
-        _key = key;
+        _order = new EpochOrder(_tokens.Length, key);
         MeanWeight = rollouts.Count / (float)Math.Max(1, _tokens.Length);
         MeanReturn = rollouts.Count == 0 ? 0 : rollouts.Average(rollout => rollout.Reward);
     }
@@ -44,18 +39,5 @@ public sealed class HiddenSource
 
     /// <summary>Token <paramref name="index"/> of a step.</summary>
     /// <param name="step">From 1.</param>
-    public LossToken Draw(int step, int index, int perStep)
-    {
-        long draw = (step - 1L) * perStep + index;
-        Shuffle(draw / _order.Length);
-        return _tokens[_order[draw % _order.Length]];
-    }
-
-    private void Shuffle(long epoch)
-    {
-        if (epoch == _epoch) return;
-        _epoch = epoch;
-        for (int i = 0; i < _order.Length; i++) _order[i] = i;
-        new PhiloxStream(Philox.Key(_key, (uint)epoch)).Shuffle<int>(_order);
-    }
+    public LossToken Draw(int step, int index, int perStep) => _tokens[_order[(step - 1L) * perStep + index]];
 }

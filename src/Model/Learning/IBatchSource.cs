@@ -2,7 +2,7 @@ using QSharp.Engine;
 
 namespace QSharp.Model;
 
-/// <summary>Where a trainer's batches come from: batch <c>step</c> is a pure function of the step, so a run can resume anywhere.</summary>
+/// <summary>Where a trainer's batches come from: batch <c>step</c> is a pure function of the step (and of the weights, where they are sampled from), so a run can resume.</summary>
 public interface IBatchSource
 {
     /// <summary>Longest row in tokens.</summary>
@@ -10,6 +10,9 @@ public interface IBatchSource
 
     /// <summary>Most loss positions of a row.</summary>
     int LossesPerRow { get; }
+
+    /// <summary>Steps that learn from the same samples of the model in training; a run stops and saves between such groups only.</summary>
+    int StepsPerSample => 1;
 
     /// <param name="step">From 1.</param>
     void Fill(int step, TrainBatch batch);
@@ -65,16 +68,13 @@ public sealed class RolloutRows(IReadOnlyList<Rollout> rollouts, ValueSettings s
 public sealed class RolloutSource : IBatchSource
 {
     private readonly RolloutRows _rows;
-    private readonly ulong _key;
-    private readonly int[] _order;
-    private long _epoch = -1;
+    private readonly EpochOrder _order;
 
     public RolloutSource(IReadOnlyList<Rollout> rollouts, ValueSettings settings, ulong key)
     {
         if (rollouts.Count == 0) throw new UserException("The data set holds no roll-outs to learn from; collect some first.");
         _rows = new RolloutRows(rollouts, settings);
-        _key = key;
-        _order = new int[rollouts.Count];
+        _order = new EpochOrder(rollouts.Count, key);
     }
 
     public int Time => _rows.Time;
@@ -83,11 +83,22 @@ public sealed class RolloutSource : IBatchSource
 
     public void Fill(int step, TrainBatch batch)
     {
-        for (int row = 0; row < batch.Rows; row++)
+        for (int row = 0; row < batch.Rows; row++) _rows.Set(batch, row, _order[(step - 1L) * batch.Rows + row], 1f / batch.Rows);
+    }
+}
+
+/// <summary>Draws without end from <paramref name="count"/> items, in a new random order each time through.</summary>
+internal sealed class EpochOrder(int count, ulong key)
+{
+    private readonly int[] _order = new int[count];
+    private long _epoch = -1;
+
+    public int this[long draw]
+    {
+        get
         {
-            long draw = (step - 1L) * batch.Rows + row;
-            Shuffle(draw / _order.Length);
-            _rows.Set(batch, row, _order[draw % _order.Length], 1f / batch.Rows);
+            Shuffle(draw / count);
+            return _order[draw % count];
         }
     }
 
@@ -96,7 +107,7 @@ public sealed class RolloutSource : IBatchSource
         if (epoch == _epoch) return;
         _epoch = epoch;
         for (int i = 0; i < _order.Length; i++) _order[i] = i;
-        PhiloxStream random = new(Philox.Key(_key, (uint)epoch));
+        PhiloxStream random = new(Philox.Key(key, (uint)epoch));
         random.Shuffle<int>(_order);
     }
 }

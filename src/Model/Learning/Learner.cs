@@ -36,6 +36,18 @@ public abstract class Learner : IDisposable
     /// <summary>Copies the batch to the device.</summary>
     public abstract void Upload();
 
+    /// <summary>Steps that learn from the same samples of the model in training.</summary>
+    public virtual int StepsPerSample => 1;
+
+    /// <summary>Another model that learns beside this one, saved with it: a critic. Null where there is none.</summary>
+    public virtual Trainer? Companion => null;
+
+    /// <summary>The last batch's loss, where it is not the sum of <see cref="Losses"/>.</summary>
+    public virtual double? BatchLoss => null;
+
+    /// <summary>What else there is to say of the last batch, by name: the mean reward of the samples that it learned from.</summary>
+    public virtual IReadOnlyList<(string Name, double Value)> Figures => [];
+
     // The parts of a step. Recorded: what changes from step to step lies on the device.
 
     /// <summary>Fills <see cref="Outputs"/>.</summary>
@@ -56,7 +68,7 @@ public abstract class Learner : IDisposable
 public readonly record struct LossPositions(ReadOnlyMemory<float> Returns, ReadOnlyMemory<float> Weights, ReadOnlyMemory<int> Positions);
 
 /// <summary>A transformer with a head, whole rows a batch.</summary>
-public sealed class ModelLearner : Learner
+public class ModelLearner : Learner
 {
     private readonly HeadedModel _model;
     private readonly Method _method;
@@ -113,6 +125,11 @@ public sealed class ModelLearner : Learner
 
     public override LossPositions Positions => _batch.Positions;
 
+    public override int StepsPerSample => _source.StepsPerSample;
+
+    /// <summary>The batch as it is filled.</summary>
+    public TrainBatch Batch => _batch;
+
     public override long Fill(int step)
     {
         _batch.Clear();
@@ -128,11 +145,14 @@ public sealed class ModelLearner : Learner
 
     public override void Upload() => _batch.Upload(Ops.Device);
 
-    public override void Forward()
+    public override void Forward() => Forward(_model);
+
+    /// <summary>Fills <see cref="Learner.Outputs"/> with those of a model of the same shape.</summary>
+    private protected void Forward(HeadedModel model)
     {
-        _model.Trunk.Forward(_batch.Tokens, _activations);
+        model.Trunk.Forward(_batch.Tokens, _activations);
         Ops.Gather(_activations.Hidden, _batch.LossRows, _lossHidden);
-        _model.Head.Forward(_lossHidden, _batch.Targets.Tokens, _outputs);
+        model.Head.Forward(_lossHidden, _batch.Targets.Tokens, _outputs);
     }
 
     public override void Loss() => _method.LossAndGradient(Ops, _batch.Targets, _outputs, _losses);
@@ -150,5 +170,6 @@ public sealed class ModelLearner : Learner
     {
         _optimizer.Dispose();
         _memory.Dispose();
+        GC.SuppressFinalize(this);
     }
 }

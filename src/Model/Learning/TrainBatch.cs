@@ -16,6 +16,7 @@ public sealed class TrainBatch
 {
     private readonly int[] _tokens, _positions, _spans, _lossRows, _lossTokens, _lossPositions;
     private readonly float[] _returns, _weights;
+    private readonly (int Start, int Count)[] _rowLosses;
     private int _losses;
 
     /// <param name="rows">B.</param>
@@ -37,6 +38,7 @@ public sealed class TrainBatch
         _lossPositions = new int[LossCapacity];
         _returns = new float[LossCapacity];
         _weights = new float[LossCapacity];
+        _rowLosses = new (int, int)[rows];
     }
 
     public int Rows { get; }
@@ -55,6 +57,15 @@ public sealed class TrainBatch
     /// <summary>The host's side of the targets.</summary>
     public LossPositions Positions => new(_returns, _weights, _lossPositions);
 
+    /// <summary>[M]: each loss's weight on the host, to be changed before the batch is copied.</summary>
+    public Span<float> LossWeights => _weights;
+
+    /// <summary>[M]: each loss's return on the host, to be changed before the batch is copied.</summary>
+    public Span<float> LossReturns => _returns;
+
+    /// <summary>Which losses are a row's; none where the row is not set.</summary>
+    public (int Start, int Count) LossesOf(int row) => _rowLosses[row];
+
     /// <summary>Tokens in the batch, without padding.</summary>
     public long TokenCount { get; private set; }
 
@@ -68,6 +79,7 @@ public sealed class TrainBatch
         Array.Clear(_lossTokens);
         Array.Clear(_returns);
         Array.Clear(_weights);
+        Array.Clear(_rowLosses);
         _losses = 0;
         TokenCount = 0;
     }
@@ -87,6 +99,7 @@ public sealed class TrainBatch
         _spans[3 * row + 2] = tokens.Length;
         TokenCount += tokens.Length;
         float weight = rowWeight / (tokens.Length - firstLoss);
+        _rowLosses[row] = (_losses, tokens.Length - firstLoss);
         for (int t = firstLoss; t < tokens.Length; t++, _losses++)
         {
             _lossRows[_losses] = at + (readsAtToken ? t : t - 1);

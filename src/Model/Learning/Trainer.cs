@@ -29,6 +29,15 @@ public sealed class Trainer(Learner learner) : IDisposable
 
     public Optimizer Optimizer => learner.Optimizer;
 
+    /// <inheritdoc cref="Learner.Companion"/>
+    public Trainer? Companion => learner.Companion;
+
+    /// <inheritdoc cref="Learner.Figures"/>
+    public IReadOnlyList<(string Name, double Value)> Figures => learner.Figures;
+
+    /// <summary>Whether the next step draws its own samples, so that a run may be saved here.</summary>
+    public bool IsBetweenSamples => Step % learner.StepsPerSample == 0;
+
     /// <summary>Which parameters are kept; null: the last ones.</summary>
     public HeldOut? HeldOut { get; init; }
 
@@ -52,6 +61,7 @@ public sealed class Trainer(Learner learner) : IDisposable
         learner.Ops.Device.Download<float>(learner.Losses, _hostLosses);
         double loss = 0;
         foreach (float part in _hostLosses) loss += part;
+        loss = learner.BatchLoss ?? loss;
         if (!double.IsFinite(loss))
             throw new UserException($"The loss of step {Step} is not a number; lower the learning rate (--learning-rate), or look for broken weights in the model it started from.");
         return loss;
@@ -68,11 +78,11 @@ public sealed class Trainer(Learner learner) : IDisposable
         double smoothed = double.NaN;
         while (Step < steps)
         {
-            if (stop.IsCancellationRequested) return false;
+            if (stop.IsCancellationRequested && IsBetweenSamples) return false;
             tokens += FillBatch();
             double loss = RunStep();
             smoothed = double.IsNaN(smoothed) ? loss : 0.95 * smoothed + 0.05 * loss;
-            progress.Report(Step, [("loss", smoothed), ("tokens/s", tokens / Math.Max(clock.Elapsed.TotalSeconds, 1e-6))]);
+            progress.Report(Step, [("loss", smoothed), .. learner.Figures, ("tokens/s", tokens / Math.Max(clock.Elapsed.TotalSeconds, 1e-6))]);
             afterStep(Step, loss);
         }
         TokensTrained += tokens;

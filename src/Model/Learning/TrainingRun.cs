@@ -23,14 +23,19 @@ public sealed class TrainingRun(Trainer trainer, string phase, string folder, st
             progress.Note(FormattableString.Invariant($"{phase}: resumed at step {trainer.Step}"));
         metrics.TruncateAfter(phase, trainer.Step);
         metrics.TruncateAfter($"{phase}-held-out", trainer.Step);
+        int savedAt = trainer.Step;
         bool done;
         try
         {
             done = trainer.Run(steps, phase, progress, (step, loss) =>
             {
-                metrics.Write(phase, step, loss);
+                metrics.Write(phase, step, loss, trainer.Figures);
                 if (trainer.HeldOut is { } heldOut && HeldOut.IsDue(step, steps)) metrics.Write($"{phase}-held-out", step, heldOut.Look(step));
-                if (step % SaveEvery == 0 && step < steps) TrainerCheckpoint.Save(trainer, folder, fingerprint);
+                if (step / SaveEvery > savedAt / SaveEvery && step < steps && trainer.IsBetweenSamples)
+                {
+                    TrainerCheckpoint.Save(trainer, folder, fingerprint);
+                    savedAt = step;
+                }
             }, stop);
         }
         catch (CudaException failure) when (failure.IsSticky)

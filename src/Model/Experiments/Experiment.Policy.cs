@@ -1,0 +1,87 @@
+using QSharp.Engine;
+using QSharp.Kernels;
+
+namespace QSharp.Model;
+
+public sealed partial class Experiment
+{
+    /// <summary>Loads the policy of a folder, or trains it there from the reference's weights.</summary>
+    /// <param name="scratch">Where checkpoints of an unfinished phase lie.</param>
+    /// <param name="data">Roll-outs of π_ref, for methods that learn from them.</param>
+    public LanguageModel TrainPolicy(
+        PolicyEntry method, PolicyRecipe policyRecipe, LanguageModel reference, RolloutData? data, string folder, string scratch, MetricsLog metrics,
+        PhaseClock clock)
+    {
+        if (ModelFolder.Exists(folder)) return ModelFolder.LoadLanguageModel(ops, folder, Task);
+        using PhaseClock.Running running = clock.Start("train");
+        LanguageModel policy = new(ops, reference.Config);
+        try
+        {
+            Initializer.CopyShared(reference.Weights, policy.Weights);
+            OptimizerSettings settings = AdamW with
+            {
+                Rate = new LearningRate(policyRecipe.Rate, policyRecipe.Warmup, policyRecipe.Steps), RoundsStochastically = RoundsStochastically,
+            };
+            IBatchSource source = Source(method, policyRecipe, policy, data);
+            using IDisposable? ownedSource = source as IDisposable;
+            using Trainer trainer = new(Learner(method, policyRecipe, policy, reference, source, settings));
+            new TrainingRun(trainer, method.Name, scratch, Fingerprint($"{method.Name} {policyRecipe}"), metrics).Run(policyRecipe.Steps, progress, stop);
+            ModelFolder.Save(policy, folder, Task.Fingerprint);
+            TrainerCheckpoint.Delete(scratch);
+            clock.AddTokens(trainer.TokensTrained, trainer.SecondsTrained);
+            return policy;
+        }
+        catch
+        {
+            policy.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>
+    /// Evaluates a policy. Its KL to π_ref is estimated from the responses drawn: the mean of ln π − ln π_ref, both at
+    /// temperature 1.
+    /// </summary>
+    public Evaluation EvaluatePolicy(string name, LanguageModel policy, LanguageModel reference, Problem[] problems, Guidance guidance, PhaseClock clock)
+    {
+        using PhaseClock.Running running = clock.Start("evaluate");
+        Evaluation result = Evaluate(policy, null, [new Policy(name, double.NaN, recipe.Reference)], problems, samples: 1, guidance, originTemperature: 0, judges: false)[0];
+        using Scorer own = new(policy, top: 1), before = new(reference, top: 1);
+        return result with { Responses = [.. result.Responses.Select(response => response with { Kl = LogProb(own, response) - LogProb(before, response) })] };
+
+        double LogProb(Scorer scorer, ScoredResponse response)
+        {
+            int[] prompt = problems[response.Problem].Prompt;
+            return scorer.Score([.. prompt, .. response.Tokens]).LogProbs.Skip(prompt.Length - 1).Sum(value => (double)value);
+        }
+    }
+
+    private static ModelLearner Learner(
+        PolicyEntry method, PolicyRecipe policyRecipe, LanguageModel policy, LanguageModel reference, IBatchSource source, OptimizerSettings settings)
+    {
+        if (method.Create(policyRecipe) is not { } loss) return new ModelLearner(policy, new PretrainMethod(), source, settings, policyRecipe.Batch);
+        Critic? critic = loss.HasCritic ? new Critic(reference, source, settings, policyRecipe.Batch) : null;
+        return new PolicyLearner(policy, reference, loss, source, settings, policyRecipe.Batch, critic);
+    }
+
+    private IBatchSource Source(PolicyEntry method, PolicyRecipe policyRecipe, LanguageModel policy, RolloutData? data)
+    {
+        ulong problems = Philox.Key(seed, PostTrainStream), order = Philox.Key(seed, OrderStream);
+        if (method.Data == PolicyData.Policy)
+        {
+            FreshSettings settings = new(policyRecipe.Batch, policyRecipe.Group(method), method.Repeats ? policyRecipe.Epochs : 1, method.IsGreedy);
+            return new FreshSource(Task, policy, settings, problems);
+        }
+        if (data is null) throw new UserException($"--method {method.Name} learns from roll-outs of the reference; give their folder with --data.");
+        if (method.Data == PolicyData.Pairs)
+        {
+            List<PreferencePair> pairs = PreferencePair.From(Task, data.Train, problems);
+            return pairs.Count > 0
+                ? new PairSource(pairs, order)
+                : throw new UserException("No problem of the data set has a right and a wrong response; collect more samples of each prompt.");
+        }
+        List<Rollout> right = [.. data.Train.Where(rollout => rollout.Reward == 1)];
+        if (right.Count == 0) throw new UserException("No roll-out of the data set is right, so there is nothing to imitate; collect more.");
+        return new RolloutSource(right, new ValueSettings(HeadKind.Q, ReturnFamily.Bernoulli, BidirectionalPrompt: false), order);
+    }
+}

@@ -1,0 +1,77 @@
+using QSharp.Engine;
+
+namespace QSharp.Model;
+
+/// <summary>
+/// A policy in training. Before each step the host learns what the method asks of the batch (forward passes of the policy
+/// as it is, of π_ref, of the critic) and sets each token's weight; what is recorded is one weighted cross-entropy.
+/// </summary>
+public sealed class PolicyLearner : ModelLearner
+{
+    private readonly LanguageModel _policy, _reference;
+    private readonly PolicyMethod _method;
+    private readonly Critic? _critic;
+    private readonly PolicyBatch _seen;
+    private readonly DeviceBuffer _memory;
+    private readonly Tensor _logProbs, _logSumExp;
+    private double _loss;
+
+    /// <param name="policy">Starts from π_ref's weights; not disposed with the learner.</param>
+    /// <param name="rows">Of a batch.</param>
+    /// <param name="critic">For a method that has one; disposed with the learner.</param>
+    public PolicyLearner(
+        LanguageModel policy, LanguageModel reference, PolicyMethod method, IBatchSource source, OptimizerSettings settings, int rows, Critic? critic = null)
+        : base(policy, new PretrainMethod(), source, settings, rows)
+    {
+        _policy = policy;
+        _reference = reference;
+        _method = method;
+        _critic = critic;
+        _seen = new PolicyBatch(rows, Batch.LossCapacity);
+        ((_logProbs, _logSumExp), _memory) = Arena.Build(Ops.Device, arena => (arena.Take(Batch.LossCapacity), arena.Take(Batch.LossCapacity)));
+    }
+
+    public override Trainer? Companion => _critic?.Trainer;
+
+    public override double? BatchLoss => double.IsNaN(_loss) ? null : _loss;
+
+    public override IReadOnlyList<(string Name, double Value)> Figures => [("reward", _seen.Rewards.Average())];
+
+    public override long Fill(int step)
+    {
+        long tokens = base.Fill(step);
+        _seen.IsFresh = (step - 1) % StepsPerSample == 0;
+        for (int row = 0; row < _seen.Rows; row++)
+        {
+            _seen.Losses[row] = Batch.LossesOf(row);
+            _seen.Rewards[row] = Batch.LossReturns[_seen.Losses[row].Start];
+        }
+        if (_method.ReadsPolicy || _method.ReadsReference) Upload();
+        if (_method.ReadsPolicy) LogProbs(_policy, _seen.LogPolicy);
+        if (_seen.IsFresh)
+        {
+            _seen.LogPolicy.CopyTo(_seen.LogSampled, 0);
+            if (_method.ReadsReference) LogProbs(_reference, _seen.LogReference);
+            _critic?.Predict(_seen.Values);
+        }
+        _loss = _method.Weigh(_seen);
+        _seen.Weights.CopyTo(Batch.LossWeights);
+        _critic?.Learn(_seen.Returns);
+        return tokens;
+    }
+
+    public override void Dispose()
+    {
+        _memory.Dispose();
+        _critic?.Dispose();
+        base.Dispose();
+    }
+
+    /// <summary>ln π of the batch's tokens, in the same kernels as the step's own forward pass.</summary>
+    private void LogProbs(LanguageModel model, float[] values)
+    {
+        Forward(model);
+        Ops.LogProbs(Outputs, Batch.Targets.Tokens, _logProbs, _logSumExp);
+        Ops.Device.Download<float>(_logProbs, values);
+    }
+}

@@ -1,0 +1,70 @@
+using System.Text.Json.Nodes;
+
+using QSharp.Model;
+
+using Xunit;
+
+namespace QSharp.Tests.Cli;
+
+/// <summary>All methods through the command line: in one star-graph run, and one by one.</summary>
+public class PolicyVerbTests
+{
+    private const string Sizes = "--graph 2,2 --seed 3 --threads 1 --quiet --json --policy-steps 60 --policy-batch 16 --policy-rate 1e-3";
+
+    private static readonly string[] Policies = [.. Catalog.PolicyMethods.Select(method => method.Name)];
+
+    [Fact]
+    public async Task All_methods_are_trained_and_compared_and_each_policy_is_the_one_that_train_makes()
+    {
+        using TemporaryFolder folder = new();
+        string star = $"star-graph {Sizes} --methods all --reference-steps 60 --guide-steps 30 --test-graphs 200 --eta 0.3,0.1 --out s";
+        JsonObject[] methods = [.. (await Run(folder, star))["methods"]!.AsArray().Select(method => method!.AsObject())];
+        Assert.Equal(
+            ["reference", "qsharp", "qsharp", "cd", "cd", "cd-log", "vas", "vas", .. Policies], methods.Select(method => (string)method["name"]!));
+        foreach (JsonObject method in methods.Where(method => Policies.Contains((string)method["name"]!)))
+        {
+            Assert.Null(method["eta"]);
+            Assert.InRange((double)method["accuracy"]!, 0, 1);
+            Assert.True(double.IsFinite((double)method["kl"]!));
+        }
+        Assert.True(File.Exists(folder["s", "policy-rewards.png"]));
+        JsonObject[] metrics = [.. File.ReadAllLines(folder["s", "metrics.jsonl"]).Select(line => JsonNode.Parse(line)!.AsObject())];
+        foreach (string name in Policies)
+        {
+            JsonObject[] own = [.. metrics.Where(line => (string)line["phase"]! == name)];
+            Assert.Equal(Enumerable.Range(1, 60), own.Select(line => (int)line["step"]!));
+            if (name != "sft") Assert.All(own, line => Assert.InRange((double)line["reward"]!, 0, 1));
+        }
+
+        string one = $"{Sizes} --model s/reference --guide-steps 30";
+        foreach (string method in new[] { "ppo", "rpo --data s/policy-rollouts", "sft --data s/policy-rollouts" })
+        {
+            string name = method.Split(' ')[0];
+            JsonObject trained = await Run(folder, $"train {one} --method {method} --out {name}");
+            Assert.Equal($"{name}/policy", (string)trained["policy"]!);
+            Assert.Equal(File.ReadAllBytes(folder["s", name, "model.safetensors"]), File.ReadAllBytes(folder[name, "policy", "model.safetensors"]));
+        }
+        // A policy is a language model like another one.
+        JsonObject evaluated = await Run(folder, $"evaluate --graph 2,2 --seed 3 --quiet --json --test-graphs 200 --model ppo/policy --out e");
+        Assert.Equal((double)methods.Single(method => (string)method["name"]! == "ppo")["accuracy"]!, (double)evaluated["results"]![0]!["pass_at_1"]!);
+
+        await Refused(folder, $"train {one} --method dpo --out no", "--data");
+        await Refused(folder, $"train {one} --method reinforce --data s/policy-rollouts --out no", "leave --data out");
+        await Refused(folder, $"train {one} --method rloo --policy-samples 5 --out no", "--policy-batch 16");
+        await Refused(folder, $"train {one.Replace("--seed 3", "--seed 4")} --method dpo --data s/policy-rollouts --out no", "--seed");
+    }
+
+    private static async Task<JsonObject> Run(TemporaryFolder folder, string line)
+    {
+        CliResult result = await CliRun.Run(folder.Path, line.Split(' '));
+        Assert.True(result.ExitCode == 0, result.Error);
+        return JsonNode.Parse(result.Out)!.AsObject();
+    }
+
+    private static async Task Refused(TemporaryFolder folder, string line, string part)
+    {
+        CliResult result = await CliRun.Run(folder.Path, line.Split(' '));
+        Assert.Equal((2, ""), (result.ExitCode, result.Out));
+        Sentence.Assert(result.Error.TrimEnd('\n'), part);
+    }
+}
