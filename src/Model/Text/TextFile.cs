@@ -7,7 +7,7 @@ using QSharp.Engine;
 namespace QSharp.Model;
 
 /// <summary>Reads a user's small files; whatever is wrong with one is a <see cref="UserException"/>.</summary>
-internal static class TextFile
+public static class TextFile
 {
     public static byte[] Bytes(string path)
     {

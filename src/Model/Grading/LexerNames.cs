@@ -1,0 +1,59 @@
+namespace QSharp.Model.Grading;
+
+/// <summary>Words and characters that the lexer knows.</summary>
+internal static class LexerNames
+{
+    private static readonly string[] _singles = [.. Enumerable.Range(0, 128).Select(c => ((char)c).ToString())];
+
+    public static HashSet<string> Separators { get; } = ["and", "or", "And", "Or", "\\&"];
+
+    public static HashSet<string> TextCommands { get; } =
+        ["text", "textbf", "textit", "textrm", "textsf", "texttt", "textnormal", "mbox", "hbox", "mathrm", "mathbf", "mathit", "mathsf", "operatorname", "emph"];
+
+    /// <summary>Commands that change nothing but looks; a group behind one stays.</summary>
+    public static HashSet<string> Dropped { get; } =
+    [
+        "displaystyle", "textstyle", "scriptstyle", "limits", "nolimits", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "biggl", "biggr",
+        "Biggl", "Biggr", "boldsymbol", "bm", "mathbb", "mathcal", "mathfrak", "mathord", "mathopen", "mathclose", "rm", "bf", "it", "hline", "boxed",
+        "fbox", "color", "pounds", "euro", "thinspace", "negthinspace", "hfill", "noindent", "ensuremath",
+    ];
+
+    /// <summary>Other spellings of commands.</summary>
+    public static Dictionary<string, string> Aliases { get; } = new()
+    {
+        ["dfrac"] = "frac", ["tfrac"] = "frac", ["cfrac"] = "frac", ["dbinom"] = "binom", ["tbinom"] = "binom", ["cdot"] = "*", ["times"] = "*",
+        ["ast"] = "*", ["div"] = "/", ["lbrace"] = "\\{", ["rbrace"] = "\\}", ["lbrack"] = "[", ["rbrack"] = "]", ["lparen"] = "(", ["rparen"] = ")",
+        ["lvert"] = "|", ["rvert"] = "|", ["vert"] = "|", ["mid"] = "|", ["circ"] = "°", ["degree"] = "°", ["percent"] = "%", ["leq"] = "le",
+        ["leqslant"] = "le", ["geq"] = "ge", ["geqslant"] = "ge", ["lt"] = "<", ["gt"] = ">", ["neq"] = "ne", ["approx"] = "=", ["equiv"] = "=",
+        ["varnothing"] = "emptyset", ["bigcup"] = "cup", ["colon"] = ":", ["prime"] = "'", ["varphi"] = "phi", ["varepsilon"] = "epsilon",
+        ["land"] = ",", ["lor"] = ",", ["dots"] = "ldots", ["slash"] = "/", ["lnot"] = "neg",
+    };
+
+    /// <summary>Characters that stand for signs and commands; a digit is a power.</summary>
+    public static Dictionary<char, string> Characters { get; } = new()
+    {
+        ['−'] = "-", ['–'] = "-", ['‐'] = "-", ['×'] = "*", ['·'] = "*", ['⋅'] = "*", ['∗'] = "*", ['÷'] = "/", ['⁄'] = "/", ['∕'] = "/", ['π'] = "pi",
+        ['∞'] = "infty", ['√'] = "sqrt", ['°'] = "°", ['≤'] = "le", ['≥'] = "ge", ['≠'] = "ne", ['≈'] = "=", ['±'] = "pm", ['∓'] = "mp", ['∪'] = "cup",
+        ['∈'] = "in", ['∅'] = "emptyset", ['θ'] = "theta", ['½'] = "½", ['⁰'] = "0", ['¹'] = "1", ['²'] = "2", ['³'] = "3", ['⁴'] = "4", ['⁵'] = "5",
+        ['⁶'] = "6", ['⁷'] = "7", ['⁸'] = "8", ['⁹'] = "9", ['⟨'] = "langle", ['⟩'] = "rangle", ['，'] = ",", ['％'] = "%", ['（'] = "(", ['）'] = ")", ['′'] = "'",
+    };
+
+    /// <summary>Bare names that plain text uses for commands.</summary>
+    public static Dictionary<string, string> Names { get; } = new()
+    {
+        ["sin"] = "sin", ["cos"] = "cos", ["tan"] = "tan", ["cot"] = "cot", ["sec"] = "sec", ["csc"] = "csc", ["arcsin"] = "arcsin", ["arccos"] = "arccos",
+        ["arctan"] = "arctan", ["asin"] = "arcsin", ["acos"] = "arccos", ["atan"] = "arctan", ["sinh"] = "sinh", ["cosh"] = "cosh", ["tanh"] = "tanh",
+        ["log"] = "log", ["ln"] = "ln", ["exp"] = "exp", ["sqrt"] = "sqrt", ["pi"] = "pi", ["Pi"] = "pi", ["infinity"] = "infty", ["Infinity"] = "infty",
+        ["infty"] = "infty", ["oo"] = "infty", ["inf"] = "infty", ["theta"] = "theta", ["alpha"] = "alpha", ["beta"] = "beta", ["abs"] = "abs",
+    };
+
+    /// <summary>Short units, which may stand behind a number without <c>\text</c>.</summary>
+    public static HashSet<string> Units { get; } =
+    [
+        "cm", "mm", "km", "kg", "mg", "lb", "lbs", "oz", "ft", "in", "yd", "mi", "hr", "hrs", "min", "sec", "secs", "mph", "kph", "ml", "mL", "deg", "rad",
+        "kW", "kWh", "Hz", "st", "nd", "rd", "th", "sq", "cu", "pm", "am",
+    ];
+
+    /// <summary>The text of one character, without an allocation for the common ones.</summary>
+    public static string Single(char c) => c < 128 ? _singles[c] : c.ToString();
+}
