@@ -28,7 +28,8 @@ public sealed record GuideRecipe(
     /// tail mean leans on the head being exact, and cost twice the KL for the same reward in docs/text.md.
     /// </summary>
     public static GuideRecipe Text { get; } = new(
-        new ValueSettings(HeadKind.V, ReturnFamily.Bernoulli, BidirectionalPrompt: false), Steps: 0, Rate: 3e-4f, Warmup: 100, Batch: 32, Candidates: 20, Outside.Min) { HeldOut = 0.1f };
+        new ValueSettings(HeadKind.V, ReturnFamily.Bernoulli, BidirectionalPrompt: false), Steps: 0, Rate: 3e-4f, Warmup: 100, Batch: 32, Candidates: 20, Outside.Min)
+    { HeldOut = 0.1f };
 
     /// <summary>A head on π_ref's own hidden states, on text; the settings that the method notes measured (§2.3).</summary>
     public static GuideRecipe SharedTrunk { get; } = Text with
