@@ -77,7 +77,7 @@ internal sealed class DecodeStep : IDisposable
 
     private IEnumerable<DecodeCall> Step()
     {
-        (int h, int g, int d) = (Shape.Heads, Shape.KvHeads, Shape.HeadDim);
+        (int h, int g) = (Shape.Heads, Shape.KvHeads);
         Tensors t = _t;
         yield return new("CachePositions", () => _ops.CachePositions(t.Lengths, CacheLayout.Sequence, t.Positions));
         yield return new("Embedding", () => _ops.Embedding(t.Token, t.Table, Tensor.None, Tensor.None, t.Stream));
@@ -87,8 +87,7 @@ internal sealed class DecodeStep : IDisposable
             (Tensor keys, Tensor values) = (t.Keys.Slice(i), t.Values.Slice(i));
             yield return new("RmsNorm", () => _ops.RmsNorm(t.Stream, t.Norm, Epsilon, t.Normed, t.Stats));
             yield return new("MatMul qkv", () => _ops.MatMul(t.Normed, qkv, Tensor.None, t.Packed));
-            yield return new("Rope", () => _ops.Rope(t.Packed, h + g, d, t.Positions, _frequencies, inverse: false));
-            yield return new("KvWrite", () => _ops.KvWrite(t.Packed, h, g, t.Lengths, Tensor.None, keys, values));
+            yield return new("KvWrite", () => _ops.KvWrite(t.Packed, h, g, t.Positions, _frequencies, t.Lengths, Tensor.None, keys, values));
             yield return new("CachedAttention", () => _ops.CachedAttention(
                 t.Packed, keys, values, t.Lengths, Tensor.None, h, g, CacheLayout.Sequence, t.Mixed));
             yield return new("MatMul out", () => _ops.MatMul(t.Mixed, output, Tensor.None, t.Branch));

@@ -1,5 +1,3 @@
-using System.Runtime.Intrinsics;
-
 using QSharp.Engine;
 
 namespace QSharp.Kernels;
@@ -44,46 +42,8 @@ public sealed unsafe partial class CpuOps
     {
         public void Run(int begin, int end, int worker)
         {
-            int half = headDim / 2;
             for (int n = begin; n < end; n++)
-            {
-                float* row = qkv + (long)n * columns;
-                // In float64, where position · frequency is exact: at position 131,072 a float's angle would be off by 0.01.
-                double position = direction * positions[n];
-                int i = 0;
-                for (; i + 8 <= half; i += 8)
-                {
-                    (Vector256<double> low, Vector256<double> high) = Vector256.Widen(Vector256.Load(frequencies + i));
-                    (Vector256<double> sinLow, Vector256<double> cosLow) = Vector256.SinCos(low * position);
-                    (Vector256<double> sinHigh, Vector256<double> cosHigh) = Vector256.SinCos(high * position);
-                    Turn(row + i, Vector256.Narrow(sinLow, sinHigh), Vector256.Narrow(cosLow, cosHigh));
-                }
-                for (; i < half; i++)
-                {
-                    (double sin, double cos) = Math.SinCos(frequencies[i] * position);
-                    Turn(row + i, (float)sin, (float)cos);
-                }
-            }
-        }
-
-        private void Turn(float* first, Vector256<float> sin, Vector256<float> cos)
-        {
-            for (int head = 0; head < heads; head++, first += headDim)
-            {
-                float* second = first + headDim / 2;
-                Vector256<float> a = Vector256.Load(first), b = Vector256.Load(second);
-                Vector256.MultiplyAddEstimate(a, cos, -(b * sin)).Store(first);
-                Vector256.MultiplyAddEstimate(b, cos, a * sin).Store(second);
-            }
-        }
-
-        private void Turn(float* first, float sin, float cos)
-        {
-            for (int head = 0; head < heads; head++, first += headDim)
-            {
-                float* second = first + headDim / 2;
-                (*first, *second) = (*first * cos - *second * sin, *second * cos + *first * sin);
-            }
+                Rotation.Turn(qkv + (long)n * columns, heads, 0, null, headDim, direction * positions[n], frequencies);
         }
     }
 }
