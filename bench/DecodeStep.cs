@@ -20,7 +20,7 @@ internal sealed record DecodeCall(string Name, Action Run);
 internal sealed class DecodeStep : IDisposable
 {
     private const float Epsilon = 1e-5f;
-    private const int Capacity = 1024, Candidates = 20, LargeVocabulary = 128256;
+    private const int Capacity = 1024, PromptTokens = 32, Candidates = 20, LargeVocabulary = 128256;
     private const ulong Key = 1;
 
     private readonly Ops _ops;
@@ -60,7 +60,12 @@ internal sealed class DecodeStep : IDisposable
     public long WeightBytes { get; }
 
     /// <summary>Back to the context that is measured.</summary>
-    public void Restart() => _t.Lengths.Span<int>()[0] = Shape.Context;
+    public void Restart()
+    {
+        _t.PromptOf.Span<int>()[0] = 0;
+        _t.PromptLengths.Span<int>()[0] = PromptTokens;
+        _t.Lengths.Span<int>()[0] = Shape.Context - PromptTokens;
+    }
 
     public void Dispose() => _memory.Dispose();
 
@@ -79,17 +84,18 @@ internal sealed class DecodeStep : IDisposable
     {
         (int h, int g) = (Shape.Heads, Shape.KvHeads);
         Tensors t = _t;
-        yield return new("CachePositions", () => _ops.CachePositions(t.Lengths, CacheLayout.Sequence, t.Positions));
+        yield return new("CachePositions", () => _ops.CachePositions(t.PromptLengths, t.PromptOf, t.Lengths, CacheLayout.Sequence, t.Positions));
         yield return new("Embedding", () => _ops.Embedding(t.Token, t.Table, Tensor.None, Tensor.None, t.Stream));
         for (int i = 0; i < Shape.Layers; i++)
         {
+            int layer = i;
             (Tensor qkv, Tensor output, Tensor up, Tensor down) = (t.Qkv[i], t.Out[i], t.Up[i], t.Down[i]);
             (Tensor keys, Tensor values) = (t.Keys.Slice(i), t.Values.Slice(i));
             yield return new("RmsNorm", () => _ops.RmsNorm(t.Stream, t.Norm, Epsilon, t.Normed, t.Stats));
             yield return new("MatMul qkv", () => _ops.MatMul(t.Normed, qkv, Tensor.None, t.Packed));
             yield return new("KvWrite", () => _ops.KvWrite(t.Packed, h, g, t.Positions, _frequencies, t.Lengths, Tensor.None, keys, values));
             yield return new("CachedAttention", () => _ops.CachedAttention(
-                t.Packed, keys, values, t.Lengths, Tensor.None, h, g, CacheLayout.Sequence, t.Mixed));
+                t.Packed, t.PromptsAt(layer), keys, values, t.Lengths, Tensor.None, h, g, CacheLayout.Sequence, t.Mixed));
             yield return new("MatMul out", () => _ops.MatMul(t.Mixed, output, Tensor.None, t.Branch));
             yield return new("Add", () => _ops.Add(t.Stream, t.Branch, t.Stream));
             yield return new("RmsNorm", () => _ops.RmsNorm(t.Stream, t.Norm, Epsilon, t.Normed, t.Stats));
@@ -114,9 +120,9 @@ internal sealed class DecodeStep : IDisposable
         foreach (int context in new[] { 64, 512, 1023 })
             yield return new($"CachedAttention, context {context}", () =>
             {
-                t.OtherLengths.Span<int>()[0] = context;
+                t.OtherLengths.Span<int>()[0] = context - t.PromptLengths.Span<int>()[0];
                 _ops.CachedAttention(
-                    t.Packed, t.Keys.Slice(0), t.Values.Slice(0), t.OtherLengths, Tensor.None, Shape.Heads, Shape.KvHeads,
+                    t.Packed, t.PromptsAt(0), t.Keys.Slice(0), t.Values.Slice(0), t.OtherLengths, Tensor.None, Shape.Heads, Shape.KvHeads,
                     CacheLayout.Sequence, t.Mixed);
             });
     }
@@ -135,6 +141,7 @@ internal sealed class DecodeStep : IDisposable
             (Qkv, Out) = (PerLayer(packed, s.Width), PerLayer(s.Width, mixed));
             (Up, Down) = (PerLayer(2 * s.Hidden, s.Width), PerLayer(s.Width, s.Hidden));
             (Keys, Values) = (arena.Take((s.Layers, 1, Capacity, column)), arena.Take((s.Layers, 1, Capacity, column)));
+            (PromptKeys, PromptValues) = (arena.Take((s.Layers, 1, PromptTokens, column)), arena.Take((s.Layers, 1, PromptTokens, column)));
             (Norm, Stream) = (arena.Take(s.Width), arena.Take((1, s.Width)));
             (Normed, Branch) = (arena.Take((1, s.Width)), arena.Take((1, s.Width)));
             (Packed, Mixed) = (arena.Take((1, packed)), arena.Take((1, mixed)));
@@ -143,6 +150,7 @@ internal sealed class DecodeStep : IDisposable
             (Stats, Statistics) = (arena.Take(1), arena.Take((1, SampleStatistics.Count)));
             Frequencies = arena.Take(s.HeadDim / 2);
             Candidates = arena.Take((1, DecodeStep.Candidates), DType.I32);
+            (PromptLengths, PromptOf) = (arena.Take(1, DType.I32), arena.Take(1, DType.I32));
             (Lengths, OtherLengths) = (arena.Take(1, DType.I32), arena.Take(1, DType.I32));
             (Token, Positions, Streams) = (arena.Take((1, 1), DType.I32), arena.Take((1, 1), DType.I32), arena.Take(1, DType.I32));
         }
@@ -154,6 +162,10 @@ internal sealed class DecodeStep : IDisposable
         public Tensor[] Down { get; }
         public Tensor Keys { get; }
         public Tensor Values { get; }
+        public Tensor PromptKeys { get; }
+        public Tensor PromptValues { get; }
+        public Tensor PromptLengths { get; }
+        public Tensor PromptOf { get; }
         public Tensor Norm { get; }
         public Tensor Stream { get; }
         public Tensor Normed { get; }
@@ -180,6 +192,8 @@ internal sealed class DecodeStep : IDisposable
         public IEnumerable<Tensor> Matrices => [Table, .. Qkv, .. Out, .. Up, .. Down];
 
         /// <summary>What is drawn from N(0, 1).</summary>
-        public IEnumerable<Tensor> Random => [Keys, Values, Norm, Stream, LargeLogits];
+        public IEnumerable<Tensor> Random => [Keys, Values, PromptKeys, PromptValues, Norm, Stream, LargeLogits];
+
+        public CachedPrompts PromptsAt(int layer) => new(PromptKeys.Slice(layer), PromptValues.Slice(layer), PromptLengths, PromptOf);
     }
 }

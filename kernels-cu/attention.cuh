@@ -11,7 +11,7 @@ enum {
     PER = 16 / sizeof(T),            // elements of one 16-byte piece
     PITCH = D + PER,                 // of a tile's row: ldmatrix and float4 reads meet no bank conflict
     ROWS = 16,                       // of a warp
-    STEP = sizeof(T) == 4 || D > 128 ? 16 : 64,                // keys that are in shared memory at a time
+    STEP = sizeof(T) == 4 ? D > 128 ? 8 : 16 : D > 128 ? 16 : 64,   // keys that are in shared memory at a time; more would spill
     BACK_STEP = sizeof(T) == 2 ? 32 : D > 64 ? 8 : 16,         // the same in backward, keys or query rows
 };
 #define LOG2_E 1.4426950408889634f

@@ -116,7 +116,7 @@ public sealed class CachedAttentionTests : IDisposable
             _ops.AttentionBackward(y, qkv, spans, Heads, KvHeads, y, sums, dQkv);
             _ops.KvWrite(qkv, Heads, KvHeads, Tensor.None, Tensor.None, cache.Lengths, Tensor.None, cache.Keys, cache.Values);
             foreach (CacheLayout layout in (ReadOnlySpan<CacheLayout>)[CacheLayout.Sequence, CacheLayout.Prompt, CacheLayout.Siblings])
-                _ops.CachedAttention(qkv, cache.Keys, cache.Values, cache.Lengths, Tensor.None, Heads, KvHeads, layout, y);
+                _ops.CachedAttention(qkv, default, cache.Keys, cache.Values, cache.Lengths, Tensor.None, Heads, KvHeads, layout, y);
             _ops.KvKeep(cache.Keys, cache.Values, cache.Lengths, chosen);
             _ops.Advance(cache.Lengths, counts, 0);
         }
@@ -140,7 +140,7 @@ public sealed class CachedAttentionTests : IDisposable
         Tensor y = New((qkv.Shape.D0, Result));
         y.Span<float>().Fill(float.NaN);
         _ops.KvWrite(qkv, Heads, KvHeads, Tensor.None, Tensor.None, cache.Lengths, counts, cache.Keys, cache.Values);
-        _ops.CachedAttention(qkv, cache.Keys, cache.Values, cache.Lengths, counts, Heads, KvHeads, layout, y);
+        _ops.CachedAttention(qkv, default, cache.Keys, cache.Values, cache.Lengths, counts, Heads, KvHeads, layout, y);
         return y;
     }
 

@@ -73,6 +73,47 @@ public sealed class CacheTests : IDisposable
         Assert.True(kept > 5 && passed > 5);
     }
 
+    [Theory]
+    [InlineData("gpt2", false), InlineData("llama", false), InlineData("qwen2", true)]
+    public void Samples_of_one_prompt_share_its_columns_and_have_the_bits_that_each_has_alone(string family, bool isBidirectional)
+    {
+        LanguageModel model = NewModel(family);
+        // More than four tokens in each pass of several: products of fewer sum in another order (docs/design.md).
+        const int Candidates = 5;
+        int[] promptOf = [0, 0, 1, 1], rowOf = [0, 2];
+        CachedModel together = Own(new CachedModel(model, promptOf.Length, PromptTokens, NewTokens, Candidates));
+        CachedModel alone = Own(new CachedModel(model, 1, PromptTokens, NewTokens, Candidates));
+        Tensor next = Integers(promptOf.Length), one = Integers(1);
+        Prefill(together, isBidirectional, [.. promptOf.Select(prompt => rowOf[prompt])]);
+        Assert.Equal(promptOf, together.Cache.PromptOf.Span<int>().ToArray());
+        Assert.Equal([Prompts[rowOf[0]], Prompts[rowOf[1]], 0, 0], together.Cache.Prompts!.Lengths.Span<int>().ToArray());
+        for (int row = 0; row < promptOf.Length; row++)
+        {
+            Restart(together);
+            Prefill(alone, isBidirectional, rowOf[promptOf[row]]);
+            Assert.Equal(Hidden(alone.LastHidden, 0, 1), Hidden(together.LastHidden, row, 1));
+            for (int step = 0; step < 3; step++)
+            {
+                for (int r = 0; r < promptOf.Length; r++) next.Span<int>()[r] = (5 * r + 3 * step) % Vocab;
+                one.Span<int>()[0] = next.Span<int>()[row];
+                together.Append(next, Tensor.None);
+                alone.Append(one, Tensor.None);
+                Assert.Equal(Hidden(alone.Single.Hidden, 0, 1), Hidden(together.Single.Hidden, row, 1));
+            }
+            int[] siblings = TestModels.RandomTokens(77, promptOf.Length * Candidates, Vocab);
+            siblings.CopyTo(together.Step.Tokens.Span<int>());
+            siblings.AsSpan(row * Candidates, Candidates).CopyTo(alone.Step.Tokens.Span<int>());
+            model.Trunk.Extend(Tensor.None, together.Cache, CacheLayout.Siblings, together.Step);
+            model.Trunk.Extend(Tensor.None, alone.Cache, CacheLayout.Siblings, alone.Step);
+            Assert.Equal(Hidden(alone.Step.Hidden, 0, Candidates), Hidden(together.Step.Hidden, row * Candidates, Candidates));
+        }
+
+        // Back to the prompts, without reading them anew.
+        void Restart(CachedModel cached) => model.Ops.Fill(cached.Cache.Lengths, 0);
+
+        static float[] Hidden(Tensor hidden, int first, int count) => hidden.Range(first, count).Span<float>().ToArray();
+    }
+
     public void Dispose()
     {
         foreach (IDisposable owned in Enumerable.Reverse(_owned)) owned.Dispose();
@@ -92,21 +133,28 @@ public sealed class CacheTests : IDisposable
             cached.Append(next, Tensor.None);
             for (int row = 0; row < Rows; row++) AssertHidden(whole, row, Prompts[row] + step, cached.Single.Hidden, row);
         }
-        Assert.Equal(Prompts.Select(prompt => prompt + NewTokens), cached.Cache.Lengths.Span<int>().ToArray());
+        Assert.Equal(Prompts, cached.Cache.Prompts!.Lengths.Span<int>().ToArray());
+        Assert.Equal(Enumerable.Repeat(NewTokens, Rows), cached.Cache.Lengths.Span<int>().ToArray());
     }
 
     private float[][] Whole(LanguageModel model, bool isBidirectional) =>
         [.. _rows.Select((row, r) => TestModels.Hidden(model, row, isBidirectional ? Prompts[r] : 0))];
 
-    private void Prefill(CachedModel cached, bool isBidirectional)
+    private void Prefill(CachedModel cached, bool isBidirectional) => Prefill(cached, isBidirectional, 0, 1, 2);
+
+    /// <summary>Runs the prompts of these of the rows.</summary>
+    private void Prefill(CachedModel cached, bool isBidirectional, params int[] rows)
     {
-        for (int layer = 0; layer < cached.Cache.Layers; layer++)
+        foreach (KvCache cache in (KvCache[])[cached.Cache, cached.Cache.Prompts!])
         {
-            cached.Cache.Keys(layer).Span<float>().Fill(float.NaN);   // a column that nobody wrote must not be read
-            cached.Cache.Values(layer).Span<float>().Fill(float.NaN);
+            for (int layer = 0; layer < cache.Layers; layer++)
+            {
+                cache.Keys(layer).Span<float>().Fill(float.NaN);   // a column that nobody wrote must not be read
+                cache.Values(layer).Span<float>().Fill(float.NaN);
+            }
         }
-        SampleBatch batch = new(Rows, PromptTokens, NewTokens);
-        for (int row = 0; row < Rows; row++) batch.Add(_rows[row].AsSpan(0, Prompts[row]), NewTokens, row);
+        SampleBatch batch = new(rows.Length, PromptTokens, NewTokens);
+        foreach (int row in rows) batch.Add(_rows[row].AsSpan(0, Prompts[row]), NewTokens, row);
         cached.Prefill(batch, isBidirectional ? CacheLayout.Prompt : CacheLayout.Sequence);
     }
 

@@ -130,6 +130,31 @@ public sealed class CudaModelTests(CudaFixture cuda)
     }
 
     [Fact]
+    public void A_recorded_step_goes_on_with_other_prompts_whoever_shares_them()
+    {
+        using SamplerRig rig = new("llama", HeadKind.V, FamilyKind.Bernoulli);
+        using CudaDevice card = cuda.Open();
+        using Pair pair = new(card, rig, DType.F32);
+        using Guidance onCpu = new FusedGuidance(rig.Ops), onCard = new FusedGuidance(pair.Ops);
+        using Sampler expected = rig.NewSampler(onCpu), sampler = pair.NewSampler(onCard);
+        GuidanceRule rule = new(Tilt.LogMeanExp, rig.Family, 2);
+        foreach (int[] prompts in (int[][])[[0, 1, 2, 3, 4], [0, 0, 0, 0, 0], [1, 1, 4, 4, 4], [2, 2]])
+        {
+            SampleBatch right = NewBatch(), batch = NewBatch();
+            SamplerRig.Draw(expected, right, rule);
+            SamplerRig.Draw(sampler, batch, rule);
+            for (int row = 0; row < prompts.Length; row++) SamplerRig.AssertSame(string.Join(' ', prompts), right, row, batch, row, 2e-4);
+
+            SampleBatch NewBatch()
+            {
+                SampleBatch batch = new(SamplerRig.Rows, SamplerRig.PromptTokens, SamplerRig.NewTokens);
+                for (int row = 0; row < prompts.Length; row++) batch.Add(SamplerRig.Prompt(prompts[row]), SamplerRig.Limit(row), SamplerRig.Stream(row));
+                return batch;
+            }
+        }
+    }
+
+    [Fact]
     public void A_recorded_step_has_the_bits_of_a_plain_one_and_allocates_nothing()
     {
         using SamplerRig rig = new("llama", HeadKind.V, FamilyKind.Bernoulli);

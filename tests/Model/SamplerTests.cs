@@ -202,9 +202,9 @@ public sealed class SamplerTests
         }
     }
 
-    /// <summary>Prompts of more tokens than one pass takes, of several rows in one pass, and of rows that take another one's copy.</summary>
+    /// <summary>Prompts of more tokens than one pass takes, of several rows in one pass, and of rows that share another one's.</summary>
     [Theory, InlineData(HeadKind.V), InlineData(HeadKind.Q)]
-    public void A_prompt_is_read_the_same_in_parts_in_groups_and_as_a_copy(HeadKind kind)
+    public void A_prompt_is_read_the_same_in_parts_in_groups_and_shared(HeadKind kind)
     {
         using SamplerRig rig = new("llama", kind, FamilyKind.Bernoulli);
         using Guidance fused = new FusedGuidance(rig.Ops);

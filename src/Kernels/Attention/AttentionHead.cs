@@ -28,6 +28,12 @@ internal readonly unsafe struct AttentionHead
 
     public nint KvStride { get; init; }
 
+    public float* PromptK { get; init; }       // [PromptKeys, HeadDim], rows KvStride apart: keys elsewhere that every query sees, first
+
+    public float* PromptV { get; init; }
+
+    public int PromptKeys { get; init; }
+
     public int HeadDim { get; init; }
 
     public int Queries { get; init; }
@@ -38,6 +44,9 @@ internal readonly unsafe struct AttentionHead
     public int Shift { get; init; }
 
     public float Scale => 1 / MathF.Sqrt(HeadDim);
+
+    /// <summary>The same queries against the prompt's keys.</summary>
+    private AttentionHead Prompt => this with { K = PromptK, V = PromptV, Floor = PromptKeys, Shift = -Queries };
 
     public int Visible(int query) => Math.Max(Floor, query + Shift);
 
@@ -70,26 +79,8 @@ internal readonly unsafe struct AttentionHead
                 new Span<float>(maxima, QueryTile).Fill(float.NegativeInfinity);
                 new Span<float>(sums, QueryTile).Clear();
             }
-            int keys = Visible(t0 + count - 1);
-            for (int k0 = 0; k0 < keys; k0 += KeyTile)
-            {
-                int block = Math.Min(KeyTile, keys - k0);
-                Products(K + k0 * KvStride, qt, t0, count, k0, block, scores);
-                for (int group = 0; group < count; group += 8)
-                    Softmax(t0 + group, t0 + count, k0, block, scores + group, maxima + group, sums + group, factors + group);
-                for (int i = 0; i < count; i += 4)
-                {
-                    int rows = Math.Min(4, count - i);
-                    int depth = Math.Min(Visible(t0 + i + rows - 1) - k0, block);
-                    if (depth <= 0) continue;
-                    float* yRows = yTile + i * yStride;
-                    if (started)
-                        for (int row = 0; row < rows; row++) Multiply(yRows + row * yStride, factors[i + row], HeadDim);
-                    TileProduct.Multiply(
-                        scores + i, 1, QueryTile, V + k0 * KvStride, KvStride, yRows, yStride, rows, depth, HeadDim, started);
-                }
-                started = true;
-            }
+            if (PromptKeys > 0) started = Prompt.AddKeys(t0, count, qt, scores, maxima, sums, factors, yTile, yStride, started);
+            AddKeys(t0, count, qt, scores, maxima, sums, factors, yTile, yStride, started);
             for (int i = 0; i < count; i += 8)
             {
                 Vector256<float> sum = Vector256.Load(sums + i);
@@ -99,6 +90,35 @@ internal readonly unsafe struct AttentionHead
             for (int i = 0; i < count; i++) Multiply(yTile + i * yStride, factors[i], HeadDim);
             if (logSumExp != null) new ReadOnlySpan<float>(maxima, count).CopyTo(new Span<float>(logSumExp + t0, count));
         }
+    }
+
+    /// <summary>Goes on with the running softmax of a tile of queries over all the keys that they see.</summary>
+    /// <param name="started">Whether y holds anything yet.</param>
+    /// <returns>Whether y holds anything now.</returns>
+    private bool AddKeys(
+        int t0, int count, float* qt, float* scores, float* maxima, float* sums, float* factors, float* y, nint yStride, bool started)
+    {
+        int keys = Visible(t0 + count - 1);
+        for (int k0 = 0; k0 < keys; k0 += KeyTile)
+        {
+            int block = Math.Min(KeyTile, keys - k0);
+            Products(K + k0 * KvStride, qt, t0, count, k0, block, scores);
+            for (int group = 0; group < count; group += 8)
+                Softmax(t0 + group, t0 + count, k0, block, scores + group, maxima + group, sums + group, factors + group);
+            for (int i = 0; i < count; i += 4)
+            {
+                int rows = Math.Min(4, count - i);
+                int depth = Math.Min(Visible(t0 + i + rows - 1) - k0, block);
+                if (depth <= 0) continue;
+                float* yRows = y + i * yStride;
+                if (started)
+                    for (int row = 0; row < rows; row++) Multiply(yRows + row * yStride, factors[i + row], HeadDim);
+                TileProduct.Multiply(
+                    scores + i, 1, QueryTile, V + k0 * KvStride, KvStride, yRows, yStride, rows, depth, HeadDim, started);
+            }
+            started = true;
+        }
+        return started;
     }
 
     /// <summary>out[k, t] = Σ_d rows[k, d] · columns[d, t] for every key of the block and, by eights, the queries that see it.</summary>

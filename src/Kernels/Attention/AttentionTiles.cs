@@ -17,7 +17,7 @@ internal readonly record struct AttentionTiles(DType Type, int HeadDim)
     public int Padded => Math.Max(16, (int)BitOperations.RoundUpToPowerOf2((uint)HeadDim));
 
     /// <summary>Keys that are in shared memory at a time.</summary>
-    public int Step => Type == DType.F32 || Padded > 128 ? 16 : 64;
+    public int Step => (Type, Padded > 128) switch { (DType.F32, true) => 8, (DType.F32, false) or (_, true) => 16, _ => 64 };
 
     /// <summary>The same in backward: keys, or query rows.</summary>
     public int BackStep => Type == DType.BF16 ? 32 : Padded > 64 ? 8 : 16;

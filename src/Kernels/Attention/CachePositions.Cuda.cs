@@ -4,11 +4,12 @@ namespace QSharp.Kernels;
 
 public sealed partial class CudaOps
 {
-    private protected override void CachePositionsCore(Tensor lengths, CacheLayout layout, Tensor positions)
+    private protected override void CachePositionsCore(
+        Tensor promptLengths, Tensor promptOf, Tensor lengths, CacheLayout layout, Tensor positions)
     {
         int count = (int)positions.Count;
         Load("cache_positions", "cache_positions").Launch(
             Blocks(count, Threads), Threads, 0,
-            lengths, positions, count == 0 ? 0 : count / (int)lengths.Count, layout == CacheLayout.Siblings ? 0 : 1, count);
+            promptLengths, promptOf, lengths, positions, count == 0 ? 0 : count / (int)lengths.Count, layout == CacheLayout.Siblings ? 0 : 1, count);
     }
 }

@@ -8,17 +8,21 @@ public sealed partial class CudaOps
     private const int MostSplits = 64;
 
     private protected override void CachedAttentionCore(
-        Tensor qkv, Tensor keys, Tensor values, Tensor lengths, Tensor counts, CacheSizes sizes, CacheLayout layout, Tensor y)
+        Tensor qkv, in CachedPrompts prompts, Tensor keys, Tensor values, Tensor lengths, Tensor counts, CacheSizes sizes,
+        CacheLayout layout, Tensor y)
     {
         AttentionTiles tiles = new AttentionTiles(qkv.DType, sizes.HeadDim).Within(256, "decoding");
-        int rows = sizes.Tokens * sizes.Group;
-        int warps = Math.Min(tiles.MostWarps, Blocks(rows, AttentionTiles.WarpRows)), height = warps * AttentionTiles.WarpRows;
-        int rowTiles = Blocks(rows, height), items = sizes.Rows * sizes.KvHeads, splits = Splits(sizes.Capacity, rows);
+        // Query rows of one cache row, and the most that a block may have: all rows may go on from one prompt.
+        int rows = sizes.Tokens * sizes.Group, most = prompts.IsNone ? rows : checked(rows * sizes.Rows);
+        int warps = Math.Min(tiles.MostWarps, Blocks(most, AttentionTiles.WarpRows)), height = warps * AttentionTiles.WarpRows;
+        int rowTiles = Blocks(rows, height), items = sizes.Rows * sizes.KvHeads;
+        int promptSplits = prompts.IsNone ? 0 : Splits(prompts.Capacity, rows), splits = promptSplits + Splits(sizes.Capacity, rows);
         Tensor partial = splits == 1 ? Tensor.None : device.Scratch(checked(items * rows * splits * (sizes.HeadDim + 2)));
         device.Kernels.Get("cached_attention", "cached_attention", tiles.Variant).Launch(
             checked(items * rowTiles * splits), warps * 32, tiles.Bytes(height + 4 * tiles.Step),
-            qkv, keys, values, lengths, counts, y, partial,
-            sizes.Tokens, sizes.Capacity, sizes.Heads, sizes.KvHeads, sizes.HeadDim, (int)layout, splits, rowTiles);
+            qkv, prompts.Keys, prompts.Values, prompts.Lengths, prompts.Of, keys, values, lengths, counts, y, partial,
+            sizes.Rows, sizes.Tokens, prompts.Capacity, sizes.Capacity, sizes.Heads, sizes.KvHeads, sizes.HeadDim, (int)layout,
+            promptSplits, splits, rowTiles);
         if (splits == 1) return;
         device.Kernels.Get("cached_attention", "cached_attention_merge", tiles.Variant).Launch(
             Blocks(items * rows, 4), 128, 0,
@@ -26,8 +30,8 @@ public sealed partial class CudaOps
     }
 
     /// <summary>
-    /// Blocks that share the columns of one row. Shapes alone decide, as a recorded step has a fixed grid and an item's result
-    /// must not depend on the others. A split reads 4 D bytes a column in BF16, and costs 8 D bytes a query row.
+    /// Blocks that share the columns of one row or prompt. Shapes alone decide, as a recorded step has a fixed grid and a row's
+    /// bits must not depend on the others. A split reads 4 D bytes a column in BF16, and costs 8 D bytes a query row.
     /// </summary>
     private static int Splits(int capacity, int rows) =>
         Math.Clamp(capacity / Math.Max(LeastColumnsOfSplit, 16 * rows), 1, MostSplits);

@@ -7,52 +7,96 @@ namespace QSharp.Kernels;
 public abstract partial class Ops
 {
     /// <summary>
-    /// Attention of S new tokens a row to the cache, whose columns lengths[r] + s hold their own keys and values
-    /// (<see cref="KvWrite"/> comes first). Token s sees columns 0 … lengths[r] − 1 and, by the layout, of the new ones:
-    /// those up to its own, all counts[r], or its own only. The formula is that of <see cref="Attention"/>.
+    /// Attention of S new tokens a row to the row's prompt, whose columns all of them see, and to the row's own columns, of
+    /// which lengths[r] + s hold the new tokens' keys and values (<see cref="KvWrite"/> comes first). Token s sees own columns
+    /// 0 … lengths[r] − 1 and, by the layout, of the new ones: those up to its own, all counts[r], or its own only. The formula
+    /// is that of <see cref="Attention"/>. A row's result is the same to the bit whoever shares its prompt.
     /// </summary>
     /// <param name="qkv">[R·S, (H + 2G)·D], of which the queries are read.</param>
+    /// <param name="prompts">Or the default: rows have their own columns alone.</param>
     /// <param name="keys">[R, P, G·D].</param>
     /// <param name="values">[R, P, G·D].</param>
-    /// <param name="lengths">[R] I32: columns in use before these tokens.</param>
+    /// <param name="lengths">[R] I32: own columns in use before these tokens.</param>
     /// <param name="counts">[R] I32 or None: how many of a row's tokens are real, the first ones; None means all.</param>
     /// <param name="heads">H.</param>
     /// <param name="kvHeads">G.</param>
     /// <param name="layout">What the new tokens see of each other.</param>
     /// <param name="y">[R·S, H·D]; 0 for tokens s ≥ counts[r].</param>
     public void CachedAttention(
-        Tensor qkv, Tensor keys, Tensor values, Tensor lengths, Tensor counts, int heads, int kvHeads, CacheLayout layout, Tensor y)
+        Tensor qkv, in CachedPrompts prompts, Tensor keys, Tensor values, Tensor lengths, Tensor counts, int heads, int kvHeads,
+        CacheLayout layout, Tensor y)
     {
         CacheSizes sizes = RequireCache(qkv, heads, kvHeads, lengths, counts, keys, values);
         Require(y, sizes.Rows * sizes.Tokens, heads * sizes.HeadDim, qkv.DType);
         if (layout is not (CacheLayout.Sequence or CacheLayout.Prompt or CacheLayout.Siblings))
             throw new ArgumentOutOfRangeException(nameof(layout), layout, "unknown layout");
-        using OpSpan traced = Traced(qkv, keys, values, lengths);
-        if (sizes.Rows > 0 && sizes.Tokens > 0) CachedAttentionCore(qkv, keys, values, lengths, counts, sizes, layout, y);
+        if (!prompts.IsNone)
+        {
+            Require(prompts.Keys.Shape.Rank == 3, $"keys of prompts are {prompts.Keys}, but must be [Q, P′, G·D].");
+            Require(prompts.Of, sizes.Rows, DType.I32);
+            Require(prompts.Lengths, prompts.Count, DType.I32);
+            Require(prompts.Keys, prompts.Count * prompts.Capacity, sizes.Column, qkv.DType);
+            Require(prompts.Values, prompts.Count * prompts.Capacity, sizes.Column, qkv.DType);
+        }
+        using OpSpan traced = Traced(qkv, prompts.Keys, keys, lengths);
+        if (sizes.Rows > 0 && sizes.Tokens > 0) CachedAttentionCore(qkv, prompts, keys, values, lengths, counts, sizes, layout, y);
     }
 
     private protected abstract void CachedAttentionCore(
-        Tensor qkv, Tensor keys, Tensor values, Tensor lengths, Tensor counts, CacheSizes sizes, CacheLayout layout, Tensor y);
+        Tensor qkv, in CachedPrompts prompts, Tensor keys, Tensor values, Tensor lengths, Tensor counts, CacheSizes sizes,
+        CacheLayout layout, Tensor y);
 }
 
 public sealed unsafe partial class CpuOps
 {
     private protected override void CachedAttentionCore(
-        Tensor qkv, Tensor keys, Tensor values, Tensor lengths, Tensor counts, CacheSizes sizes, CacheLayout layout, Tensor y)
+        Tensor qkv, in CachedPrompts prompts, Tensor keys, Tensor values, Tensor lengths, Tensor counts, CacheSizes sizes,
+        CacheLayout layout, Tensor y)
     {
         CheckColumns("CachedAttention", lengths, counts, sizes);
-        int* length = lengths.Ints();
+        CheckPrompts("CachedAttention", prompts.Lengths, prompts.Of);
+        int* length = lengths.Ints(), promptLength = prompts.Lengths.Ints(), promptOf = prompts.Of.Ints();
         long columns = 0;
-        for (int r = 0; r < sizes.Rows; r++) columns += length[r] + sizes.Tokens;
+        for (int r = 0; r < sizes.Rows; r++)
+        {
+            int before = promptOf == null ? 0 : promptLength[promptOf[r]];
+            if (before > prompts.Capacity)
+                throw new ArgumentException($"CachedAttention: row {r} has a prompt of {before} columns, but there is room for {prompts.Capacity}.");
+            columns += before + length[r] + sizes.Tokens;
+        }
         long cost = columns / sizes.Rows * sizes.Tokens * sizes.Group * sizes.HeadDim / 2;
+        PromptPointers shared = new(prompts.Keys.Floats(), prompts.Values.Floats(), promptLength, promptOf, prompts.Capacity);
         CachedAttentionWork work = new(
-            qkv.Floats(), keys.Floats(), values.Floats(), length, counts.Ints(), sizes, layout, y.Floats());
+            qkv.Floats(), shared, keys.Floats(), values.Floats(), length, counts.Ints(), sizes, layout, y.Floats());
         _workers.For(sizes.Rows * sizes.KvHeads, Grain(cost), work);
+    }
+
+    /// <summary>Which prompt a row reads and how long it is lies on the device, so only its twin can check it.</summary>
+    private static void CheckPrompts(string op, Tensor promptLengths, Tensor promptOf)
+    {
+        int* length = promptLengths.Ints(), of = promptOf.Ints();
+        for (int r = 0; r < promptOf.Count; r++)
+        {
+            if (of[r] < 0 || of[r] >= promptLengths.Count)
+                throw new ArgumentException($"{op}: row {r} reads prompt {of[r]}, but there are {promptLengths.Count}.");
+            if (length[of[r]] < 0)
+                throw new ArgumentException($"{op}: prompt {of[r]} has {length[of[r]]} columns.");
+        }
+    }
+
+    private readonly struct PromptPointers(float* keys, float* values, int* lengths, int* of, int capacity)
+    {
+        public int Length(int row) => of == null ? 0 : lengths[of[row]];
+
+        public float* Keys(int row, int column) => of == null ? null : keys + (nint)of[row] * capacity * column;
+
+        public float* Values(int row, int column) => of == null ? null : values + (nint)of[row] * capacity * column;
     }
 
     /// <summary>One item is a row and a KV head, with all query heads that use it.</summary>
     private readonly struct CachedAttentionWork(
-        float* qkv, float* keys, float* values, int* lengths, int* counts, CacheSizes sizes, CacheLayout layout, float* y) : IWork
+        float* qkv, PromptPointers prompts, float* keys, float* values, int* lengths, int* counts, CacheSizes sizes, CacheLayout layout,
+        float* y) : IWork
     {
         // Below this many tokens most lanes of a tile would be empty.
         private const int LeastForTiles = 4;
@@ -78,6 +122,9 @@ public sealed unsafe partial class CpuOps
                     K = keys + cache,
                     V = values + cache,
                     KvStride = sizes.Column,
+                    PromptK = prompts.Keys(r, sizes.Column) + g * dim,
+                    PromptV = prompts.Values(r, sizes.Column) + g * dim,
+                    PromptKeys = prompts.Length(r),
                     HeadDim = dim,
                     Queries = count,
                     Floor = layout == CacheLayout.Prompt ? length + count : length,

@@ -18,7 +18,7 @@ internal static unsafe class SingleQuery
     public static int ScratchSize(int heads) => (Block + 2) * heads;
 
     /// <summary>y = softmax(qKᵀ/√D)·V for the query heads of one KV head, which lie side by side, as their results do.</summary>
-    /// <param name="head">Queries of the first head, keys and values.</param>
+    /// <param name="head">Queries of the first head, keys and values, the prompt's too.</param>
     /// <param name="token">Which query.</param>
     /// <param name="heads">How many query heads.</param>
     /// <param name="own">Where among the keys one lies that is seen besides the prefix; −1 for none.</param>
@@ -26,14 +26,13 @@ internal static unsafe class SingleQuery
     /// <param name="scratch"><see cref="ScratchSize"/> floats.</param>
     public static void Attend(in AttentionHead head, int token, int heads, nint own, float* y, float* scratch)
     {
-        int dim = head.HeadDim, count = head.Visible(token);
-        float* q = head.Q + token * head.QStride, scores = scratch, maxima = scratch + Block * heads, sums = maxima + heads;
-        float scale = head.Scale;
+        int dim = head.HeadDim;
+        float* q = head.Q + token * head.QStride, maxima = scratch + Block * heads, sums = maxima + heads;
         if (own >= 0)
         {
             for (int h = 0; h < heads; h++)
             {
-                maxima[h] = scale * VectorMath.Dot(q + h * dim, head.K + own, dim);
+                maxima[h] = head.Scale * VectorMath.Dot(q + h * dim, head.K + own, dim);
                 sums[h] = 1;
                 new ReadOnlySpan<float>(head.V + own, dim).CopyTo(new Span<float>(y + h * dim, dim));
             }
@@ -44,10 +43,23 @@ internal static unsafe class SingleQuery
             new Span<float>(sums, heads).Clear();
             new Span<float>(y, heads * dim).Clear();
         }
+        AddKeys(head, q, heads, head.PromptK, head.PromptV, head.PromptKeys, own >= 0, y, scratch);
+        AddKeys(head, q, heads, head.K, head.V, head.Visible(token), own >= 0 || head.PromptKeys > 0, y, scratch);
+        for (int h = 0; h < heads; h++) AttentionHead.Multiply(y + h * dim, 1 / sums[h], dim);
+    }
+
+    /// <summary>Goes on with the running softmax of every head over the first keys.</summary>
+    /// <param name="started">Whether y holds anything yet.</param>
+    private static void AddKeys(
+        in AttentionHead head, float* q, int heads, float* firstKey, float* firstValue, int count, bool started, float* y, float* scratch)
+    {
+        int dim = head.HeadDim;
+        float* scores = scratch, maxima = scratch + Block * heads, sums = maxima + heads;
+        float scale = head.Scale;
         for (int k0 = 0; k0 < count; k0 += Block)
         {
             int block = Math.Min(Block, count - k0);
-            float* keys = head.K + k0 * head.KvStride, values = head.V + k0 * head.KvStride;
+            float* keys = firstKey + k0 * head.KvStride, values = firstValue + k0 * head.KvStride;
             for (int h = 0; h < heads; h += 2)
             {
                 bool prefetches = h == 0 && dim >= LeastForPrefetch;
@@ -61,7 +73,7 @@ internal static unsafe class SingleQuery
                 float before = maxima[h], largest = Largest(weights, block, before);
                 float origin = float.IsNegativeInfinity(largest) ? 0 : largest;   // else the difference would be −∞ − (−∞)
                 float sum = Weights(weights, block, origin);
-                if (k0 > 0 || own >= 0)
+                if (k0 > 0 || started)
                 {
                     float factor = MathF.Exp(before - origin);
                     sum += sums[h] * factor;
@@ -78,7 +90,6 @@ internal static unsafe class SingleQuery
                 else AddValues<Const1>(values, head.KvStride, dim, weights, block, prefetches, to);
             }
         }
-        for (int h = 0; h < heads; h++) AttentionHead.Multiply(y + h * dim, 1 / sums[h], dim);
     }
 
     /// <summary>q·k/√D of one or two heads for a block of keys; from there up to a multiple of eight −∞.</summary>

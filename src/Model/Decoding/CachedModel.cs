@@ -3,7 +3,7 @@ using QSharp.Kernels;
 
 namespace QSharp.Model;
 
-/// <summary>A model with its cache and the buffers of the passes that decoding makes.</summary>
+/// <summary>A model with its cache and the buffers of the passes that decoding makes. Every row may have a prompt of its own.</summary>
 internal sealed class CachedModel : IDisposable
 {
     // Tokens of one pass over prompts: enough for products at full speed, few enough for little memory. A longer prompt is
@@ -12,8 +12,8 @@ internal sealed class CachedModel : IDisposable
 
     private readonly DeviceBuffer _memory;
     private readonly StepBuffers _prompt;
-    private readonly Tensor _counts, _lastRows;
-    private readonly int[] _hostTokens, _hostCounts, _hostRows;
+    private readonly Tensor _counts, _lastRows, _promptHidden;
+    private readonly int[] _hostTokens, _hostCounts, _hostRows, _hostPromptOf, _firstRows;
 
     /// <param name="step">Tokens a row in each pass after the prompt: 1, or the number of sibling candidates.</param>
     public CachedModel(HeadedModel model, int rows, int promptTokens, int newTokens, int step)
@@ -22,14 +22,16 @@ internal sealed class CachedModel : IDisposable
         DType type = model.ActivationType;
         bool inOnePass = model is ValueModel { Settings.BidirectionalPrompt: true };
         int prefill = Math.Max(Math.Min(PrefillTokens, rows * promptTokens), inOnePass ? promptTokens : 1);
-        ((_prompt, Step, Single, Cache, LastHidden, _counts, _lastRows), _memory) = Arena.Build(model.Ops.Device, arena =>
+        ((_prompt, Step, Single, Cache, LastHidden, _promptHidden, _counts, _lastRows), _memory) = Arena.Build(model.Ops.Device, arena =>
         {
             StepBuffers single = new(model.Config, rows, 1, type, arena);
+            KvCache prompts = new(model.Config, rows, promptTokens, type, arena);
             return (
                 new StepBuffers(model.Config, 1, prefill, type, arena),
                 step == 1 ? single : new StepBuffers(model.Config, rows, step, type, arena),
                 single,
-                new KvCache(model.Config, rows, promptTokens + newTokens + step, type, arena),
+                new KvCache(model.Config, rows, newTokens + step, type, arena, prompts),
+                arena.Take((rows, model.Config.Width), type),
                 arena.Take((rows, model.Config.Width), type),
                 arena.Take(rows, DType.I32),
                 arena.Take(rows, DType.I32));
@@ -37,6 +39,8 @@ internal sealed class CachedModel : IDisposable
         _hostTokens = new int[prefill];
         _hostCounts = new int[rows];
         _hostRows = new int[rows];
+        _hostPromptOf = new int[rows];
+        _firstRows = new int[rows];
     }
 
     public HeadedModel Model { get; }
@@ -52,23 +56,27 @@ internal sealed class CachedModel : IDisposable
     /// <summary>[R, C]: hidden state of each row's last prompt token.</summary>
     public Tensor LastHidden { get; }
 
-    /// <summary>Empties the cache and runs the prompts, each once: a row with the prompt of the row before takes its copy.</summary>
+    /// <summary>Empties the cache and runs the prompts, each once: a row with the prompt of the row before shares it.</summary>
     public void Prefill(SampleBatch batch, CacheLayout layout)
     {
         Ops ops = Model.Ops;
-        ops.Fill(Cache.Lengths, 0);
-        for (int row = 0; row < batch.Count;)
+        int prompts = 0;
+        for (int row = 0; row < batch.Count; row++)
         {
-            if (batch.RepeatsPrompt(row))
-            {
-                CopyPrompt(row - 1, row, batch.PromptLengths[row]);
-                row++;
-                continue;
-            }
-            int count = GroupAt(batch, row);
-            Prefill(batch, layout, row, count);
-            row += count;
+            if (!batch.RepeatsPrompt(row)) _firstRows[prompts++] = row;
+            _hostPromptOf[row] = prompts - 1;
         }
+        _hostPromptOf.AsSpan(batch.Count).Fill(Math.Max(0, prompts - 1));   // rows that are not in use
+        ops.Device.Upload<int>(_hostPromptOf, Cache.PromptOf);
+        ops.Fill(Cache.Prompts!.Lengths, 0);
+        ops.Fill(Cache.Lengths, 0);
+        for (int prompt = 0; prompt < prompts;)
+        {
+            int count = GroupAt(batch, prompt, prompts);
+            Prefill(batch, layout, prompt, count);
+            prompt += count;
+        }
+        ops.Gather(_promptHidden, Cache.PromptOf, LastHidden);
     }
 
     /// <summary>Appends one token to every row that goes on. One that has ended must not grow past the model's context.</summary>
@@ -102,13 +110,13 @@ internal sealed class CachedModel : IDisposable
 
     public void Dispose() => _memory.Dispose();
 
-    /// <summary>How many rows from <paramref name="row"/> on go through in one pass: as many as fit with little padding.</summary>
-    private int GroupAt(SampleBatch batch, int row)
+    /// <summary>How many prompts from <paramref name="first"/> on go through in one pass: as many as fit with little padding.</summary>
+    private int GroupAt(SampleBatch batch, int first, int end)
     {
-        int count = 1, longest = batch.PromptLengths[row], tokens = longest;
-        for (; row + count < batch.Count && !batch.RepeatsPrompt(row + count); count++)
+        int count = 1, longest = batch.PromptLengths[_firstRows[first]], tokens = longest;
+        for (; first + count < end; count++)
         {
-            int length = batch.PromptLengths[row + count];
+            int length = batch.PromptLengths[_firstRows[first + count]];
             int area = Math.Max(longest, length) * (count + 1);
             if (area > _hostTokens.Length || 4 * (tokens + length) < 3 * area) break;
             longest = Math.Max(longest, length);
@@ -117,11 +125,11 @@ internal sealed class CachedModel : IDisposable
         return count;
     }
 
-    /// <summary>Some rows whose prompts fit in one pass, or one row in as many passes as its prompt needs.</summary>
+    /// <summary>Some prompts that fit in one pass, or one prompt in as many passes as it needs.</summary>
     private void Prefill(SampleBatch batch, CacheLayout layout, int first, int count)
     {
         int longest = 0;
-        for (int row = first; row < first + count; row++) longest = Math.Max(longest, batch.PromptLengths[row]);
+        for (int prompt = first; prompt < first + count; prompt++) longest = Math.Max(longest, batch.PromptLengths[_firstRows[prompt]]);
         int part = Math.Min(longest, _hostTokens.Length / count);
         for (int start = 0; start < longest; start += part) Prefill(batch, layout, first, count, start, Math.Min(part, longest - start));
     }
@@ -134,7 +142,7 @@ internal sealed class CachedModel : IDisposable
         tokens.Clear();
         for (int i = 0; i < count; i++)
         {
-            ReadOnlySpan<int> prompt = batch.Prompt(first + i)[start..];
+            ReadOnlySpan<int> prompt = batch.Prompt(_firstRows[first + i])[start..];
             counts[i] = Math.Min(prompt.Length, length);
             prompt[..counts[i]].CopyTo(tokens[(i * length)..]);
             lastRows[i] = i * length + counts[i] - 1;
@@ -143,22 +151,9 @@ internal sealed class CachedModel : IDisposable
         ops.Device.Upload<int>(tokens, buffers.Tokens);
         ops.Device.Upload<int>(counts, deviceCounts);
         ops.Device.Upload<int>(lastRows, deviceRows);
-        KvCache window = Cache.Window(first, count);
+        KvCache window = Cache.Prompts!.Window(first, count);
         Model.Trunk.Extend(deviceCounts, window, layout, buffers);
         ops.Advance(window.Lengths, deviceCounts, 0);
-        ops.Gather(buffers.Hidden, deviceRows, LastHidden.Range(first, count));
-    }
-
-    private void CopyPrompt(int from, int to, int length)
-    {
-        Ops ops = Model.Ops;
-        for (int layer = 0; layer < Cache.Layers; layer++)
-        {
-            Tensor keys = Cache.Keys(layer), values = Cache.Values(layer);
-            ops.Copy(keys.Slice(from).Range(0, length), keys.Slice(to).Range(0, length));
-            ops.Copy(values.Slice(from).Range(0, length), values.Slice(to).Range(0, length));
-        }
-        ops.Copy(Cache.Lengths.Range(from, 1), Cache.Lengths.Range(to, 1));
-        ops.Copy(LastHidden.Range(from, 1), LastHidden.Range(to, 1));
+        ops.Gather(buffers.Hidden, deviceRows, _promptHidden.Range(first, count));
     }
 }

@@ -50,7 +50,7 @@ internal sealed class Block(Ops ops, TransformerConfig c, Tensor frequencies)
         if (c.QkNorm) ops.HeadNorm(b.Qkv, w.QueryNorm, w.KeyNorm, c.Heads, c.KvHeads, c.NormEpsilon, b.Qkv, b.HeadStats);
         Tensor positions = c.Position == Position.Rope ? b.Positions : Tensor.None;
         ops.KvWrite(b.Qkv, c.Heads, c.KvHeads, positions, frequencies, cache.Lengths, counts, keys, values);
-        ops.CachedAttention(b.Qkv, keys, values, cache.Lengths, counts, c.Heads, c.KvHeads, layout, b.Mixed);
+        ops.CachedAttention(b.Qkv, cache.PromptsAt(layer), keys, values, cache.Lengths, counts, c.Heads, c.KvHeads, layout, b.Mixed);
         ops.MatMul(b.Mixed, w.Out, w.OutBias, b.Branch);
         AddNormalize(stream, b.Branch, w.Norm2, w.Norm2Bias, stream, b.Normed, b.Stats);
         ops.MatMul(b.Normed, w.Up, w.UpBias, b.Up);

@@ -1,15 +1,22 @@
 using QSharp.Engine;
+using QSharp.Kernels;
 
 namespace QSharp.Model;
 
-/// <summary>Keys and values of the tokens seen so far, one range of columns a row. Lengths live on the device.</summary>
+/// <summary>
+/// Keys and values of the tokens seen so far, one range of columns a row, behind those of the prompt that the row goes on
+/// from. Prompts are a cache of their own, one row each, which any number of rows may share. What changes from step to step,
+/// lengths and the prompts of rows, lives on the device: a row takes another prompt by its <see cref="PromptOf"/>, and goes
+/// back to where its prompt ends by a length of 0.
+/// </summary>
 public sealed class KvCache
 {
     private readonly Tensor _keys, _values;     // [L, all rows, P, G·D]
     private readonly int _first;
 
     /// <param name="type">Of keys and values.</param>
-    public KvCache(TransformerConfig config, int rows, int capacity, DType type, Arena arena)
+    /// <param name="prompts">What rows go on from; null: rows start with nothing.</param>
+    public KvCache(TransformerConfig config, int rows, int capacity, DType type, Arena arena, KvCache? prompts = null)
     {
         Rows = rows;
         Capacity = capacity;
@@ -17,6 +24,8 @@ public sealed class KvCache
         _keys = arena.Take((config.Layers, rows, capacity, width), type);
         _values = arena.Take((config.Layers, rows, capacity, width), type);
         Lengths = arena.Take(rows, DType.I32);
+        Prompts = prompts;
+        if (prompts is not null) PromptOf = arena.Take(rows, DType.I32);
     }
 
     private KvCache(KvCache whole, int first, int rows)
@@ -27,14 +36,20 @@ public sealed class KvCache
         _values = whole._values;
         _first = whole._first + first;
         Lengths = whole.Lengths.Range(first, rows);
+        Prompts = whole.Prompts;
+        if (Prompts is not null) PromptOf = whole.PromptOf.Range(first, rows);
     }
 
     public int Rows { get; }
 
-    /// <summary>Columns a row has room for, sibling candidates included.</summary>
+    /// <summary>Columns a row has room for, sibling candidates included, its prompt's not.</summary>
     public int Capacity { get; }
 
-    public Tensor Lengths { get; }      // [R] I32
+    public Tensor Lengths { get; }      // [R] I32, the prompt's columns not counted
+
+    public KvCache? Prompts { get; }
+
+    public Tensor PromptOf { get; }     // [R] I32, rows of Prompts; None without
 
     public int Layers => _keys.Shape.D0;
 
@@ -43,6 +58,10 @@ public sealed class KvCache
 
     /// <summary>[R, P, G·D].</summary>
     public Tensor Values(int layer) => _values.Slice(layer).Range(_first, Rows);
+
+    /// <summary>The prompts' keys and values as attention takes them.</summary>
+    public CachedPrompts PromptsAt(int layer) =>
+        Prompts is null ? default : new(Prompts.Keys(layer), Prompts.Values(layer), Prompts.Lengths, PromptOf);
 
     /// <summary>Some neighbouring rows as a cache of their own; it shares the memory.</summary>
     public KvCache Window(int first, int rows) => new(this, first, rows);

@@ -70,7 +70,7 @@ public sealed class Transformer : IDisposable
     /// <param name="buffers">Holds the tokens on entry and the hidden states [R·S, C] on return.</param>
     public void Extend(Tensor counts, KvCache cache, CacheLayout layout, StepBuffers buffers)
     {
-        _ops.CachePositions(cache.Lengths, layout, buffers.Positions);
+        _ops.CachePositions(cache.Prompts?.Lengths ?? Tensor.None, cache.PromptOf, cache.Lengths, layout, buffers.Positions);
         bool learned = Config.Position == Position.Learned;
         _ops.Embedding(buffers.Tokens, Weights.Tokens, learned ? buffers.Positions : Tensor.None, Weights.Positions, buffers.Stream);
         for (int layer = 0; layer < Config.Layers; layer++)
