@@ -8,8 +8,11 @@ namespace QSharp.Model;
 /// </summary>
 public static class Catalog
 {
-    /// <summary>Names of the tasks.</summary>
-    public static IReadOnlyList<string> Tasks { get; } = ["star-graph", WordProblemTask.Name];
+    /// <summary>The task whose problems are made and not read.</summary>
+    public const string StarGraph = "star-graph";
+
+    /// <summary>Tasks with a known layout of their files; any other text task is a file of prompts and rules.</summary>
+    public static IReadOnlyList<string> TextTasks { get; } = ["gsm8k", "math", "quality"];
 
     /// <summary>Methods that train a guide from roll-outs, with how each decodes.</summary>
     public static IReadOnlyList<ValueMethod> ValueMethods { get; } =

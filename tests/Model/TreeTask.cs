@@ -42,6 +42,10 @@ internal sealed class TreeTask(int width, int depth, Func<int, double> reward, d
 
     public Problem[] TestProblems(ulong key, int count) => [Problem(Split.Test, key, 0)];
 
+    public string Answer(Problem problem, ReadOnlySpan<int> response) => string.Join(' ', response.ToArray());
+
+    public bool AreSame(string representative, string answer) => representative == answer;
+
     public float Reward(Problem problem, ReadOnlySpan<int> response)
     {
         int leaf = 0;

@@ -13,7 +13,7 @@ internal static class PretrainVerb
     public static Command Create()
     {
         Command verb = new("pretrain", "Train a reference from scratch on a task; --out becomes a model folder.");
-        verb.Options.Add(OptionFactory.Choice("--task", "Task.", Catalog.Tasks[0], [.. Catalog.Tasks]));
+        verb.Options.Add(OptionFactory.Choice("--task", "Task.", Catalog.StarGraph, [Catalog.StarGraph]));
         StarGraphOptions graph = new(verb);
         RoundingOption rounding = new(verb);
         CommonOptions common = new(verb);

@@ -8,22 +8,26 @@ using QSharp.Model;
 namespace QSharp.Cli.Verbs;
 
 /// <summary>
-/// The task of collect, train and evaluate: star-graph, or a JSON-lines file of prompts and rules. With it go the model
-/// and all that the task's recipe leaves open.
+/// The task of collect, train and evaluate: star-graph, a text task whose files have a known layout, or a JSON-lines file of prompts
+/// and rules. With it go the model and all that the task's recipe leaves open.
 /// </summary>
 internal sealed class TaskOptions
 {
-    private readonly Option<string> _task = OptionFactory.Text("--task", "star-graph, word-problems, or a file with a prompt and a rule in each line (JSON).", Catalog.Tasks[0]);
+    private readonly Option<string> _task = OptionFactory.Text(
+        "--task", $"star-graph; {WordProblemTask.Name}; {string.Join(", ", Catalog.TextTasks)} with the problems of a file; or a file with a prompt and a rule in each line (JSON).", Catalog.StarGraph);
     private readonly Option<string?> _model = OptionFactory.RequiredText("--model", "The reference: a folder, a GGUF file, or org/name from the local hub cache.");
-    private readonly Option<int> _maxTokens = OptionFactory.Integer("--max-tokens", "Most tokens of a response to a text prompt; 0 takes the task's (128 for a file).", 0, 0);
+    private readonly Option<int> _maxTokens = OptionFactory.Integer("--max-tokens", "Most tokens of a response to a text prompt; 0 takes the task's (1,024 for gsm8k and math, 48 for word-problems, 128 else).", 0, 0);
     private readonly Option<int> _rows = OptionFactory.Integer("--batch-rows", "Responses sampled side by side; 0 takes 256 for graphs and 32 for texts.", 0, 0);
     private readonly WeightsOption _weights;
     private readonly StarGraphOptions _graph;
     private readonly GuideOptions _guide;
+    private readonly ProblemOptions? _problems;
 
-    public TaskOptions(Command verb)
+    /// <param name="readsProblems">Whether the verb needs a task's problems; training on roll-outs does not.</param>
+    public TaskOptions(Command verb, bool readsProblems = true)
     {
         foreach (Option option in (Option[])[_task, _model, _maxTokens, _rows]) verb.Options.Add(option);
+        _problems = readsProblems ? new ProblemOptions(verb) : null;
         _weights = new WeightsOption(verb);
         _graph = new StarGraphOptions(verb);
         _guide = new GuideOptions(verb);
@@ -42,14 +46,14 @@ internal sealed class TaskOptions
         try
         {
             using ModelFiles files = ModelFiles.Open(Model(parsed));
-            bool isGraph = parsed.GetValue(_task) == Catalog.Tasks[0];
+            string name = parsed.GetValue(_task)!;
+            bool isGraph = name == Catalog.StarGraph;
             StarGraphRecipe? graph = isGraph ? _graph.Recipe(parsed) : null;
-            ITask task = parsed.GetValue(_task) switch
+            ITask task = name switch
             {
                 _ when graph is not null => new StarGraphTask(graph.Graph),
                 WordProblemTask.Name => new WordProblemTask(files, MaxTokens(parsed, WordProblemTask.UsualResponseLimit)),
-                string file => new TextTask(file, files, MaxTokens(parsed, 128)),
-                null => throw new UserException("--task is empty; give star-graph, word-problems or a file."),
+                _ => new TextTask(TextSettings(parsed, name), files),
             };
             GuideRecipe recipe = Decoding.Apply(_guide.Apply(graph?.Guide ?? GuideRecipe.Text, parsed), parsed);
             int rows = parsed.GetValue(_rows) is var asked && asked > 0 ? asked : isGraph ? 256 : 32;
@@ -62,6 +66,13 @@ internal sealed class TaskOptions
             device.Dispose();
             throw;
         }
+    }
+
+    private TextTaskSettings TextSettings(ParseResult parsed, string task)
+    {
+        int maxTokens = MaxTokens(parsed, task is "gsm8k" or "math" ? 1024 : 128);
+        if (_problems is not null) return _problems.Settings(parsed, task, maxTokens);
+        return Catalog.TextTasks.Contains(task) ? new TextTaskSettings(task, null, null, maxTokens) : new TextTaskSettings(null, task, null, maxTokens);
     }
 
     private int MaxTokens(ParseResult parsed, int usual) => parsed.GetValue(_maxTokens) is var asked && asked > 0 ? asked : usual;

@@ -13,7 +13,7 @@ internal static class TrainVerb
     public static Command Create()
     {
         Command verb = new("train", "Learn a guide from roll-outs, or train a policy, starting from the reference's weights.");
-        TaskOptions task = new(verb);
+        TaskOptions task = new(verb, readsProblems: false);
         Option<string> method = OptionFactory.Choice("--method", "Method.", "qsharp", [.. Catalog.ValueMethods.Select(each => each.Name), .. Catalog.PolicyMethods.Select(each => each.Name)]);
         verb.Options.Add(method);
         Option<string?> data = OptionFactory.OptionalText("--data", "Folder of the roll-outs; reinforce, rloo and ppo take none, for they sample from the policy itself.");

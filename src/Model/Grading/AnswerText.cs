@@ -5,9 +5,14 @@ namespace QSharp.Model;
 /// <summary>Finds the answer in a response or a solution.</summary>
 public static class AnswerText
 {
+    /// <summary>Letters of choices go from A to here: a lone I is a word.</summary>
+    public const char LastChoice = 'H';
+
     private const string Box = "\\boxed", Frame = "\\fbox";
 
     private static readonly Regex _numbers = new(@"[-−]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)", RegexOptions.NonBacktracking);
+
+    private static readonly Regex _bracketed = new(@"\(([A-H])\)"), _alone = new(@"(?<![\w'’])([A-H])(?![\w'’])");
 
     /// <summary>
     /// What stands in the last <c>\boxed{…}</c> whose braces are balanced, or behind <c>\boxed</c> without braces; empty where
@@ -47,6 +52,17 @@ public static class AnswerText
         Match found = mark >= 0 ? _numbers.Match(text, mark + 4) : Match.Empty;
         if (!found.Success) found = _numbers.Matches(text).LastOrDefault() ?? Match.Empty;
         return found.Value.Replace(",", "", StringComparison.Ordinal).Replace('−', '-');
+    }
+
+    /// <summary>
+    /// The letter of a choice: the one in the last box, or else the last in brackets, or else the last that stands alone; empty where
+    /// there is none.
+    /// </summary>
+    public static string Choice(string text)
+    {
+        if (Boxed(text) is { Length: > 0 } boxed) text = boxed;
+        Match found = _bracketed.Matches(text).LastOrDefault() ?? _alone.Matches(text).LastOrDefault() ?? Match.Empty;
+        return found.Groups[1].Value;
     }
 
     private static bool Starts(string text, int at, string command) =>

@@ -43,4 +43,10 @@ public interface ITask
 
     /// <summary>The reward of a finished response, in [0, 1].</summary>
     float Reward(Problem problem, ReadOnlySpan<int> response);
+
+    /// <summary>What a response says, for votes; empty where it says nothing.</summary>
+    string Answer(Problem problem, ReadOnlySpan<int> response);
+
+    /// <summary>Whether two answers vote together: a class's first member and a new answer.</summary>
+    bool AreSame(string representative, string answer);
 }

@@ -109,6 +109,10 @@ public sealed class StarGraphTask : ITask
     /// <summary>1 if the response is the whole right path, else 0.</summary>
     public float Reward(Problem problem, ReadOnlySpan<int> response) => response.SequenceEqual(problem.Answer) ? 1 : 0;
 
+    public string Answer(Problem problem, ReadOnlySpan<int> response) => Text(response);
+
+    public bool AreSame(string representative, string answer) => representative == answer;
+
     /// <summary>Whether a response is some arm of the graph walked from its start to its leaf, right or wrong.</summary>
     public bool FollowsAnArm(Problem problem, ReadOnlySpan<int> response)
     {

@@ -1,54 +1,47 @@
 using System.Security.Cryptography;
 using System.Text;
-using System.Text.Json.Nodes;
 
 using QSharp.Engine;
 
 namespace QSharp.Model;
 
-/// <summary>A prompt of a text task and the rule that judges its responses.</summary>
-public sealed record TextProblem(int[] Prompt, TextRule Rule) : Problem(Prompt, []);
-
 /// <summary>
-/// Problems of a JSON-lines file, for the model's own tokens: <c>{"prompt": "…", "rule": {…}}</c>, or <c>"messages": […]</c>
-/// instead of the prompt, which go through the model's chat template. See <see cref="TextRule"/>. The file is one split:
-/// give one file to collect from and another one to evaluate on.
+/// Problems of JSON-lines files, for the model's own tokens: of a known task (gsm8k, math, quality), or a prompt and a rule in each
+/// line. A single file of a known task is split by a hash of what is asked, nine tenths to learn from and one to test on; a file of
+/// rules is one split; with two files each is whole.
 /// </summary>
 public sealed class TextTask : ITask
 {
     private readonly Tokenizer _tokenizer;
-    private readonly TextProblem[] _problems;
+    private readonly TextProblem[] _training = [], _test = [];
     private readonly HashSet<int> _stops;
-    private readonly string _hash;
+    private readonly TextTaskSettings _settings;
+    private readonly string _files;
 
-    /// <param name="path">The file.</param>
+    /// <param name="settings">With no file at all the task judges and names, but has no problems: enough to train on roll-outs.</param>
     /// <param name="model">Whose tokenizer, chat template and end tokens are used.</param>
-    /// <param name="responseLimit">Most tokens of a response.</param>
-    /// <exception cref="UserException">The file cannot be read, or a line is no problem.</exception>
-    public TextTask(string path, ModelFiles model, int responseLimit)
+    /// <exception cref="UserException">A file cannot be read, or a line is no problem.</exception>
+    public TextTask(TextTaskSettings settings, ModelFiles model)
     {
+        _settings = settings;
         _tokenizer = model.Tokenizer;
         Stops = model.EndIds;
         _stops = [.. Stops];
-        ResponseLimit = responseLimit;
-        string text = TextFile.Text(path);
-        _hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)));
-        List<TextProblem> problems = [];
-        int number = 0;
-        foreach (string line in text.Split('\n'))
-        {
-            number++;
-            if (!string.IsNullOrWhiteSpace(line)) problems.Add(Parse(line, $"{path}, line {number}", model));
-        }
-        if (problems.Count == 0) throw new UserException($"{path}: there is no problem here; give one in each line, {{\"prompt\": \"…\", \"rule\": {{…}}}}.");
-        _problems = [.. problems];
-        PromptLimit = _problems.Max(problem => problem.Prompt.Length);
+        ProblemFile? data = settings.Data is { } path ? ProblemFile.Read(path, settings, model) : null;
+        ProblemFile? test = settings.TestData is { } testPath ? ProblemFile.Read(testPath, settings, model) : null;
+        _files = string.Join('+', ((ProblemFile?[])[data, test]).Where(file => file is not null).Select(file => file!.Hash[..16]));
+        bool isSplit = settings.Name is not null && data is not null && test is null;
+        if (data is not null) _training = isSplit ? [.. data.Problems.Where(problem => !IsHeldOut(problem.Text))] : data.Problems;
+        _test = test?.Problems ?? (isSplit ? [.. data!.Problems.Where(problem => IsHeldOut(problem.Text))] : data?.Problems ?? []);
+        PromptLimit = _training.Concat(_test).Select(problem => problem.Prompt.Length).DefaultIfEmpty(0).Max();
     }
 
     /// <summary>The tokenizer alone: models and guides fit every text task with theirs.</summary>
     public string Fingerprint => FingerprintOf(_tokenizer);
 
-    public string Settings => $"{Fingerprint},file={_hash[..16]},limit={ResponseLimit}";
+    public string Settings =>
+        $"{Fingerprint}{(_settings.Name is { } name ? $",task={name}" : "")}{(_files.Length > 0 ? $",file={_files}" : "")},limit={ResponseLimit}"
+        + (_settings.UseChat ? "" : ",no chat template") + (_settings.StepByStep ? ",step by step" : "") + (_settings.TruncatePassage ? ",truncated passages" : "");
 
     public bool IsText => true;
 
@@ -58,34 +51,43 @@ public sealed class TextTask : ITask
 
     public int PromptLimit { get; }
 
-    public int ResponseLimit { get; }
+    public int ResponseLimit => _settings.ResponseLimit;
 
     /// <summary>Lines in order, over and over.</summary>
-    public Problem Problem(Split split, ulong key, long index) => _problems[index % _problems.Length];
+    /// <exception cref="UserException">There is no such problem.</exception>
+    public Problem Problem(Split split, ulong key, long index)
+    {
+        TextProblem[] problems = split == Split.Test ? Test() : _training;
+        if (problems.Length == 0)
+            throw new UserException(_settings.Data is null ? "There is no problem to learn from; give a file with --data." : $"{_settings.Data}: no problem falls into the nine tenths to learn from; give more, or another file with --test-data.");
+        return problems[index % problems.Length];
+    }
 
-    public Problem[] TestProblems(ulong key, int count) => _problems[..Math.Min(count, _problems.Length)];
+    public Problem[] TestProblems(ulong key, int count) => Test() is var test ? test[..Math.Min(count, test.Length)] : [];
 
     /// <summary>The fingerprint of every text task with a tokenizer.</summary>
     public static string FingerprintOf(Tokenizer tokenizer) => $"text,tokenizer={tokenizer.Fingerprint[..16]}";
 
-    public float Reward(Problem problem, ReadOnlySpan<int> response)
+    public float Reward(Problem problem, ReadOnlySpan<int> response) => ((TextProblem)problem).Rule.Reward(Text(response, out bool ended), ended);
+
+    public string Answer(Problem problem, ReadOnlySpan<int> response) => ((TextProblem)problem).Rule.Answer(Text(response, out _));
+
+    public bool AreSame(string representative, string answer) => MathGrader.AreEqual(representative, answer);
+
+    /// <summary>Whether a problem of a single file is tested on: a tenth of all, the same in any file and order.</summary>
+    public static bool IsHeldOut(string text) => SHA256.HashData(Encoding.UTF8.GetBytes(text)) is var hash && (hash[0] | (hash[1] << 8) | (hash[2] << 16)) % 10 == 0;
+
+    private TextProblem[] Test()
     {
-        bool ended = response.Length > 0 && _stops.Contains(response[^1]);
-        return ((TextProblem)problem).Rule.Reward(_tokenizer.Decode(ended ? response[..^1] : response), ended);
+        if (_test.Length > 0) return _test;
+        throw new UserException(_settings.Data is null
+            ? "There is no problem to test on; give a file with --data or --test-data."
+            : $"{_settings.Data}: no problem falls into the tenth that is tested on; give more, or a file with --test-data.");
     }
 
-    private static TextProblem Parse(string line, string source, ModelFiles model)
+    private string Text(ReadOnlySpan<int> response, out bool ended)
     {
-        JsonObject json = TextFile.Json(Encoding.UTF8.GetBytes(line), source) as JsonObject
-            ?? throw new UserException($"{source}: not a JSON object; give {{\"prompt\": \"…\", \"rule\": {{…}}}}.");
-        if (json["rule"] is not JsonObject rule) throw new UserException($"{source}: there is no rule; give \"rule\": {{\"contains\": \"…\"}} or another one.");
-        int[] prompt = json switch
-        {
-            _ when json["messages"] is JsonArray messages => TextPrompts.FromMessages(ChatMessage.Read(messages, source), model),
-            _ when json["prompt"] is JsonValue value && value.TryGetValue(out string? text) => model.Tokenizer.Encode(text),
-            _ => throw new UserException($"{source}: there is no prompt; give \"prompt\": \"…\" or \"messages\": […]."),
-        };
-        if (prompt.Length == 0) throw new UserException($"{source}: the prompt is empty, and the tokenizer adds no token of its own; give at least one word.");
-        return new TextProblem(prompt, new TextRule(rule, $"{source}: rule"));
+        ended = response.Length > 0 && _stops.Contains(response[^1]);
+        return _tokenizer.Decode(ended ? response[..^1] : response);
     }
 }

@@ -77,14 +77,19 @@ public sealed class WordProblemTask : ITask
         return [.. all.Take(count).Select(each => Make(each.Sum, each.Name, each.Thing))];
     }
 
-    public float Reward(Problem problem, ReadOnlySpan<int> response)
+    public float Reward(Problem problem, ReadOnlySpan<int> response) =>
+        Answer(problem, response) == ((WordProblem)problem).Result.ToString(CultureInfo.InvariantCulture) ? 1 : 0;
+
+    /// <summary>The last number, without commas and trailing zeros.</summary>
+    public string Answer(Problem problem, ReadOnlySpan<int> response)
     {
         bool ended = response.Length > 0 && _stops.Contains(response[^1]);
         Match? last = _numbers.Matches(_tokenizer.Decode(ended ? response[..^1] : response)).LastOrDefault();
-        return last is not null
-            && decimal.TryParse(last.Value.TrimEnd(','), NumberStyles.Number, CultureInfo.InvariantCulture, out decimal number)
-            && number == ((WordProblem)problem).Result ? 1 : 0;
+        return last is not null && decimal.TryParse(last.Value.TrimEnd(','), NumberStyles.Number, CultureInfo.InvariantCulture, out decimal number)
+            ? number.ToString("0.############", CultureInfo.InvariantCulture) : "";
     }
+
+    public bool AreSame(string representative, string answer) => representative == answer;
 
     /// <summary>a from 2 to 9 and b from 1 to 9 more; or a from 3 to 15 and b from 1 to 9 fewer, at least one left.</summary>
     private static IEnumerable<Sum> Sums()

@@ -13,4 +13,8 @@ public static class TextPrompts
             ?? throw new UserException($"{model.Path}: this model has no chat template; leave --chat out and give a plain prompt, or use an instruction-tuned model.");
         return model.Tokenizer.Encode(template.Render(messages, generationPrompt: true), special: false);
     }
+
+    /// <summary>One request: as a user's message where the model has a chat template and it is wanted, else as plain text.</summary>
+    public static int[] FromRequest(string request, ModelFiles model, bool useChat) =>
+        useChat && model.Chat is not null ? FromMessages([new ChatMessage("user", request)], model) : model.Tokenizer.Encode(request);
 }
