@@ -20,7 +20,8 @@ public sealed partial class Experiment
             Initializer.CopyShared(reference.Weights, policy.Weights);
             OptimizerSettings settings = AdamW with
             {
-                Rate = new LearningRate(policyRecipe.Rate, policyRecipe.Warmup, policyRecipe.Steps), RoundsStochastically = RoundsStochastically,
+                Rate = new LearningRate(policyRecipe.Rate, policyRecipe.Warmup, policyRecipe.Steps),
+                RoundsStochastically = RoundsStochastically,
             };
             IBatchSource source = Source(method, policyRecipe, policy, data);
             using IDisposable? ownedSource = source as IDisposable;
