@@ -53,8 +53,11 @@ internal sealed class EvaluationReport(ITask task, Problem[] problems, List<Eval
             ]);
         }
         ResultTable.Print(output, rows);
+        foreach (Evaluation result in results.Where(result => result.MajorityVote is not null))
+            output.WriteLine($"maj@{result.Samples}, {Label(result)}: {Number(result.MajorityVote!.Value.Mean)} ± {Number(result.MajorityVote!.Value.Error)}"
+                + (result.WeightedVote is { } weighted ? $"; weighted by the guide: {Number(weighted.Mean)} ± {Number(weighted.Error)}" : ""));
         foreach (Evaluation result in results.Where(result => result.Samples > 1 && result.IsJudged))
-            output.WriteLine($"best of n by the guide, {result.Method} at T {Number(result.Temperature, "0.##")}{(double.IsFinite(result.Eta) ? $", η {Number(result.Eta, "0.####")}" : "")}: "
+            output.WriteLine($"best of n by the guide, {Label(result)}: "
                 + string.Join(", ", BestOf(result).Select(each => $"{each.N}: {Number(each.Accuracy.Mean)} ± {Number(each.Accuracy.Error)}")));
     }
 
@@ -88,6 +91,8 @@ internal sealed class EvaluationReport(ITask task, Problem[] problems, List<Eval
         if (result.Samples > 1)
         {
             (json["pass_at_k"], json["pass_at_k_stderr"]) = (result.PassAt(result.Samples).Mean, result.PassAt(result.Samples).Error);
+            if (result.MajorityVote is { } vote) (json["maj_at_k"], json["maj_at_k_stderr"]) = (vote.Mean, vote.Error);
+            if (result.WeightedVote is { } weighted) (json["weighted_maj_at_k"], json["weighted_maj_at_k_stderr"]) = (weighted.Mean, weighted.Error);
             if (result.IsJudged) json["best_of_n"] = new JsonArray([.. BestOf(result).Select(each => (JsonNode)new JsonObject
             {
                 ["n"] = each.N, ["accuracy"] = each.Accuracy.Mean, ["stderr"] = each.Accuracy.Error, ["kl_bound"] = Math.Log(each.N) - (each.N - 1.0) / each.N,
@@ -110,6 +115,9 @@ internal sealed class EvaluationReport(ITask task, Problem[] problems, List<Eval
         ["kl"] = response.Kl,
         ["kl_floor"] = response.KlFloor,
     };
+
+    private static string Label(Evaluation result) =>
+        $"{result.Method} at T {Number(result.Temperature, "0.##")}{(double.IsFinite(result.Eta) ? $", η {Number(result.Eta, "0.####")}" : "")}";
 
     private static string Number(double value, string format = "0.000") => double.IsNaN(value) ? "" : value.ToString(format, CultureInfo.InvariantCulture);
 }

@@ -12,7 +12,7 @@ internal sealed class EvaluationOptions
 
     private readonly Option<CommaList<string>> _methods;
     private readonly Option<CommaList<double>> _etas = OptionFactory.Etas(0.1);
-    private readonly Option<int> _testGraphs = OptionFactory.Integer("--test-graphs", "Held-out graphs to test on.", 1000, 1);
+    private readonly Option<int> _testGraphs = OptionFactory.Integer("--test-graphs", "Held-out problems to test on; also --limit.", 1000, 1);
 
     /// <param name="trainsPolicies">Whether policies may be asked for too.</param>
     public EvaluationOptions(Command verb, bool trainsPolicies = false)
@@ -21,6 +21,7 @@ internal sealed class EvaluationOptions
         _methods = OptionFactory.Choices(
             "--methods", "What to compare; qsharp, cd and cd-log decode from one guide, vas from its own.", ["reference", "qsharp", "cd"],
             trainsPolicies ? [.. guided, .. Catalog.PolicyMethods.Select(method => method.Name), All] : guided);
+        _testGraphs.Aliases.Add("--limit");
         foreach (Option option in (Option[])[_methods, _etas, _testGraphs]) verb.Options.Add(option);
     }
 

@@ -22,18 +22,19 @@ internal sealed class WordProblemsVerb
     private readonly Option<int> _rollouts = OptionFactory.Integer("--rollouts", "Roll-outs of the first round.", 2000, SamplesPerProblem);
     private readonly Option<int> _second = OptionFactory.Integer("--second-round", "Roll-outs of the second round, whose roll-ins are guided; 0 leaves it out.", 1024, 0);
     private readonly Option<double> _rollInEta = OptionFactory.Eta("--roll-in-eta", "η of the second round's roll-ins.", 0.04);
-    private readonly Option<CommaList<double>> _etas = OptionFactory.Etas(0.05, 0.025);
+    private readonly Option<CommaList<double>> _etas = OptionFactory.Etas(0.025);
     private readonly Option<CommaList<double>> _temperatures = OptionFactory.Temperatures(0.7, 0.3);
     private readonly Option<int> _problems = OptionFactory.Integer("--test-problems", "Held-out problems to test on.", 512, 1);
     private readonly Option<int> _candidates = OptionFactory.Integer("--candidates", "Tokens that the guide scores at each step.", GuideRecipe.SharedTrunk.Candidates, 1);
     private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses to each test problem; with several, best-of-n by the guide is reported too.", 1, 1);
-    private readonly Option<bool> _cd = OptionFactory.Flag("--cd", "Decode by controlled decoding from the same guide too.");
+    private readonly Option<CommaList<string>> _methods = OptionFactory.Choices(
+        "--methods", "How the guide tilts; both from the same guide.", ["qsharp", "cd"], "qsharp", "cd");
     private readonly WeightsOption _weights;
     private readonly CommonOptions _common;
 
     private WordProblemsVerb()
     {
-        foreach (Option option in (Option[])[_model, _rollouts, _second, _rollInEta, _etas, _temperatures, _problems, _candidates, _samples, _cd]) _verb.Options.Add(option);
+        foreach (Option option in (Option[])[_model, _rollouts, _second, _rollInEta, _etas, _temperatures, _problems, _candidates, _samples, _methods]) _verb.Options.Add(option);
         _weights = new WeightsOption(_verb);
         _common = new CommonOptions(_verb);
         _verb.SetAction((parsed, stop) => Task.FromResult(Run(parsed, stop)));
@@ -106,7 +107,7 @@ internal sealed class WordProblemsVerb
     private List<Policy> Policies(ParseResult parsed, GuideRecipe recipe)
     {
         List<Policy> policies = [];
-        List<ValueMethod> tilts = [.. Catalog.ValueMethods.Where(method => method.Name == "qsharp" || parsed.GetValue(_cd))];
+        List<ValueMethod> tilts = [.. Catalog.ValueMethods.Where(method => parsed.GetValue(_methods).Values.Contains(method.Name))];
         foreach (double temperature in parsed.GetValue(_temperatures).Values)
         {
             GuideRecipe at = recipe with { Temperature = (float)temperature };

@@ -44,6 +44,12 @@ public sealed record Evaluation(
     /// <summary>KL from π_ref at the temperature that the guide's data was sampled at; an unbiased estimate, not exact per step. Null where not asked for.</summary>
     public Estimate? KlOrigin => Responses.Any(response => double.IsNaN(response.LogRatio)) ? null : OverProblems(response => response.LogRatio);
 
+    /// <summary>maj@k: reward of the response that the samples' answers elect (method notes §5.2); null with one sample.</summary>
+    public Estimate? MajorityVote { get; init; }
+
+    /// <summary>The same with the guide's judgement as the weight of a vote; null where it has not judged.</summary>
+    public Estimate? WeightedVote { get; init; }
+
     /// <summary>Whether a guide has judged the responses.</summary>
     public bool IsJudged => Responses.All(response => !double.IsNaN(response.Score));
 
@@ -69,5 +75,5 @@ public sealed record Evaluation(
 
     private double[] Means(Func<ScoredResponse, double> value) => [.. ByProblem().Select(samples => samples.Average(value))];
 
-    private IEnumerable<IGrouping<int, ScoredResponse>> ByProblem() => Responses.GroupBy(response => response.Problem).OrderBy(group => group.Key);
+    internal IEnumerable<IGrouping<int, ScoredResponse>> ByProblem() => Responses.GroupBy(response => response.Problem).OrderBy(group => group.Key);
 }

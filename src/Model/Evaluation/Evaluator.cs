@@ -1,5 +1,6 @@
 using System.Diagnostics;
 
+using QSharp.Engine;
 using QSharp.Kernels;
 
 namespace QSharp.Model;
@@ -14,6 +15,8 @@ public sealed record Policy(string Name, double Eta, GuidanceRule Rule);
 /// <param name="originTemperature">Temperature at which the guide's data was sampled, where the KL from that π_ref is wanted; else 0.</param>
 public sealed class Evaluator(ITask task, Problem[] problems, int samples, int batchRows, int candidates, float originTemperature = 0)
 {
+    private const uint VoteStream = 0x766F7465;
+
     /// <summary>Samples the responses. The same key gives the same noise to every policy, so differences are paired.</summary>
     /// <param name="judges">Whether the guide, if there is one, judges the finished responses.</param>
     public Evaluation Run(
@@ -52,8 +55,23 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
         }
         double seconds = Math.Max(clock.Elapsed.TotalSeconds, 1e-6);
         Evaluation evaluation = new(policy.Name, policy.Eta, policy.Rule.Temperature, problems.Length, samples, responses, tokens / seconds);
+        if (samples > 1) evaluation = evaluation with { MajorityVote = Vote(evaluation, key, isWeighted: false), WeightedVote = evaluation.IsJudged ? Vote(evaluation, key, isWeighted: true) : null };
         progress.Finish(FormattableString.Invariant($"accuracy {evaluation.PassAt1.Mean:0.000} ± {evaluation.PassAt1.Error:0.000}"));
         return evaluation;
+    }
+
+    private Estimate Vote(Evaluation evaluation, ulong key, bool isWeighted)
+    {
+        PhiloxStream random = new(Philox.Key(key, VoteStream));
+        List<double> rewards = [];
+        foreach (IGrouping<int, ScoredResponse> group in evaluation.ByProblem())
+        {
+            ScoredResponse[] votes = [.. group];
+            int[] classes = Voting.Classes([.. votes.Select(vote => task.Answer(problems[group.Key], vote.Tokens))], task.AreSame);
+            int elected = isWeighted ? Voting.Weighted(classes, [.. votes.Select(vote => Math.Max(0, vote.Score))], ref random) : Voting.Majority(classes, ref random);
+            rewards.Add(elected == Voting.None ? 0 : votes[elected].Reward);
+        }
+        return Estimate.Of(rewards);
     }
 
     private ScoredResponse Score(SampleBatch batch, int row, int problem, int sample, double score) => new(

@@ -50,7 +50,7 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
         List<Policy> policies = [new("reference", double.PositiveInfinity, recipe.Reference)];
         if (guide is not null)
             policies.AddRange(tilts.SelectMany(tilt => (tilt.FixedEta is { } only ? [only] : etas).Select(eta => new Policy(tilt.Name, eta, recipe.Rule(tilt, eta)))));
-        return Evaluate(reference, guide, policies, problems, samples, guidance, originTemperature: 0, judges: false);
+        return Evaluate(reference, guide, policies, problems, samples, guidance, originTemperature: 0, judges: samples > 1);
     }
 
     /// <summary>Evaluates policies with the same noise.</summary>

@@ -1,0 +1,85 @@
+using QSharp.Kernels;
+using QSharp.Model;
+
+using Xunit;
+
+namespace QSharp.Tests.Model;
+
+/// <summary>Figures of an evaluation against hand-made numbers and against counting.</summary>
+public sealed class EvaluationTests
+{
+    /// <summary>Every subset counted, for all n, with equal scores among them.</summary>
+    [Fact]
+    public void The_best_of_n_is_the_mean_over_all_subsets()
+    {
+        double[] scores = [0.3, 0.9, 0.1, 0.9, 0.5], values = [1, 0, 1, 1, 0];
+        for (int n = 1; n <= 5; n++)
+        {
+            double sum = 0;
+            int count = 0;
+            for (int set = 1; set < 32; set++)
+            {
+                int[] members = [.. Enumerable.Range(0, 5).Where(i => (set >> i & 1) != 0)];
+                if (members.Length != n) continue;
+                sum += values[members.MaxBy(i => scores[i])];
+                count++;
+            }
+            Assert.Equal(sum / count, Subsets.BestOf(scores, values, n), 1e-12);
+        }
+    }
+
+    [Fact]
+    public void Gains_are_paired_and_means_go_over_problems()
+    {
+        Evaluation reference = Made([0, 0], [1, 0], [1, 1]), better = Made([1, 0], [1, 1], [1, 1]);
+        Assert.Equal(0.5, reference.PassAt1.Mean, 1e-12);
+        Assert.Equal(0.5 / Math.Sqrt(3), reference.PassAt1.Error, 1e-12);
+        Estimate gain = better.Gain(reference);
+        Assert.Equal(1.0 / 3, gain.Mean, 1e-12);
+        Assert.Equal(Math.Sqrt((1.0 / 36 + 1.0 / 36 + 1.0 / 9) / 6), gain.Error, 1e-12);   // of 0.5, 0.5 and 0: far less than that of either mean
+        Assert.Equal(2.0 / 3, reference.PassAt(2).Mean, 1e-12);
+    }
+
+    [Fact]
+    public void A_held_out_report_says_what_ranks_and_errors_say()
+    {
+        HeldOutReport report = HeldOutReport.Of(0.5,
+        [
+            new(0.9f, 1, 0.25f, 0), new(0.6f, 0, 0.25f, 1), new(0.6f, 1, 0.25f, 12), new(0.1f, 0, 0.25f, 2),
+        ]);
+        Assert.Equal((1 + 1 + 0.5 + 1) / 4, report.Auc, 1e-6);          // pairs of a good and a bad one: three in order, one tie
+        Assert.Equal(1, report.EarlyAuc, 1e-6);                          // the tie is past the tenth token
+        Assert.Equal((0.01 + 0.36 + 0.16 + 0.01) / 4, report.Brier, 1e-6);
+        Assert.Equal(Math.Log(2), report.ConstantLoss, 1e-6);
+        double mean = (0.1 - 0.6 + 0.4 - 0.1) / 4;
+        double variance = ((0.1 - mean) * (0.1 - mean) + (-0.6 - mean) * (-0.6 - mean) + (0.4 - mean) * (0.4 - mean) + (-0.1 - mean) * (-0.1 - mean)) / 4;
+        Assert.Equal(1 - variance / 0.25, report.ExplainedVariance, 1e-6);
+        Assert.Equal([0.1, 0.6, 0.9], report.Reliability.Select(bin => Math.Round(bin.Predicted, 4)));
+        Assert.Equal(0.5, report.Reliability[1].Actual, 1e-6);
+    }
+
+    /// <summary>What the guide thinks of a finished response is its mean return at the last token, from a pass over the whole text.</summary>
+    [Theory, InlineData(HeadKind.V), InlineData(HeadKind.Q)]
+    public void A_guide_judges_a_response_by_its_last_token(HeadKind kind)
+    {
+        using SamplerRig rig = new("llama", kind, FamilyKind.Bernoulli);
+        using Guidance fused = new FusedGuidance(rig.Ops);
+        using Sampler sampler = rig.NewSampler(fused);
+        SampleBatch batch = rig.NewBatch();
+        SamplerRig.Draw(sampler, batch, GuidanceRule.Reference(1, 1));
+        using GuideJudge judge = new(rig.Reference, rig.Guide, SamplerRig.Rows, SamplerRig.PromptTokens + SamplerRig.NewTokens);
+        double[] scores = new double[SamplerRig.Rows];
+        judge.Score(batch, scores);
+        for (int row = 0; row < SamplerRig.Rows; row++)
+        {
+            int[] whole = [.. batch.Prompt(row), .. batch.Response(row)];
+            int at = kind == HeadKind.V ? whole.Length - 1 : whole.Length - 2;
+            double logit = TestModels.Outputs(rig.Guide, whole, 0, at, whole[^1])[0];
+            Assert.Equal(1 / (1 + Math.Exp(-logit)), scores[row], 1e-4);
+        }
+    }
+
+    private static Evaluation Made(params float[][] rewards) => new(
+        "x", double.PositiveInfinity, 1, rewards.Length, rewards[0].Length,
+        [.. rewards.SelectMany((samples, problem) => samples.Select((reward, sample) => new ScoredResponse(problem, sample, [1], reward, 0, 0, double.NaN, double.NaN)))], 1);
+}
