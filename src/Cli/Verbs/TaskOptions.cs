@@ -48,12 +48,13 @@ internal sealed class TaskOptions
             using ModelFiles files = ModelFiles.Open(Model(parsed));
             string name = parsed.GetValue(_task)!;
             bool isGraph = name == Catalog.StarGraph;
+            TextTaskSettings text = TextSettings(parsed, name);   // refuses options that do nothing with the other tasks, too
             StarGraphRecipe? graph = isGraph ? _graph.Recipe(parsed) : null;
             ITask task = name switch
             {
                 _ when graph is not null => new StarGraphTask(graph.Graph),
                 WordProblemTask.Name => new WordProblemTask(files, MaxTokens(parsed, WordProblemTask.UsualResponseLimit)),
-                _ => new TextTask(TextSettings(parsed, name), files),
+                _ => new TextTask(text, files),
             };
             GuideRecipe recipe = Decoding.Apply(_guide.Apply(graph?.Guide ?? GuideRecipe.Text, parsed), parsed);
             int rows = parsed.GetValue(_rows) is var asked && asked > 0 ? asked : isGraph ? 256 : 32;
