@@ -48,7 +48,9 @@ public sealed class TextTaskTests : IDisposable
         string Line(int words) => new JsonObject
         {
             ["article"] = string.Join(' ', Enumerable.Range(0, words).Select(i => "abcdefghij"[i % 10].ToString())),
-            ["question"] = "who", ["options"] = new JsonArray("a", "b", "c", "d"), ["gold_label"] = 3,
+            ["question"] = "who",
+            ["options"] = new JsonArray("a", "b", "c", "d"),
+            ["gold_label"] = 3,
         }.ToJsonString();
         TextProblem problem = (TextProblem)Task("quality", test: [Line(4)]).TestProblems(0, 1)[0];
         Assert.Equal((1, 1, 0, 0), (problem.Rule.Reward("\\boxed{C}", true), problem.Rule.Reward("I say (C).", true), problem.Rule.Reward("\\boxed{B}", true), problem.Rule.Reward("", true)));
