@@ -3,26 +3,16 @@
 // gathered_mat_mul_dx: dx[r] = Σ dy[m, a] · w[tokens[m]·A + a] over the K tokens of prefix r and the A atoms, in order.
 // blockIdx.x is r, blockIdx.y a stretch of the columns, eight a thread. Floor: the same rows of w. dw and dBias are add_rows'.
 // variants: T=float W=float | T=float W=bf16 | T=bf16 W=float | T=bf16 W=bf16
-#include "qs.cuh"
+#include "dot.cuh"
 
 extern "C" __global__ void __launch_bounds__(256) QS_NAME(gathered_mat_mul)(
     const T* x, const W* w, const float* bias, const int* tokens, float* y, int count, int per_row, int atoms, int columns) {
-    int lane = threadIdx.x % 32;
     long long item = (long long)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     if (item >= (long long)count * atoms) return;
     int m = (int)(item / atoms);
     size_t row = (size_t)tokens[m] * atoms + item % atoms;
-    x += (size_t)(m / per_row) * columns;
-    w += row * columns;
-    bool wide = columns % 8 == 0 && aligned16(x, w);
-    float u[8], v[8], sum = 0;
-    for (int c = 8 * lane; c < columns; c += 256) {
-        load_part(u, x + c, wide, columns - c);
-        load_part(v, w + c, wide, columns - c);
-        for (int i = 0; i < 8; i++) sum += u[i] * v[i];
-    }
-    sum = warp_sum(sum);
-    if (lane == 0) y[item] = bias ? sum + bias[row] : sum;
+    float sum = warp_dot(x + (size_t)(m / per_row) * columns, w + row * columns, columns);
+    if (threadIdx.x % 32 == 0) y[item] = bias ? sum + bias[row] : sum;
 }
 QS_KERNEL(gathered_mat_mul)
 

@@ -3,26 +3,16 @@
 // token_scores_dx: dx[r, a] = Σ dy[m, a] · table[tokens[m]] over the K tokens of prefix r, in order; dbias[r, a] = Σ dy[m, a].
 // blockIdx.x is (r, a), blockIdx.y a stretch of the columns, eight a thread. Floor: the same rows, and a write of dx.
 // variants: T=float W=float | T=float W=bf16 | T=bf16 W=float | T=bf16 W=bf16
-#include "qs.cuh"
+#include "dot.cuh"
 
 extern "C" __global__ void __launch_bounds__(256) QS_NAME(token_scores)(
     const T* x, const T* bias, const W* table, const int* tokens, float* y, int count, int per_row, int atoms, int columns) {
-    int lane = threadIdx.x % 32;
     long long item = (long long)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     if (item >= (long long)count * atoms) return;
     int m = (int)(item / atoms);
     size_t row = (size_t)(m / per_row) * atoms + item % atoms;
-    x += row * columns;
-    table += (size_t)tokens[m] * columns;
-    bool wide = columns % 8 == 0 && aligned16(x, table);
-    float u[8], v[8], sum = 0;
-    for (int c = 8 * lane; c < columns; c += 256) {
-        load_part(u, x + c, wide, columns - c);
-        load_part(v, table + c, wide, columns - c);
-        for (int i = 0; i < 8; i++) sum += u[i] * v[i];
-    }
-    sum = warp_sum(sum);
-    if (lane == 0) y[item] = sum + to_float(bias[row]);
+    float sum = warp_dot(x + row * columns, table + (size_t)tokens[m] * columns, columns);
+    if (threadIdx.x % 32 == 0) y[item] = sum + to_float(bias[row]);
 }
 QS_KERNEL(token_scores)
 
