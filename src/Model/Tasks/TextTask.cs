@@ -12,9 +12,8 @@ namespace QSharp.Model;
 /// </summary>
 public sealed class TextTask : ITask
 {
-    private readonly Tokenizer _tokenizer;
+    private readonly TaskText _text;
     private readonly TextProblem[] _training = [], _test = [];
-    private readonly HashSet<int> _stops;
     private readonly TextTaskSettings _settings;
     private readonly string _files;
 
@@ -24,9 +23,7 @@ public sealed class TextTask : ITask
     public TextTask(TextTaskSettings settings, ModelFiles model)
     {
         _settings = settings;
-        _tokenizer = model.Tokenizer;
-        Stops = model.EndIds;
-        _stops = [.. Stops];
+        _text = new TaskText(model);
         ProblemFile? data = settings.Data is { } path ? ProblemFile.Read(path, settings, model) : null;
         ProblemFile? test = settings.TestData is { } testPath ? ProblemFile.Read(testPath, settings, model) : null;
         _files = string.Join('+', ((ProblemFile?[])[data, test]).Where(file => file is not null).Select(file => file!.Hash[..16]));
@@ -37,7 +34,7 @@ public sealed class TextTask : ITask
     }
 
     /// <summary>The tokenizer alone: models and guides fit every text task with theirs.</summary>
-    public string Fingerprint => FingerprintOf(_tokenizer);
+    public string Fingerprint => FingerprintOf(_text.Tokenizer);
 
     public string Settings =>
         $"{Fingerprint}{(_settings.Name is { } name ? $",task={name}" : "")}{(_files.Length > 0 ? $",file={_files}" : "")},limit={ResponseLimit}"
@@ -45,9 +42,9 @@ public sealed class TextTask : ITask
 
     public bool IsText => true;
 
-    public int Vocabulary => _tokenizer.Count;
+    public int Vocabulary => _text.Tokenizer.Count;
 
-    public IReadOnlyList<int> Stops { get; }
+    public IReadOnlyList<int> Stops => _text.Stops;
 
     public int PromptLimit { get; }
 
@@ -68,9 +65,9 @@ public sealed class TextTask : ITask
     /// <summary>The fingerprint of every text task with a tokenizer.</summary>
     public static string FingerprintOf(Tokenizer tokenizer) => $"text,tokenizer={tokenizer.Fingerprint[..16]}";
 
-    public float Reward(Problem problem, ReadOnlySpan<int> response) => ((TextProblem)problem).Rule.Reward(Text(response, out bool ended), ended);
+    public float Reward(Problem problem, ReadOnlySpan<int> response) => ((TextProblem)problem).Rule.Reward(_text.Of(response, out bool ended), ended);
 
-    public string Answer(Problem problem, ReadOnlySpan<int> response) => ((TextProblem)problem).Rule.Answer(Text(response, out _));
+    public string Answer(Problem problem, ReadOnlySpan<int> response) => ((TextProblem)problem).Rule.Answer(_text.Of(response, out _));
 
     public bool AreSame(string representative, string answer) => MathGrader.AreEqual(representative, answer);
 
@@ -83,11 +80,5 @@ public sealed class TextTask : ITask
         throw new UserException(_settings.Data is null
             ? "There is no problem to test on; give a file with --data or --test-data."
             : $"{_settings.Data}: no problem falls into the tenth that is tested on; give more, or a file with --test-data.");
-    }
-
-    private string Text(ReadOnlySpan<int> response, out bool ended)
-    {
-        ended = response.Length > 0 && _stops.Contains(response[^1]);
-        return _tokenizer.Decode(ended ? response[..^1] : response);
     }
 }

@@ -27,8 +27,7 @@ public sealed class WordProblemTask : ITask
     private static readonly Regex _numbers = new(@"\d[\d,]*(?:\.\d+)?", RegexOptions.NonBacktracking);
 
     private readonly ModelFiles _model;
-    private readonly Tokenizer _tokenizer;
-    private readonly HashSet<int> _stops;
+    private readonly TaskText _text;
     private readonly Sum[] _training, _testing;
 
     /// <param name="model">Whose tokenizer, chat template and end tokens are used.</param>
@@ -36,9 +35,7 @@ public sealed class WordProblemTask : ITask
     public WordProblemTask(ModelFiles model, int responseLimit)
     {
         _model = model;
-        _tokenizer = model.Tokenizer;
-        Stops = model.EndIds;
-        _stops = [.. Stops];
+        _text = new TaskText(model);
         ResponseLimit = responseLimit;
         ILookup<bool, Sum> parts = Sums().ToLookup(sum => sum.IsForTesting);
         (_training, _testing) = ([.. parts[false]], [.. parts[true]]);
@@ -47,15 +44,15 @@ public sealed class WordProblemTask : ITask
             + Encode(new Sum(10, 10, Adds: true).Text(_names[0], _things[0])).Length - Encode(new Sum(1, 1, Adds: true).Text(_names[0], _things[0])).Length;
     }
 
-    public string Fingerprint => TextTask.FingerprintOf(_tokenizer);
+    public string Fingerprint => TextTask.FingerprintOf(_text.Tokenizer);
 
     public string Settings => $"{Fingerprint},{Name},limit={ResponseLimit}";
 
     public bool IsText => true;
 
-    public int Vocabulary => _tokenizer.Count;
+    public int Vocabulary => _text.Tokenizer.Count;
 
-    public IReadOnlyList<int> Stops { get; }
+    public IReadOnlyList<int> Stops => _text.Stops;
 
     public int PromptLimit { get; }
 
@@ -83,8 +80,7 @@ public sealed class WordProblemTask : ITask
     /// <summary>The last number, without commas and trailing zeros.</summary>
     public string Answer(Problem problem, ReadOnlySpan<int> response)
     {
-        bool ended = response.Length > 0 && _stops.Contains(response[^1]);
-        Match? last = _numbers.Matches(_tokenizer.Decode(ended ? response[..^1] : response)).LastOrDefault();
+        Match? last = _numbers.Matches(_text.Of(response, out _)).LastOrDefault();
         return last is not null && decimal.TryParse(last.Value.TrimEnd(','), NumberStyles.Number, CultureInfo.InvariantCulture, out decimal number)
             ? number.ToString("0.############", CultureInfo.InvariantCulture) : "";
     }
