@@ -7,17 +7,23 @@ internal static class TensorValues
 {
     public static float[] Read(Tensor tensor)
     {
-        Device device = tensor.Buffer!.Device;
         float[] values = new float[tensor.Count];
+        Read(tensor, values);
+        return values;
+    }
+
+    /// <summary>The same into memory at hand; F32 allocates nothing.</summary>
+    public static void Read(Tensor tensor, Span<float> values)
+    {
+        Device device = tensor.Buffer!.Device;
         if (tensor.DType == DType.F32)
         {
-            device.Download<float>(tensor, values);
-            return values;
+            device.Download(tensor, values);
+            return;
         }
         ushort[] halves = new ushort[tensor.Count];
         device.Download<ushort>(tensor, halves);
         BFloat16.Widen(halves, values);
-        return values;
     }
 
     public static void Write(ReadOnlySpan<float> values, Tensor tensor)

@@ -39,7 +39,7 @@ public sealed class Sampler : IDisposable
     private RecordedStep? _step, _outsideStep;
     private DeviceBuffer? _originMemory;
     private Tensor _originLogits, _originLogProbs, _originSums;
-    private float[] _hostOrigin = [];
+    private float[] _hostOrigin = [], _hostHidden = [];
     private (GuidanceRule? Rule, ulong Key) _recorded;
 
     /// <param name="stops">Tokens that end a response.</param>
@@ -246,12 +246,13 @@ public sealed class Sampler : IDisposable
     {
         Tensor hidden = position == 0 ? _referenceCache.LastHidden : _referenceCache.Single.Hidden;
         int width = hidden.Shape.Last;
-        ReadOnlySpan<float> values = TensorValues.Read(hidden);
+        if (_hostHidden.Length == 0) _hostHidden = new float[hidden.Count];
+        TensorValues.Read(hidden, _hostHidden);
         for (int row = 0; row < batch.Count; row++)
         {
             if (_hostRunning[row] == 0) continue;
             Span<Half> to = batch.Hidden.AsSpan((row * batch.NewTokens + position) * width, width);
-            for (int c = 0; c < width; c++) to[c] = (Half)values[row * width + c];
+            for (int c = 0; c < width; c++) to[c] = (Half)_hostHidden[row * width + c];
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 
 using QSharp.Engine;
 using QSharp.Kernels;
@@ -22,6 +23,10 @@ public enum RollIn
 /// <param name="Hidden">Whether π_ref's hidden states are wanted too.</param>
 /// <param name="Rule">The roll-in policy; <see cref="GuidanceRule.Reference"/> in round 1.</param>
 public sealed record CollectSettings(int SamplesPerProblem, RollIn RollIn, GuidanceRule Rule, int Round, ulong Seed, int BatchRows, int Candidates, bool Hidden = false);
+
+/// <summary>Takes a batch of roll-outs.</summary>
+/// <param name="hidden">[tokens of all responses, C]: π_ref's hidden states where they are wanted, else empty; gone with the next batch.</param>
+public delegate void CollectedBatch(Rollout[] rollouts, ReadOnlySpan<Half> hidden);
 
 /// <summary>
 /// Collects roll-outs. Sample i is a function of (seed, round, i) alone: its problem, its noise and its cut; so batching,
@@ -60,8 +65,7 @@ public sealed class RolloutCollector : IDisposable
     }
 
     /// <summary>Collects samples <paramref name="from"/> … <paramref name="to"/> − 1, handing each finished batch on.</summary>
-    /// <param name="batchDone">Gets the roll-outs and, where they are wanted, the hidden states of all their response tokens, [tokens, C].</param>
-    public void Run(long from, long to, Action<Rollout[], Half[]> batchDone, IProgressSink progress, CancellationToken stop)
+    public void Run(long from, long to, CollectedBatch batchDone, IProgressSink progress, CancellationToken stop)
     {
         progress.Start($"collect (round {_settings.Round})", to);
         Stopwatch clock = Stopwatch.StartNew();
@@ -73,7 +77,7 @@ public sealed class RolloutCollector : IDisposable
             int count = (int)Math.Min(_settings.BatchRows, to - at);
             _hidden.Clear();
             Rollout[] batch = Collect(at, count, stop);
-            batchDone(batch, [.. _hidden]);
+            batchDone(batch, CollectionsMarshal.AsSpan(_hidden));
             at += count;
             foreach (Rollout rollout in batch)
             {
