@@ -15,7 +15,7 @@ public sealed class SpeedVerbTests(CudaFixture cuda)
     private const int LayerMatrices = 2 * (128 * 64 + 64 * 64 + 256 * 64 + 64 * 128), Head = 512 * 64, Norms = 5 * 64;
     private const int Rows = 3, Context = 40, KvElements = 2 * 2 * 2 * 16;   // keys and values, layers, key-value heads, their size
 
-    private static readonly string[] Sizes = ["--shape", "tiny", "--rows", "3", "--context", "40", "--steps", "3", "--json"];
+    private static readonly string[] Sizes = ["--shape", "tiny", "--rows", "3", "--steps", "3", "--json"];
 
     [Theory, InlineData("cpu", 4), InlineData("cuda", 2)]
     public async Task Decoding_reads_the_weights_once_and_each_row_its_cache(string device, int bytes)
@@ -38,6 +38,15 @@ public sealed class SpeedVerbTests(CudaFixture cuda)
         Assert.Equal(1 + guide / reference, (double)result["bytes_ratio"]!, 9);
         Assert.Equal((double)result["guided_milliseconds"]! / (double)result["unguided_milliseconds"]!, (double)result["ratio"]!, 9);
         AssertPositive(result, "unguided_milliseconds", "guided_milliseconds", "ratio", "bytes_ratio", "floor_ratio", "naive_milliseconds", "naive_over_fused");
+    }
+
+    [Theory, InlineData("cpu"), InlineData("cuda")]
+    public async Task The_head_is_timed_alone_with_a_draw_and_with_the_tilt(string device)
+    {
+        JsonObject result = await Measure(device, "head", "--candidates", "4");
+        Assert.Equal((double)result["drawn_microseconds"]! / (double)result["product_microseconds"]!, (double)result["drawn_ratio"]!, 9);
+        Assert.Equal((double)result["tilted_microseconds"]! / (double)result["product_microseconds"]!, (double)result["tilted_ratio"]!, 9);
+        AssertPositive(result, "rows", "product_microseconds", "drawn_microseconds", "tilted_microseconds");
     }
 
     [Theory, InlineData("cpu", "train"), InlineData("cuda", "train"), InlineData("cpu", "train-value"), InlineData("cuda", "train-value")]
@@ -68,6 +77,7 @@ public sealed class SpeedVerbTests(CudaFixture cuda)
     [InlineData("launches --device cpu", "--device cuda")]
     [InlineData("decode --candidates 4", "--candidates")]
     [InlineData("decode --context 4", "--steps")]
+    [InlineData("head --context 4", "--context")]
     [InlineData("decode --model x --shape tiny", "not both")]
     [InlineData("decode --rows 0", "--rows 0")]
     [InlineData("decod", "did you mean decode")]
@@ -88,7 +98,7 @@ public sealed class SpeedVerbTests(CudaFixture cuda)
             ["QSHARP_KERNELS"] = Path.Combine(Repository.Root, "kernels-cu"),
             ["QSHARP_CACHE"] = KernelCompiler.CacheFolder,
         };
-        using CliRun run = CliRun.Start(Path.GetTempPath(), environment, ["speed", what, .. Sizes, "--device", device, .. more]);
+        using CliRun run = CliRun.Start(Path.GetTempPath(), environment, ["speed", what, .. Sizes, .. what == "head" ? (string[])[] : ["--context", "40"], "--device", device, .. more]);
         CliResult result = await run.End();
         Assert.True(result.ExitCode == 0, result.Error);
         JsonObject json = JsonNode.Parse(result.Out)!.AsObject();

@@ -15,6 +15,9 @@ internal static class SpeedModels
 
     public static LanguageModel Language(Ops ops, TransformerConfig config, ulong seed) => Filled(new LanguageModel(ops, config), seed);
 
+    /// <summary>A model of one layer, for what is said of its head alone.</summary>
+    public static LanguageModel Head(Ops ops, string shape, ulong seed) => Language(ops, Config(shape) with { Layers = 1 }, seed);
+
     /// <summary>A value model of the V-type with one Bernoulli output.</summary>
     public static ValueModel Value(Ops ops, string shape, ulong seed) =>
         Filled(new ValueModel(ops, Config(shape), new ValueSettings(HeadKind.V, ReturnFamily.Bernoulli, BidirectionalPrompt: false)), seed);

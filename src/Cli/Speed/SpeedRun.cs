@@ -50,6 +50,21 @@ internal sealed class SpeedRun(Ops ops, SpeedSettings settings, DevicePeak peak,
         return report;
     }
 
+    /// <summary>What the draw and the fused tilt add to the LM head's product, which decides whether the tilt belongs into that product's kernel.</summary>
+    public SpeedReport Head()
+    {
+        using LanguageModel model = settings.Model is null ? SpeedModels.Head(ops, settings.Shape!, settings.Seed) : Reference();
+        SpeedReport report = new(
+            ("rows", "rows", "0"), ("product µs", "product_microseconds", "0.0"), ("and draw µs", "drawn_microseconds", "0.0"), ("ratio", "drawn_ratio", "0.000"),
+            ("and tilt µs", "tilted_microseconds", "0.0"), ("ratio", "tilted_ratio", "0.000"));
+        foreach (int rows in settings.Rows)
+        {
+            HeadTiming timing = HeadTiming.Of(model, rows, settings.Candidates, settings.Steps, stop);
+            report.Add(rows, timing.Product, timing.Drawn, timing.Drawn / timing.Product, timing.Tilted, timing.Tilted / timing.Product);
+        }
+        return report;
+    }
+
     /// <param name="isValue">Whether a value model is trained rather than a language model.</param>
     public SpeedReport Training(bool isValue)
     {

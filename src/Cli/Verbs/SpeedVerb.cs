@@ -11,7 +11,7 @@ namespace QSharp.Cli.Verbs;
 /// <summary>Measures how fast a model decodes, is guided and is trained, beside what the device could do. Changes nothing.</summary>
 internal static class SpeedVerb
 {
-    private static readonly string[] Parts = ["decode", "guided", "train", "train-value", "launches"];
+    private static readonly string[] Parts = ["decode", "guided", "head", "train", "train-value", "launches"];
 
     public static Command Create()
     {
@@ -19,6 +19,7 @@ internal static class SpeedVerb
         Argument<string> part = new("WHAT")
         {
             Description = "decode: steps, bytes, share of bandwidth. guided: guided over unguided steps, fused and naive. "
+                + "head: what the draw and the tilt add to the head's product. "
                 + "train, train-value: tokens a second, MFU, share of matrix products, of a language model or a V-type guide. launches: kernels of a step and their cost, on a card.",
             CustomParser = result =>
             {
@@ -32,7 +33,7 @@ internal static class SpeedVerb
         Option<string> guideShape = OptionFactory.Choice("--guide-shape", "For guided: size of the guide, with random weights.", "tiny", [.. ModelShapes.All.Keys]);
         Option<CommaList<int>> rows = OptionFactory.Integers("--rows", "Rows of a step, one or more.", 1);
         Option<CommaList<int>> context = OptionFactory.Integers("--context", "Tokens in the cache, or of a row in training; one or more.", 128);
-        Option<int> candidates = OptionFactory.Integer("--candidates", "For guided: tokens that the guide scores at each step.", 20, 1);
+        Option<int> candidates = OptionFactory.Integer("--candidates", "For guided and head: tokens that the guide scores at each step.", 20, 1);
         Option<int> steps = OptionFactory.Integer("--steps", "Steps that are timed; their median counts.", 15, 1);
         verb.Arguments.Add(part);
         foreach (Option option in (Option[])[model, shape, guideShape, rows, context, candidates, steps]) verb.Options.Add(option);
@@ -43,8 +44,9 @@ internal static class SpeedVerb
             string? file = parsed.GetValue(model);
             if (file is not null && IsGiven(parsed, shape)) throw new UserException("speed: give --model or --shape, not both.");
             if (file is not null && what == "train-value") throw new UserException("speed train-value: a value model is measured with random weights; give --shape in place of --model.");
-            foreach (Option option in (Option[])[guideShape, candidates])
-                if (what != "guided" && IsGiven(parsed, option)) throw new UserException($"speed {what}: {option.Name} is of no use here; it goes with `speed guided`.");
+            Refuse(guideShape, "guided");
+            Refuse(candidates, "guided", "head");
+            Refuse(context, [.. Parts.Where(each => each != "head")]);
             SpeedSettings settings = new(
                 file, parsed.GetValue(shape), parsed.GetValue(guideShape), parsed.GetValue(rows).Values, parsed.GetValue(context).Values,
                 parsed.GetValue(candidates), parsed.GetValue(steps), common.Seed(parsed));
@@ -57,12 +59,19 @@ internal static class SpeedVerb
             {
                 "decode" => run.Decode(),
                 "guided" => run.Guided(),
+                "head" => run.Head(),
                 "launches" => run.Launches((CudaDevice)device),
                 _ => run.Training(isValue: what == "train-value"),
             };
             if (common.Json(parsed)) Console.Out.WriteLine(Json(what, device, settings, peak, report).ToJsonString());
             else Print(Console.Out, device, peak, report);
             return Task.FromResult(ExitCodes.Done);
+
+            void Refuse(Option option, params string[] parts)
+            {
+                if (!parts.Contains(what) && IsGiven(parsed, option))
+                    throw new UserException($"speed {what}: {option.Name} is of no use here; it goes with `speed {string.Join("`, `speed ", parts)}`.");
+            }
         });
         return verb;
     }
@@ -92,11 +101,8 @@ internal static class SpeedVerb
             ["peak_source"] = peak.Source,
             ["results"] = report.Results,
         };
-        if (what == "guided")
-        {
-            json["guide"] = settings.GuideShape;
-            json["candidates"] = settings.Candidates;
-        }
+        if (what == "guided") json["guide"] = settings.GuideShape;
+        if (what is "guided" or "head") json["candidates"] = settings.Candidates;
         return json;
     }
 
