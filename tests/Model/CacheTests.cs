@@ -35,7 +35,7 @@ public sealed class CacheTests : IDisposable
     {
         LanguageModel model = NewModel(family);
         float[][] whole = Whole(model, isBidirectional);
-        CachedModel cached = Own(new CachedModel(model, Rows, PromptTokens, NewTokens, Siblings));
+        CachedModel cached = Own(new CachedModel(model, Rows, Rows, PromptTokens, NewTokens, Siblings));
         Tensor chosenTensor = Integers(Rows), outside = Integers(Rows);
         Prefill(cached, isBidirectional);
         int kept = 0, passed = 0;
@@ -81,17 +81,17 @@ public sealed class CacheTests : IDisposable
         // More than four tokens in each pass of several: products of fewer sum in another order (docs/design.md).
         const int Candidates = 5;
         int[] promptOf = [0, 0, 1, 1], rowOf = [0, 2];
-        CachedModel together = Own(new CachedModel(model, promptOf.Length, PromptTokens, NewTokens, Candidates));
-        CachedModel alone = Own(new CachedModel(model, 1, PromptTokens, NewTokens, Candidates));
+        CachedModel together = Own(new CachedModel(model, promptOf.Length, promptOf.Length, PromptTokens, NewTokens, Candidates));
+        CachedModel alone = Own(new CachedModel(model, 1, 1, PromptTokens, NewTokens, Candidates));
         Tensor next = Integers(promptOf.Length), one = Integers(1);
         Prefill(together, isBidirectional, [.. promptOf.Select(prompt => rowOf[prompt])]);
         Assert.Equal(promptOf, together.Cache.PromptOf.Span<int>().ToArray());
         Assert.Equal([Prompts[rowOf[0]], Prompts[rowOf[1]], 0, 0], together.Cache.Prompts!.Lengths.Span<int>().ToArray());
         for (int row = 0; row < promptOf.Length; row++)
         {
-            Restart(together);
+            Prefill(together, isBidirectional, [.. promptOf.Select(prompt => rowOf[prompt])]);
             Prefill(alone, isBidirectional, rowOf[promptOf[row]]);
-            Assert.Equal(Hidden(alone.LastHidden, 0, 1), Hidden(together.LastHidden, row, 1));
+            Assert.Equal(Hidden(alone.Hidden, 0, 1), Hidden(together.Hidden, row, 1));
             for (int step = 0; step < 3; step++)
             {
                 for (int r = 0; r < promptOf.Length; r++) next.Span<int>()[r] = (5 * r + 3 * step) % Vocab;
@@ -108,9 +108,6 @@ public sealed class CacheTests : IDisposable
             Assert.Equal(Hidden(alone.Step.Hidden, 0, Candidates), Hidden(together.Step.Hidden, row * Candidates, Candidates));
         }
 
-        // Back to the prompts, without reading them anew.
-        void Restart(CachedModel cached) => model.Ops.Fill(cached.Cache.Lengths, 0);
-
         static float[] Hidden(Tensor hidden, int first, int count) => hidden.Range(first, count).Span<float>().ToArray();
     }
 
@@ -123,10 +120,10 @@ public sealed class CacheTests : IDisposable
     private void ReadTokenByToken(LanguageModel model, bool isBidirectional)
     {
         float[][] whole = Whole(model, isBidirectional);
-        CachedModel cached = Own(new CachedModel(model, Rows, PromptTokens, NewTokens, step: 1));
+        CachedModel cached = Own(new CachedModel(model, Rows, Rows, PromptTokens, NewTokens, step: 1));
         Tensor next = Integers(Rows);
         Prefill(cached, isBidirectional);
-        for (int row = 0; row < Rows; row++) AssertHidden(whole, row, Prompts[row] - 1, cached.LastHidden, row);
+        for (int row = 0; row < Rows; row++) AssertHidden(whole, row, Prompts[row] - 1, cached.Hidden, row);
         for (int step = 0; step < NewTokens; step++)
         {
             for (int row = 0; row < Rows; row++) next.Span<int>()[row] = Token(row, Prompts[row] + step);
@@ -153,9 +150,11 @@ public sealed class CacheTests : IDisposable
                 cache.Values(layer).Span<float>().Fill(float.NaN);
             }
         }
-        SampleBatch batch = new(rows.Length, PromptTokens, NewTokens);
-        foreach (int row in rows) batch.Add(_rows[row].AsSpan(0, Prompts[row]), NewTokens, row);
-        cached.Prefill(batch, isBidirectional ? CacheLayout.Prompt : CacheLayout.Sequence);
+        PromptSlots slots = new(rows.Length, rows.Length, PromptTokens);
+        for (int i = 0; i < rows.Length; i++) slots.Take(i, _rows[rows[i]].AsSpan(0, Prompts[rows[i]]));
+        Tensor source = Integers(rows.Length);
+        for (int i = 0; i < rows.Length; i++) source.Span<int>()[i] = rows.Length + slots.Of[i];
+        cached.Start(slots, new int[rows.Length], isBidirectional ? CacheLayout.Prompt : CacheLayout.Sequence, source);
     }
 
     /// <summary>Token of a row; any past its end.</summary>

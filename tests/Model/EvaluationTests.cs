@@ -68,8 +68,7 @@ public sealed class EvaluationTests
         SampleBatch batch = rig.NewBatch();
         SamplerRig.Draw(sampler, batch, GuidanceRule.Reference(1, 1));
         using GuideJudge judge = new(rig.Reference, rig.Guide, SamplerRig.Rows, SamplerRig.PromptTokens + SamplerRig.NewTokens);
-        double[] scores = new double[SamplerRig.Rows];
-        judge.Score(batch, scores);
+        double[] scores = judge.Score([.. Enumerable.Range(0, SamplerRig.Rows).Select(row => (batch.Prompt(row).ToArray(), batch.Response(row).ToArray()))]);
         for (int row = 0; row < SamplerRig.Rows; row++)
         {
             int[] whole = [.. batch.Prompt(row), .. batch.Response(row)];
@@ -77,6 +76,44 @@ public sealed class EvaluationTests
             double logit = TestModels.Outputs(rig.Guide, whole, 0, at, whole[^1])[0];
             Assert.Equal(1 / (1 + Math.Exp(-logit)), scores[row], 1e-4);
         }
+    }
+
+    /// <summary>Policies that take turns on prompts that were read once give what each gives alone, judged by the guide or not.</summary>
+    [Theory, InlineData(HeadKind.V, 1), InlineData(HeadKind.Q, 3)]
+    public void Policies_that_share_their_prompts_draw_what_each_draws_alone(HeadKind kind, int samples)
+    {
+        StarGraphTask task = new(new StarGraphSettings(2, 3, 9));
+        using QSharp.Engine.CpuDevice device = new(1);
+        Ops ops = Ops.For(device);
+        TransformerConfig config = TestModels.Config("llama", task.Vocabulary);
+        using LanguageModel reference = TestModels.Language(ops, config, 3);
+        using ValueModel guide = TestModels.Value(ops, config, new ValueSettings(kind, ReturnFamily.Bernoulli, BidirectionalPrompt: kind == HeadKind.V), 4);
+        using Guidance fused = new FusedGuidance(ops);
+        Policy[] policies =
+        [
+            new("reference", double.PositiveInfinity, GuidanceRule.Reference(1, 1)), new("cold", double.PositiveInfinity, GuidanceRule.Reference(0.5f, 1)),
+            new("qsharp", 0.5, new GuidanceRule(Tilt.LogMeanExp, ReturnFamily.Bernoulli, 2)), new("cd", 0.2, new GuidanceRule(Tilt.Mean, ReturnFamily.Bernoulli, 5)),
+        ];
+        Problem[] problems = task.TestProblems(5, 50);
+        // Fewer rows than a portion has responses, and fewer in a portion than there are problems.
+        Evaluator evaluator = new(task, problems, samples, batchRows: 6, candidates: 4, originTemperature: 0.8f);
+        List<Evaluation> together = Run(policies);
+        for (int i = 0; i < policies.Length; i++)
+        {
+            Evaluation alone = Run(policies[i])[0];
+            Assert.Equal(50 * samples, alone.Responses.Count);
+            Assert.Equal(alone.Responses.Select(each => (each.Problem, each.Sample, string.Join(' ', each.Tokens), each.Reward)),
+                together[i].Responses.Select(each => (each.Problem, each.Sample, string.Join(' ', each.Tokens), each.Reward)));
+            foreach ((ScoredResponse a, ScoredResponse b) in alone.Responses.Zip(together[i].Responses))
+            {
+                Assert.Equal(a.Kl, b.Kl, 1e-4);
+                Assert.Equal(a.LogRatio, b.LogRatio, 1e-4);
+                Assert.Equal(a.Score, b.Score, 1e-4);
+            }
+        }
+
+        List<Evaluation> Run(params Policy[] some) =>
+            evaluator.Run(some, reference, guide, fused, 9, judges: true, new SilentProgress(), TestContext.Current.CancellationToken);
     }
 
     private static Evaluation Made(params float[][] rewards) => new(

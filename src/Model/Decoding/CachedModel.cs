@@ -12,35 +12,35 @@ internal sealed class CachedModel : IDisposable
 
     private readonly DeviceBuffer _memory;
     private readonly StepBuffers _prompt;
-    private readonly Tensor _counts, _lastRows, _promptHidden;
-    private readonly int[] _hostTokens, _hostCounts, _hostRows, _hostPromptOf, _firstRows;
+    private readonly Tensor _states, _counts, _lastRows;
+    private readonly int[] _hostTokens, _hostCounts, _hostRows, _versions;
 
+    /// <param name="prompts">Prompts that there is room for, at least one a row.</param>
     /// <param name="step">Tokens a row in each pass after the prompt: 1, or the number of sibling candidates.</param>
-    public CachedModel(HeadedModel model, int rows, int promptTokens, int newTokens, int step)
+    public CachedModel(HeadedModel model, int rows, int prompts, int promptTokens, int newTokens, int step)
     {
         Model = model;
         DType type = model.ActivationType;
         bool inOnePass = model is ValueModel { Settings.BidirectionalPrompt: true };
-        int prefill = Math.Max(Math.Min(PrefillTokens, rows * promptTokens), inOnePass ? promptTokens : 1);
-        ((_prompt, Step, Single, Cache, LastHidden, _promptHidden, _counts, _lastRows), _memory) = Arena.Build(model.Ops.Device, arena =>
+        int prefill = Math.Max(Math.Min(PrefillTokens, prompts * promptTokens), inOnePass ? promptTokens : 1);
+        ((_prompt, Step, Single, Cache, Hidden, _states, _counts, _lastRows), _memory) = Arena.Build(model.Ops.Device, arena =>
         {
-            StepBuffers single = new(model.Config, rows, 1, type, arena);
-            KvCache prompts = new(model.Config, rows, promptTokens, type, arena);
+            Tensor states = arena.Take((rows + prompts, model.Config.Width), type);
+            StepBuffers single = new(model.Config, rows, 1, type, arena, states.Range(0, rows));
             return (
                 new StepBuffers(model.Config, 1, prefill, type, arena),
                 step == 1 ? single : new StepBuffers(model.Config, rows, step, type, arena),
                 single,
-                new KvCache(model.Config, rows, newTokens + step, type, arena, prompts),
+                new KvCache(model.Config, rows, newTokens + step, type, arena, new KvCache(model.Config, prompts, promptTokens, type, arena)),
                 arena.Take((rows, model.Config.Width), type),
-                arena.Take((rows, model.Config.Width), type),
-                arena.Take(rows, DType.I32),
-                arena.Take(rows, DType.I32));
+                states,
+                arena.Take(prompts, DType.I32),
+                arena.Take(prompts, DType.I32));
         });
         _hostTokens = new int[prefill];
-        _hostCounts = new int[rows];
-        _hostRows = new int[rows];
-        _hostPromptOf = new int[rows];
-        _firstRows = new int[rows];
+        _hostCounts = new int[prompts];
+        _hostRows = new int[prompts];
+        _versions = new int[prompts];
     }
 
     public HeadedModel Model { get; }
@@ -53,31 +53,29 @@ internal sealed class CachedModel : IDisposable
 
     public KvCache Cache { get; }
 
-    /// <summary>[R, C]: hidden state of each row's last prompt token.</summary>
-    public Tensor LastHidden { get; }
+    /// <summary>[R, C]: the hidden state that each row's next token follows from.</summary>
+    public Tensor Hidden { get; }
 
-    /// <summary>Empties the cache and runs the prompts, each once: a row with the prompt of the row before shares it.</summary>
-    public void Prefill(SampleBatch batch, CacheLayout layout)
+    /// <summary>Rows take other prompts: those that are not here yet are read. Selects the hidden states, too.</summary>
+    /// <param name="slots">Which prompts lie where.</param>
+    /// <param name="lengths">[R]: the columns that each row has behind its prompt.</param>
+    /// <param name="source">See <see cref="Select"/>.</param>
+    public void Start(PromptSlots slots, ReadOnlySpan<int> lengths, CacheLayout layout, Tensor source)
     {
-        Ops ops = Model.Ops;
-        int prompts = 0;
-        for (int row = 0; row < batch.Count; row++)
+        Model.Ops.Device.Upload(slots.Of, Cache.PromptOf);
+        Model.Ops.Device.Upload(lengths, Cache.Lengths);
+        for (int slot = 0; slot < slots.Count;)
         {
-            if (!batch.RepeatsPrompt(row)) _firstRows[prompts++] = row;
-            _hostPromptOf[row] = prompts - 1;
+            int count = GroupAt(slots, slot);
+            if (count > 0) Read(slots, layout, slot, count);
+            slot += Math.Max(1, count);
         }
-        _hostPromptOf.AsSpan(batch.Count).Fill(Math.Max(0, prompts - 1));   // rows that are not in use
-        ops.Device.Upload<int>(_hostPromptOf, Cache.PromptOf);
-        ops.Fill(Cache.Prompts!.Lengths, 0);
-        ops.Fill(Cache.Lengths, 0);
-        for (int prompt = 0; prompt < prompts;)
-        {
-            int count = GroupAt(batch, prompt, prompts);
-            Prefill(batch, layout, prompt, count);
-            prompt += count;
-        }
-        ops.Gather(_promptHidden, Cache.PromptOf, LastHidden);
+        Select(source);
     }
+
+    /// <summary>Takes the rows' hidden states to <see cref="Hidden"/>.</summary>
+    /// <param name="source">[R] I32: r for the token that row r has just appended, R + s for the last token of prompt s.</param>
+    public void Select(Tensor source) => Model.Ops.Gather(_states, source, Hidden);
 
     /// <summary>Appends one token to every row that goes on. One that has ended must not grow past the model's context.</summary>
     /// <param name="tokens">[R] I32.</param>
@@ -93,12 +91,11 @@ internal sealed class CachedModel : IDisposable
     /// <summary>The head's outputs for several tokens that may come next in each row.</summary>
     /// <param name="tokens">[R, K] I32.</param>
     /// <param name="counts">[R] I32, how many of a row's K are real where the head reads at the token; or None: all are.</param>
-    /// <param name="isAfterPrompt">Whether the cache holds the prompts alone.</param>
     /// <param name="outputs">[R, K, Outputs].</param>
-    public void ScoreNext(Tensor tokens, Tensor counts, bool isAfterPrompt, Tensor outputs)
+    public void ScoreNext(Tensor tokens, Tensor counts, Tensor outputs)
     {
         IHead head = Model.Head;
-        Tensor flat = tokens.As((int)tokens.Count), hidden = isAfterPrompt ? LastHidden : Single.Hidden;
+        Tensor flat = tokens.As((int)tokens.Count), hidden = Hidden;
         if (head.ReadsAtToken)
         {
             Model.Ops.Copy(tokens, Step.Tokens);
@@ -110,13 +107,16 @@ internal sealed class CachedModel : IDisposable
 
     public void Dispose() => _memory.Dispose();
 
+    private bool IsMissing(PromptSlots slots, int slot) => slots.IsUsed(slot) && _versions[slot] != slots.Version(slot);
+
     /// <summary>How many prompts from <paramref name="first"/> on go through in one pass: as many as fit with little padding.</summary>
-    private int GroupAt(SampleBatch batch, int first, int end)
+    private int GroupAt(PromptSlots slots, int first)
     {
-        int count = 1, longest = batch.PromptLengths[_firstRows[first]], tokens = longest;
-        for (; first + count < end; count++)
+        if (!IsMissing(slots, first)) return 0;
+        int count = 1, longest = slots.Prompt(first).Length, tokens = longest;
+        for (; first + count < slots.Count && IsMissing(slots, first + count); count++)
         {
-            int length = batch.PromptLengths[_firstRows[first + count]];
+            int length = slots.Prompt(first + count).Length;
             int area = Math.Max(longest, length) * (count + 1);
             if (area > _hostTokens.Length || 4 * (tokens + length) < 3 * area) break;
             longest = Math.Max(longest, length);
@@ -126,23 +126,30 @@ internal sealed class CachedModel : IDisposable
     }
 
     /// <summary>Some prompts that fit in one pass, or one prompt in as many passes as it needs.</summary>
-    private void Prefill(SampleBatch batch, CacheLayout layout, int first, int count)
+    private void Read(PromptSlots slots, CacheLayout layout, int first, int count)
     {
         int longest = 0;
-        for (int prompt = first; prompt < first + count; prompt++) longest = Math.Max(longest, batch.PromptLengths[_firstRows[prompt]]);
+        for (int slot = first; slot < first + count; slot++)
+        {
+            longest = Math.Max(longest, slots.Prompt(slot).Length);
+            _versions[slot] = slots.Version(slot);
+        }
+        KvCache window = Cache.Prompts!.Window(first, count);
+        Model.Ops.Fill(window.Lengths, 0);
         int part = Math.Min(longest, _hostTokens.Length / count);
-        for (int start = 0; start < longest; start += part) Prefill(batch, layout, first, count, start, Math.Min(part, longest - start));
+        for (int start = 0; start < longest; start += part) Read(slots, layout, window, first, start, Math.Min(part, longest - start));
     }
 
-    private void Prefill(SampleBatch batch, CacheLayout layout, int first, int count, int start, int length)
+    private void Read(PromptSlots slots, CacheLayout layout, KvCache window, int first, int start, int length)
     {
         Ops ops = Model.Ops;
+        int count = window.Rows;
         StepBuffers buffers = _prompt.View(count, length);
         Span<int> tokens = _hostTokens.AsSpan(0, count * length), counts = _hostCounts.AsSpan(0, count), lastRows = _hostRows.AsSpan(0, count);
         tokens.Clear();
         for (int i = 0; i < count; i++)
         {
-            ReadOnlySpan<int> prompt = batch.Prompt(_firstRows[first + i])[start..];
+            ReadOnlySpan<int> prompt = slots.Prompt(first + i)[start..];
             counts[i] = Math.Min(prompt.Length, length);
             prompt[..counts[i]].CopyTo(tokens[(i * length)..]);
             lastRows[i] = i * length + counts[i] - 1;
@@ -151,9 +158,8 @@ internal sealed class CachedModel : IDisposable
         ops.Device.Upload<int>(tokens, buffers.Tokens);
         ops.Device.Upload<int>(counts, deviceCounts);
         ops.Device.Upload<int>(lastRows, deviceRows);
-        KvCache window = Cache.Prompts!.Window(first, count);
         Model.Trunk.Extend(deviceCounts, window, layout, buffers);
         ops.Advance(window.Lengths, deviceCounts, 0);
-        ops.Gather(buffers.Hidden, deviceRows, _promptHidden.Range(first, count));
+        ops.Gather(buffers.Hidden, deviceRows, _states.Range(Cache.Rows + first, count));
     }
 }

@@ -51,9 +51,10 @@ internal sealed class RejectionSampling : IDisposable
     }
 
     /// <summary>Draws the next token of the rows that run. Each one's column stays in the value model's cache, not yet counted.</summary>
+    /// <param name="positions">Of each row's token.</param>
     /// <param name="running">1 for each row that runs, else 0.</param>
     /// <exception cref="UserException">A row accepted none of 100,000 proposals.</exception>
-    public void Draw(in RejectionStep step, GuidanceRule rule, ulong key, int position, ReadOnlySpan<int> streams, ReadOnlySpan<int> running)
+    public void Draw(in RejectionStep step, GuidanceRule rule, ulong key, ReadOnlySpan<int> positions, ReadOnlySpan<int> streams, ReadOnlySpan<int> running)
     {
         int rows = _hostNext.Length, pending = 0;
         for (int row = 0; row < rows; row++)
@@ -69,8 +70,8 @@ internal sealed class RejectionSampling : IDisposable
             if (round == MostRounds)
                 throw new UserException($"--candidates all: none of {MostRounds * Proposals:N0} proposals was accepted, so the guide sees next to no chance at this η; take a larger --eta, or a number of candidates.");
             Propose(step, rule, key, round);
-            Score(rule, position);
-            pending -= Accept(key, round, position, streams, bound);
+            Score(rule);
+            pending -= Accept(key, round, positions, streams, bound);
             // The next round's proposals go where this one's lie, but not over a column that is kept.
             _ops.Device.Upload<int>(_hostChosen, _chosen);
             if (_guide.Head.ReadsAtToken) _guide.Trunk.KeepSibling(_cache.Cache, _chosen);
@@ -79,10 +80,16 @@ internal sealed class RejectionSampling : IDisposable
     }
 
     /// <summary>Takes the drawn tokens into the guide's cache.</summary>
-    public void Take(Tensor next, Tensor running)
+    /// <param name="source">See <see cref="CachedModel.Select"/>.</param>
+    public void Take(Tensor next, Tensor running, Tensor source)
     {
-        if (_guide.Head.ReadsAtToken) _ops.Advance(_cache.Cache.Lengths, running, 1);
-        else _cache.Append(next, running);
+        if (_guide.Head.ReadsAtToken)
+        {
+            _ops.Advance(_cache.Cache.Lengths, running, 1);
+            return;
+        }
+        _cache.Append(next, running);
+        _cache.Select(source);
     }
 
     public void Dispose() => _memory.Dispose();
@@ -104,16 +111,16 @@ internal sealed class RejectionSampling : IDisposable
         _ops.Device.Upload<int>(_hostProposals, _proposals);
     }
 
-    private void Score(GuidanceRule rule, int position)
+    private void Score(GuidanceRule rule)
     {
         _ops.Device.Upload<int>(_hostCounts, _counts);
-        _cache.ScoreNext(_proposals, _counts, isAfterPrompt: position == 0, _valueLogits);
+        _cache.ScoreNext(_proposals, _counts, _valueLogits);
         _ops.AtomTilt(_valueLogits, rule.Family, rule.Tilt, rule.Lambda, _tilts);
         _ops.Device.Download<float>(_tilts, _hostTilts);
     }
 
     /// <returns>How many rows have accepted a proposal.</returns>
-    private int Accept(ulong key, int round, int position, ReadOnlySpan<int> streams, float bound)
+    private int Accept(ulong key, int round, ReadOnlySpan<int> positions, ReadOnlySpan<int> streams, float bound)
     {
         int rows = _hostNext.Length, columns = SampleStatistics.Count, accepted = 0;
         ulong acceptKey = Philox.Key(key, AcceptStream + (uint)round);
@@ -127,7 +134,7 @@ internal sealed class RejectionSampling : IDisposable
                 double weight = Math.Exp(_hostTilts[at] - bound);
                 _weights[row] += weight;
                 _weightedTilts[row] += weight * _hostTilts[at];
-                (uint word, _, _, _) = Philox.Block(acceptKey, (uint)streams[row], (uint)position, (uint)i, 0);
+                (uint word, _, _, _) = Philox.Block(acceptKey, (uint)streams[row], (uint)positions[row], (uint)i, 0);
                 if (_hostChosen[row] >= 0 || Philox.Uniform(word) >= weight) continue;
                 _hostChosen[row] = i;
                 _drawnTokens[row] = _hostProposals[at];

@@ -15,7 +15,10 @@ public enum Finish
     Stop,
 }
 
-/// <summary>Prompts of one sampling run and, after it, their responses. Host memory, reused from run to run.</summary>
+/// <summary>
+/// The rows of a sampler on the host: prompts and, as they are drawn, their responses. Reused from run to run, and by the rows
+/// that start where others have ended.
+/// </summary>
 /// <param name="hiddenWidth">C, where π_ref's hidden states are wanted too; else 0.</param>
 public sealed class SampleBatch(int rows, int promptTokens, int newTokens, int hiddenWidth = 0)
 {
@@ -31,6 +34,9 @@ public sealed class SampleBatch(int rows, int promptTokens, int newTokens, int h
 
     /// <summary>Each row's stream of random numbers: the sample's own number, so that batching changes nothing.</summary>
     public int[] Streams { get; } = new int[rows];
+
+    /// <summary>By which each row's asker knows it (<see cref="SampleRequest.Number"/>).</summary>
+    public long[] Numbers { get; } = new long[rows];
 
     public int[] Responses { get; } = new int[rows * newTokens];            // [R, N]
 
@@ -52,9 +58,6 @@ public sealed class SampleBatch(int rows, int promptTokens, int newTokens, int h
     public int NewTokens => newTokens;
 
     public ReadOnlySpan<int> Prompt(int row) => Prompts.AsSpan(row * promptTokens, PromptLengths[row]);
-
-    /// <summary>Whether a row's prompt is that of the row before, as with several samples of one prompt.</summary>
-    public bool RepeatsPrompt(int row) => row > 0 && Prompt(row).SequenceEqual(Prompt(row - 1));
 
     public ReadOnlySpan<int> Response(int row) => Responses.AsSpan(row * newTokens, ResponseLengths[row]);
 
@@ -83,15 +86,23 @@ public sealed class SampleBatch(int rows, int promptTokens, int newTokens, int h
     /// <summary>Adds a prompt as the next row.</summary>
     public void Add(ReadOnlySpan<int> prompt, int limit, int stream)
     {
-        if (Count >= rows || prompt.Length > promptTokens || prompt.Length == 0 || limit < 1 || limit > newTokens)
-            throw new ArgumentException($"A prompt of {prompt.Length} tokens with {limit} new ones does not fit a batch of {rows} rows, {promptTokens} and {newTokens} tokens.");
-        prompt.CopyTo(Prompts.AsSpan(Count * promptTokens));
-        PromptLengths[Count] = prompt.Length;
-        Limits[Count] = limit;
-        Streams[Count] = stream;
-        ResponseLengths[Count] = 0;
-        Finishes[Count] = Finish.Length;
+        if (Count >= rows) throw new ArgumentException($"A batch of {rows} rows is full.");
+        Set(Count, prompt, limit, stream, Count);
         Count++;
+    }
+
+    /// <summary>Puts a prompt into a row, in place of what was there.</summary>
+    public void Set(int row, ReadOnlySpan<int> prompt, int limit, int stream, long number)
+    {
+        if (prompt.Length > promptTokens || prompt.Length == 0 || limit < 1 || limit > newTokens)
+            throw new ArgumentException($"A prompt of {prompt.Length} tokens with {limit} new ones does not fit a batch of {promptTokens} and {newTokens} tokens.");
+        prompt.CopyTo(Prompts.AsSpan(row * promptTokens));
+        PromptLengths[row] = prompt.Length;
+        Limits[row] = limit;
+        Streams[row] = stream;
+        Numbers[row] = number;
+        ResponseLengths[row] = 0;
+        Finishes[row] = Finish.Length;
     }
 
     /// <summary>Empties the batch.</summary>

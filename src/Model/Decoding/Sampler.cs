@@ -1,45 +1,53 @@
-using System.Runtime.InteropServices;
-
 using QSharp.Engine;
 using QSharp.Kernels;
 
 namespace QSharp.Model;
 
 /// <summary>The most that a sampler can hold.</summary>
+/// <param name="Rows">Responses drawn side by side.</param>
 /// <param name="PromptTokens">Tokens of a prompt.</param>
 /// <param name="NewTokens">Tokens of a response.</param>
 /// <param name="Candidates">K: tokens that the guide scores at each step, or <see cref="GuideRecipe.AllCandidates"/>; not read without a guide.</param>
 /// <param name="RowTokens">Tokens of a prompt and its response together, where that is less than the sum of both; else 0.</param>
 /// <param name="Vocabulary">Ids that may be drawn, the first ones of the reference's: those beyond the tokenizer never are. 0: all.</param>
-public sealed record SamplerShape(int Rows, int PromptTokens, int NewTokens, int Candidates = 1, int RowTokens = 0, int Vocabulary = 0)
+/// <param name="Prompts">Prompts that are kept at once, where that is more than one a row; else 0.</param>
+public sealed record SamplerShape(int Rows, int PromptTokens, int NewTokens, int Candidates = 1, int RowTokens = 0, int Vocabulary = 0, int Prompts = 0)
 {
     internal int Longest => RowTokens > 0 ? RowTokens : PromptTokens + NewTokens;
+
+    internal int PromptSlots => Math.Max(Rows, Prompts);
 }
 
 /// <summary>
-/// Draws responses from π_ref alone or guided by a value model, a batch of rows at a time. One guided step: π_ref's
-/// logits → top K → the value model on K siblings → head → guidance draws → the drawn sibling's column stays in the
-/// value model's cache. Memory is planned once; a step allocates nothing. From the second token on a step is recorded (one
-/// CUDA graph) and replayed; between two steps the host looks at the tokens drawn, to see which rows have ended.
+/// Draws responses from π_ref alone or guided by a value model, a batch of rows at a time; rows that have ended take the next
+/// prompts that wait, so that the batch stays full (continuous batching). One guided step: π_ref's logits → top K → the value
+/// model on K siblings → head → guidance draws → the drawn sibling's column stays in the value model's cache. A row's first token
+/// is drawn in the same step as the others' next ones, from the hidden state of its prompt's last token. Memory is planned once; a
+/// step allocates nothing, and is recorded (one CUDA graph) and replayed; between two steps the host looks at the tokens drawn.
 /// </summary>
 public sealed class Sampler : IDisposable
 {
+    // Prompts are read for this share of the rows at once, so that the passes over them are worth while.
+    private const int RefillShare = 8;
+
     private readonly LanguageModel _reference;
     private readonly IGuide? _guide;
     private readonly Guidance _guidance;
     private readonly Ops _ops;
+    private readonly PromptSlots _slots;
     private readonly CachedModel _referenceCache;
     private readonly GuideState? _guideState;
     private readonly RejectionSampling? _rejection;
     private readonly DeviceBuffer _memory;
-    private readonly Tensor _logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _drawn, _tiltRows, _outside, _running;
-    private readonly Tensor _next, _chosen, _statistics;     // parts of _drawn, which one copy takes to the host
-    private readonly int[] _hostDrawn, _hostOutside, _hostRunning;
+    private readonly Tensor _logits, _candidates, _valueLogits, _prefixTilt, _tiltRows;
+    private readonly RowInputs _inputs;
+    private readonly DrawnRows _drawn;
+    private readonly int[] _active, _lengths;       // rows that draw in this step; columns behind each row's prompt
+    private readonly List<int> _ended;
     private readonly HashSet<int> _stops;
     private RecordedStep? _step, _outsideStep;
-    private DeviceBuffer? _originMemory;
-    private Tensor _originLogits, _originLogProbs, _originSums;
-    private float[] _hostOrigin = [], _hostHidden = [];
+    private OriginLogProbs? _origin;
+    private float[] _hostHidden = [];
     private (GuidanceRule? Rule, ulong Key) _recorded;
 
     /// <param name="stops">Tokens that end a response.</param>
@@ -50,8 +58,7 @@ public sealed class Sampler : IDisposable
         _guidance = guidance;
         _ops = reference.Ops;
         _stops = [.. stops];
-        (int rows, int promptTokens, int newTokens) = (shape.Rows, shape.PromptTokens, shape.NewTokens);
-        int vocabulary = shape.Vocabulary > 0 ? shape.Vocabulary : reference.Config.Vocab;
+        int rows = shape.Rows, vocabulary = shape.Vocabulary > 0 ? shape.Vocabulary : reference.Config.Vocab;
         if (guide is not null && guide.Vocabulary < vocabulary)
             throw new UserException($"The guide knows {guide.Vocabulary} tokens, but the reference uses {vocabulary}; give a guide with the reference's tokenizer.");
         bool isExact = guide is not null && shape.Candidates == GuideRecipe.AllCandidates;
@@ -59,26 +66,22 @@ public sealed class Sampler : IDisposable
         int atoms = guide?.Settings.Family.Atoms ?? 1;
         Require(shape.Longest, reference.Config.Position == Position.Learned ? reference.Config.Context : int.MaxValue, "the reference");
         if (guide is not null) Require(shape.Longest, guide.LongestText, "the guide");
-        _hostDrawn = new int[rows * (2 + SampleStatistics.Count)];
-        _hostOutside = new int[rows];
-        _hostRunning = new int[rows];
+        _slots = new PromptSlots(rows, shape.PromptSlots, shape.PromptTokens);
+        _active = new int[rows];
+        _lengths = new int[rows];
+        _ended = new List<int>(rows);
         int[] tiltRows = [.. Enumerable.Range(0, rows).Select(row => row * SampleStatistics.Count + SampleStatistics.ChosenTilt)];
         try
         {
-            _referenceCache = new CachedModel(reference, rows, promptTokens, newTokens, step: 1);
+            _referenceCache = new CachedModel(reference, rows, shape.PromptSlots, shape.PromptTokens, shape.NewTokens, step: 1);
             _guideState = guide?.Open(_referenceCache, shape, k);
             if (isExact)
                 _rejection = _guideState is OwnTrunkState own
                     ? new RejectionSampling((ValueModel)guide!, own.Cache, rows)
                     : throw new UserException("--candidates all draws by rejection, which needs a guide with a trunk of its own; give a number of candidates.");
-            ((_logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _drawn, _tiltRows, _outside, _running), _memory) = Arena.Build(
-                _ops.Device, arena => (
-                    arena.Take((rows, vocabulary)), arena.Take((rows, k), DType.I32), arena.Take((rows, k, atoms)), arena.Take(rows),
-                    arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(_hostDrawn.Length, DType.I32),
-                    arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32)));
-            _next = _drawn.Range(0, rows);
-            _chosen = _drawn.Range(rows, rows);
-            _statistics = _drawn.Range(2 * rows, rows * SampleStatistics.Count) with { DType = DType.F32, Shape = (rows, SampleStatistics.Count) };
+            ((_logits, _candidates, _valueLogits, _prefixTilt, _tiltRows, _inputs, _drawn), _memory) = Arena.Build(_ops.Device, arena => (
+                arena.Take((rows, vocabulary)), arena.Take((rows, k), DType.I32), arena.Take((rows, k, atoms)), arena.Take(rows), arena.Take(rows, DType.I32),
+                new RowInputs(rows, arena), new DrawnRows(rows, arena)));
             _ops.Device.Upload<int>(tiltRows, _tiltRows);
         }
         catch
@@ -91,38 +94,31 @@ public sealed class Sampler : IDisposable
     /// <summary>Another temperature of π_ref in whose terms log-probabilities are wanted too (<see cref="SampleBatch.OriginLogProbs"/>); 0: none.</summary>
     public float OriginTemperature { get; init; }
 
+    /// <summary>Whether prompts that one run has read serve the next ones too: the models do not change between them.</summary>
+    public bool KeepsPrompts { get; init; }
+
+    /// <summary>Seconds spent on reading prompts, all runs together.</summary>
+    public double PromptSeconds { get; private set; }
+
     /// <summary>Samples a response for every row of the batch.</summary>
     /// <param name="key">Of the noise; with the rows' streams and the positions it fixes every draw.</param>
     /// <param name="goesOn">Sees every row and token as it is drawn, and says whether the response goes on; null: always.</param>
     public void Run(SampleBatch batch, GuidanceRule rule, ulong key, CancellationToken stop = default, Func<int, int, bool>? goesOn = null)
     {
-        bool guided = rule.IsGuided;
-        if (guided && _guide is null) throw new ArgumentException("A tilt needs a guide.");
-        if (batch.Count == 0) return;
-        _ops.Device.Upload<int>(batch.Streams, _streams);
-        _referenceCache.Prefill(batch, CacheLayout.Sequence);
-        _reference.Head.Forward(_referenceCache.LastHidden, Tensor.None, _logits);
-        if (guided)
-        {
-            _guideState!.Prefill(batch);
-            _ops.Fill(_prefixTilt, float.NaN);
-        }
-        _ops.Fill(_positions, 0);
-        RecordStep(rule, key);
-        Array.Clear(batch.ResponseLengths);
-        Array.Clear(_hostRunning);
-        _hostRunning.AsSpan(0, batch.Count).Fill(1);
-        int longest = 0;
-        for (int row = 0; row < batch.Count; row++) longest = Math.Max(longest, batch.Limits[row]);
-        for (int position = 0; position < longest; position++)
-        {
-            stop.ThrowIfCancellationRequested();
-            if (_rejection is not null && guided) DrawByRejection(batch, rule, key, position);
-            else if (position == 0) Draw(rule, key, isAfterPrompt: true);
-            else (guided && MarkOutside() ? _outsideStep! : _step!).Run();
-            if (!Take(batch, position, goesOn)) return;
-            _ops.Device.Upload<int>(_hostRunning, _running);
-        }
+        foreach (int _ in Decode(batch, null, rule, key, goesOn, stop)) continue;
+    }
+
+    /// <summary>Samples a response to every request, in whatever order they end. Each is the same in any batch.</summary>
+    /// <param name="requests">Read as rows become free.</param>
+    /// <param name="batch">Holds the responses that are being drawn; of as many rows as the sampler.</param>
+    /// <param name="goesOn">As above.</param>
+    /// <returns>The rows whose responses have ended. Each keeps its response until the next is asked for.</returns>
+    public IEnumerable<int> Run(
+        IEnumerable<SampleRequest> requests, SampleBatch batch, GuidanceRule rule, ulong key, CancellationToken stop = default, Func<int, int, bool>? goesOn = null)
+    {
+        batch.Clear();
+        using IEnumerator<SampleRequest> source = requests.GetEnumerator();
+        foreach (int row in Decode(batch, new SampleQueue(source, _active.Length), rule, key, goesOn, stop)) yield return row;
     }
 
     public void Dispose()
@@ -133,7 +129,69 @@ public sealed class Sampler : IDisposable
         _referenceCache?.Dispose();   // null after a constructor that failed
         _guideState?.Dispose();
         _memory?.Dispose();
-        _originMemory?.Dispose();
+        _origin?.Dispose();
+    }
+
+    /// <param name="queue">Null: the rows that the batch holds, and no more.</param>
+    private IEnumerable<int> Decode(
+        SampleBatch batch, SampleQueue? queue, GuidanceRule rule, ulong key, Func<int, int, bool>? goesOn, CancellationToken stop)
+    {
+        if (rule.IsGuided && _guide is null) throw new ArgumentException("A tilt needs a guide.");
+        if (batch.Rows > _active.Length) throw new ArgumentException($"A batch of {batch.Rows} rows does not fit a sampler of {_active.Length}.");
+        RecordStep(rule, key);
+        _slots.Reset(KeepsPrompts);
+        _inputs.Clear();
+        Array.Clear(_active);
+        int running = 0;
+        for (bool isFirst = true; ; isFirst = false)
+        {
+            stop.ThrowIfCancellationRequested();
+            int started = queue is not null ? Refill(batch, queue, running) : isFirst ? StartAll(batch) : 0;
+            if (running + started == 0) yield break;
+            if (isFirst) ParkIdleRows();
+            DrawNext(batch, rule, key, hasStarted: started > 0, isFirst: running == 0);
+            running = Take(batch, goesOn);
+            foreach (int row in _ended) yield return row;
+        }
+    }
+
+    private int StartAll(SampleBatch batch)
+    {
+        for (int row = 0; row < batch.Count; row++) Start(batch, row);
+        return batch.Count;
+    }
+
+    /// <summary>Gives waiting prompts to the rows that are free, once there are enough of these.</summary>
+    /// <returns>How many rows have started.</returns>
+    private int Refill(SampleBatch batch, SampleQueue queue, int running)
+    {
+        int started = 0;
+        if (running > 0 && batch.Rows - running < Math.Max(1, batch.Rows / RefillShare)) return 0;
+        for (int row = 0; row < batch.Rows; row++)
+        {
+            if (_active[row] != 0) continue;
+            if (!queue.TryTake(out SampleRequest request)) break;
+            batch.Set(row, request.Prompt, request.Limit, request.Stream, request.Number);
+            batch.Count = Math.Max(batch.Count, row + 1);
+            Start(batch, row);
+            started++;
+        }
+        return started;
+    }
+
+    private void Start(SampleBatch batch, int row)
+    {
+        _slots.Take(row, batch.Prompt(row));
+        batch.ResponseLengths[row] = 0;
+        _inputs.HostStreams[row] = batch.Streams[row];
+        _active[row] = 1;
+    }
+
+    private void ParkIdleRows()
+    {
+        int like = Array.IndexOf(_active, 1);
+        for (int row = 0; row < _active.Length; row++)
+            if (_active[row] == 0) _slots.Park(row, like);
     }
 
     /// <summary>A step is recorded for one rule and key, which are plain numbers in its kernels' arguments.</summary>
@@ -147,129 +205,157 @@ public sealed class Sampler : IDisposable
         _recorded = (rule, key);
     }
 
+    /// <summary>Draws the next token of every active row.</summary>
+    /// <param name="hasStarted">Whether rows have taken new prompts.</param>
+    /// <param name="isFirst">Whether no row has drawn a token yet.</param>
+    private void DrawNext(SampleBatch batch, GuidanceRule rule, ulong key, bool hasStarted, bool isFirst)
+    {
+        bool hasOutside = rule.IsGuided && MarkRows(hasStarted);
+        for (int row = 0; row < _active.Length; row++)
+        {
+            bool isRunning = _inputs.HostRunning[row] != 0;
+            _inputs.HostSource[row] = isRunning ? row : _active.Length + _slots.Of[row];
+            _inputs.HostPositions[row] = _active[row] != 0 ? batch.ResponseLengths[row] : 0;
+            _lengths[row] = isRunning ? batch.ResponseLengths[row] - 1 : 0;
+        }
+        _inputs.Upload();
+        if (hasStarted) StartCaches(rule);
+        if (_rejection is not null && rule.IsGuided) DrawByRejection(rule, key, isFirst);
+        else if (isFirst)
+        {
+            if (rule.IsGuided) _ops.Fill(_prefixTilt, float.NaN);
+            Draw(rule, key);
+        }
+        else (hasOutside ? _outsideStep! : _step!).Run();
+    }
+
+    private void StartCaches(GuidanceRule rule)
+    {
+        long start = System.Diagnostics.Stopwatch.GetTimestamp();
+        _referenceCache.Start(_slots, _lengths, CacheLayout.Sequence, _inputs.Source);
+        if (rule.IsGuided) _guideState!.Start(_slots, _lengths, _inputs.Source);
+        _ops.Device.Synchronize();
+        PromptSeconds += System.Diagnostics.Stopwatch.GetElapsedTime(start).TotalSeconds;
+    }
+
     /// <summary>Takes the tokens drawn into the caches and draws the next ones.</summary>
     /// <param name="hasOutside">Whether any row drew a token that is none of the candidates.</param>
     private void Step(GuidanceRule rule, ulong key, bool hasOutside)
     {
         Append();
         if (rule.IsGuided) KeepChosen(hasOutside);
-        Draw(rule, key, isAfterPrompt: false);
+        Draw(rule, key);
     }
 
     private void Append()
     {
-        _referenceCache.Append(_next, _running);
-        _reference.Head.Forward(_referenceCache.Single.Hidden, Tensor.None, _logits);
-        _ops.Advance(_positions, Tensor.None, 1);
+        _referenceCache.Append(_drawn.Next, _inputs.Running);
+        _referenceCache.Select(_inputs.Source);
     }
 
-    private void Draw(GuidanceRule rule, ulong key, bool isAfterPrompt)
+    private void Draw(GuidanceRule rule, ulong key)
     {
         bool guided = rule.IsGuided;
+        _reference.Head.Forward(_referenceCache.Hidden, Tensor.None, _logits);
         if (guided)
         {
             _ops.TopK(_logits, _candidates, Tensor.None);
-            _guideState!.ScoreNext(_candidates, isAfterPrompt, _valueLogits);
+            _guideState!.ScoreNext(_candidates, _valueLogits);
         }
         GuidanceInputs inputs = new(
-            _logits, guided ? _candidates : Tensor.None, guided ? _valueLogits : Tensor.None, guided ? _prefixTilt : Tensor.None, _streams, _positions);
-        _guidance.Sample(inputs, rule, key, new GuidanceOutputs(_next, _chosen, _statistics));
+            _logits, guided ? _candidates : Tensor.None, guided ? _valueLogits : Tensor.None, guided ? _prefixTilt : Tensor.None, _inputs.Streams,
+            _inputs.Positions);
+        _guidance.Sample(inputs, rule, key, new GuidanceOutputs(_drawn.Next, _drawn.Chosen, _drawn.Statistics));
     }
 
-    private void DrawByRejection(SampleBatch batch, GuidanceRule rule, ulong key, int position)
+    private void DrawByRejection(GuidanceRule rule, ulong key, bool isFirst)
     {
-        if (position > 0)
+        if (!isFirst)
         {
             Append();
-            _rejection!.Take(_next, _running);
+            _rejection!.Take(_drawn.Next, _inputs.Running, _inputs.Source);
         }
-        RejectionStep step = new(_logits, _streams, _positions, new GuidanceOutputs(_next, _chosen, _statistics));
-        _rejection!.Draw(step, rule, key, position, batch.Streams, _hostRunning);
+        _reference.Head.Forward(_referenceCache.Hidden, Tensor.None, _logits);
+        RejectionStep step = new(_logits, _inputs.Streams, _inputs.Positions, new GuidanceOutputs(_drawn.Next, _drawn.Chosen, _drawn.Statistics));
+        _rejection!.Draw(step, rule, key, _inputs.HostPositions, _inputs.HostStreams, _active);
     }
 
-    private Span<int> HostNext => _hostDrawn.AsSpan(0, _hostRunning.Length);
-
-    private Span<int> HostChosen => _hostDrawn.AsSpan(_hostRunning.Length, _hostRunning.Length);
-
-    private Span<float> HostStatistics => MemoryMarshal.Cast<int, float>(_hostDrawn.AsSpan(2 * _hostRunning.Length));
-
     /// <summary>Tells the device which rows drew a token from outside of the candidates; false if none did.</summary>
-    private bool MarkOutside()
+    private bool MarkRows(bool hasStarted)
     {
         int columns = SampleStatistics.Count, outside = 0;
-        Span<int> chosen = HostChosen;
-        Span<float> statistics = HostStatistics;
+        Span<int> chosen = _drawn.HostChosen;
+        Span<float> statistics = _drawn.HostStatistics;
         for (int row = 0; row < chosen.Length; row++)
         {
-            outside += _hostOutside[row] = chosen[row] < 0 ? 1 : 0;
-            // The tilt of a token from outside of the candidates is a rule's, not the guide's: no ln W of the next prefix.
-            if (_hostOutside[row] > 0) statistics[row * columns + SampleStatistics.ChosenTilt] = float.NaN;
+            bool isRunning = _inputs.HostRunning[row] != 0;
+            outside += _inputs.HostOutside[row] = isRunning && chosen[row] < 0 ? 1 : 0;
+            // The tilt of a token from outside of the candidates is a rule's, not the guide's: no ln W of the next prefix. A row that starts has none yet.
+            if (!isRunning || chosen[row] < 0) statistics[row * columns + SampleStatistics.ChosenTilt] = float.NaN;
+            if (!isRunning) chosen[row] = -1;   // nothing to keep
         }
-        if (outside == 0) return false;
-        _ops.Device.Upload<float>(statistics, _statistics);
-        _ops.Device.Upload<int>(_hostOutside, _outside);
-        return true;
+        if (outside > 0 || hasStarted) _drawn.Upload();
+        return outside > 0;
     }
 
     private void KeepChosen(bool hasOutside)
     {
-        _ops.Gather(_statistics.As(((int)_statistics.Count, 1)), _tiltRows, _prefixTilt.As((_prefixTilt.Shape.D0, 1)));
-        _guideState!.Take(new DrawnTokens(_next, _chosen, _running, hasOutside ? _outside : Tensor.None));
+        Tensor statistics = _drawn.Statistics;
+        _ops.Gather(statistics.As(((int)statistics.Count, 1)), _tiltRows, _prefixTilt.As((_prefixTilt.Shape.D0, 1)));
+        _guideState!.Take(new DrawnTokens(_drawn.Next, _drawn.Chosen, _inputs.Running, hasOutside ? _inputs.Outside : Tensor.None, _inputs.Source));
     }
 
-    /// <summary>Takes what was drawn to the host; false when all rows have ended.</summary>
-    private bool Take(SampleBatch batch, int position, Func<int, int, bool>? goesOn)
+    /// <summary>Takes what was drawn to the host.</summary>
+    /// <returns>How many rows go on.</returns>
+    private int Take(SampleBatch batch, Func<int, int, bool>? goesOn)
     {
-        _ops.Device.Download<int>(_drawn, _hostDrawn);
-        if (batch.Hidden is not null) TakeHidden(batch, position);
-        if (OriginTemperature > 0) TakeOriginLogProbs(batch, position);
-        Span<int> next = HostNext;
-        Span<float> statistics = HostStatistics;
-        bool running = false;
+        _drawn.Download();
+        if (batch.Hidden is not null) TakeHidden(batch);
+        if (OriginTemperature > 0) TakeOriginLogProbs(batch);
+        _ended.Clear();
+        int running = 0;
         for (int row = 0; row < batch.Count; row++)
         {
-            if (_hostRunning[row] == 0) continue;
-            int at = row * batch.NewTokens + position, token = next[row];
+            if (_active[row] == 0) continue;
+            int position = batch.ResponseLengths[row]++, at = row * batch.NewTokens + position, token = _drawn.HostNext[row];
             batch.Responses[at] = token;
-            statistics.Slice(row * SampleStatistics.Count, SampleStatistics.Count).CopyTo(batch.Statistics.AsSpan(at * SampleStatistics.Count));
-            batch.ResponseLengths[row]++;
+            _drawn.HostStatistics.Slice(row * SampleStatistics.Count, SampleStatistics.Count).CopyTo(batch.Statistics.AsSpan(at * SampleStatistics.Count));
             bool isWanted = goesOn is null || goesOn(row, token);
             batch.Finishes[row] = _stops.Contains(token) ? Finish.End : isWanted ? Finish.Length : Finish.Stop;
-            _hostRunning[row] = batch.Finishes[row] == Finish.Length && position + 1 < batch.Limits[row] ? 1 : 0;
-            running |= _hostRunning[row] != 0;
+            bool runs = batch.Finishes[row] == Finish.Length && position + 1 < batch.Limits[row];
+            _active[row] = _inputs.HostRunning[row] = runs ? 1 : 0;
+            if (runs)
+            {
+                running++;
+                continue;
+            }
+            _slots.Release(row);
+            _ended.Add(row);
         }
         return running;
     }
 
     /// <summary>The hidden states that the tokens were drawn from.</summary>
-    private void TakeHidden(SampleBatch batch, int position)
+    private void TakeHidden(SampleBatch batch)
     {
-        Tensor hidden = position == 0 ? _referenceCache.LastHidden : _referenceCache.Single.Hidden;
+        Tensor hidden = _referenceCache.Hidden;
         int width = hidden.Shape.Last;
         if (_hostHidden.Length == 0) _hostHidden = new float[hidden.Count];
         TensorValues.Read(hidden, _hostHidden);
         for (int row = 0; row < batch.Count; row++)
         {
-            if (_hostRunning[row] == 0) continue;
-            Span<Half> to = batch.Hidden.AsSpan((row * batch.NewTokens + position) * width, width);
+            if (_active[row] == 0) continue;
+            Span<Half> to = batch.Hidden.AsSpan((row * batch.NewTokens + batch.ResponseLengths[row]) * width, width);
             for (int c = 0; c < width; c++) to[c] = (Half)_hostHidden[row * width + c];
         }
     }
 
-    private void TakeOriginLogProbs(SampleBatch batch, int position)
+    private void TakeOriginLogProbs(SampleBatch batch)
     {
-        if (_originMemory is null)
-        {
-            int rows = _logits.Shape.D0;
-            ((_originLogits, _originLogProbs, _originSums), _originMemory) = Arena.Build(
-                _ops.Device, arena => (arena.Take(_logits.Shape), arena.Take(rows), arena.Take(rows)));
-            _hostOrigin = new float[rows];
-        }
-        _ops.LogSoftmax(_logits, OriginTemperature, _originLogits);
-        _ops.LogProbs(_originLogits, _next, _originLogProbs, _originSums);
-        _ops.Device.Download<float>(_originLogProbs, _hostOrigin);
+        _origin ??= new OriginLogProbs(_ops, _logits);
+        ReadOnlySpan<float> logProbs = _origin.Of(_logits, _drawn.Next, OriginTemperature);
         for (int row = 0; row < batch.Count; row++)
-            if (_hostRunning[row] != 0) batch.OriginLogProbs[row * batch.NewTokens + position] = _hostOrigin[row];
+            if (_active[row] != 0) batch.OriginLogProbs[row * batch.NewTokens + batch.ResponseLengths[row]] = logProbs[row];
     }
 
     private static void Require(int tokens, int context, string name)

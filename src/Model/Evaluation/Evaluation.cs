@@ -26,6 +26,7 @@ public sealed record ScoredResponse(int Problem, int Sample, int[] Tokens, float
 /// <param name="Temperature">Of π_ref, as this policy samples it.</param>
 /// <param name="Problems">How many.</param>
 /// <param name="Samples">Of each problem.</param>
+/// <param name="TokensPerSecond">Response tokens a second of decoding; prompts, which all policies share, are not counted.</param>
 public sealed record Evaluation(
     string Method, double Eta, float Temperature, int Problems, int Samples, IReadOnlyList<ScoredResponse> Responses, double TokensPerSecond)
 {

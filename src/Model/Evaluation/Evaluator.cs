@@ -9,55 +9,85 @@ namespace QSharp.Model;
 /// <param name="Eta">η of the tilt; infinite for π_ref alone.</param>
 public sealed record Policy(string Name, double Eta, GuidanceRule Rule);
 
-/// <summary>Runs policies on problems and judges them with the task's own reward.</summary>
+/// <summary>
+/// Runs policies on problems and judges them with the task's own reward. Prompts are read once for all policies: a portion of the
+/// problems stays in the cache while one policy after another answers it.
+/// </summary>
 /// <param name="samples">Responses drawn for each problem.</param>
 /// <param name="candidates">K.</param>
 /// <param name="originTemperature">Temperature at which the guide's data was sampled, where the KL from that π_ref is wanted; else 0.</param>
 public sealed class Evaluator(ITask task, Problem[] problems, int samples, int batchRows, int candidates, float originTemperature = 0)
 {
+    // Most bytes of keys and values of prompts, beyond one prompt a row: more prompts at once keep the rows full for longer.
+    private const long PromptBytes = 1L << 30;
+    private const int LargestPortion = 4;   // times the rows
     private const uint VoteStream = 0x766F7465;
 
     /// <summary>Samples the responses. The same key gives the same noise to every policy, so differences are paired.</summary>
     /// <param name="judges">Whether the guide, if there is one, judges the finished responses.</param>
-    public Evaluation Run(
-        Policy policy, LanguageModel reference, IGuide? guide, Guidance guidance, ulong key, bool judges, IProgressSink progress, CancellationToken stop)
+    public List<Evaluation> Run(
+        IReadOnlyList<Policy> policies, LanguageModel reference, IGuide? guide, Guidance guidance, ulong key, bool judges, IProgressSink progress,
+        CancellationToken stop)
     {
         int total = checked(problems.Length * samples), rows = Math.Min(batchRows, total);
-        SamplerShape shape = new(rows, task.PromptLimit, task.ResponseLimit, candidates, Vocabulary: task.Vocabulary);
-        using Sampler sampler = new(reference, policy.Rule.IsGuided ? guide : null, guidance, shape, task.Stops) { OriginTemperature = originTemperature };
+        int portion = policies.Count == 1 ? problems.Length : Portion(reference.Config, rows);
+        SamplerShape shape = new(
+            rows, task.PromptLimit, task.ResponseLimit, candidates, Vocabulary: task.Vocabulary, Prompts: policies.Count == 1 ? 0 : portion);
+        bool guided = policies.Any(policy => policy.Rule.IsGuided);
+        using Sampler sampler = new(reference, guided ? guide : null, guidance, shape, task.Stops) { OriginTemperature = originTemperature, KeepsPrompts = true };
         using GuideJudge? judge = judges && guide is not null ? new GuideJudge(reference, guide, rows, task.PromptLimit + task.ResponseLimit) : null;
         SampleBatch batch = new(rows, task.PromptLimit, task.ResponseLimit);
-        double[] scores = new double[rows];
-        Array.Fill(scores, double.NaN);
-        List<ScoredResponse> responses = new(total);
-        double rewards = 0;
-        long tokens = 0;
-        Stopwatch clock = new();
-        progress.Start($"evaluate {policy.Name}", total);
-        for (int at = 0; at < total; at += rows)
+        Stand[] stands = [.. policies.Select(policy => new Stand(policy, total))];
+        progress.Start($"evaluate {string.Join(", ", policies.Select(policy => policy.Name).Distinct())}", (long)total * policies.Count);
+        for (int first = 0; first < problems.Length; first += portion)
         {
-            batch.Clear();
-            int count = Math.Min(rows, total - at);
-            for (int row = 0; row < count; row++) batch.Add(problems[(at + row) / samples].Prompt, task.ResponseLimit, at + row);
-            clock.Start();
-            sampler.Run(batch, policy.Rule, key, stop);
-            clock.Stop();
-            judge?.Score(batch, scores);
-            for (int row = 0; row < count; row++)
+            int end = Math.Min(first + portion, problems.Length);
+            foreach (Stand stand in stands)
             {
-                int problem = (at + row) / samples;
-                ScoredResponse response = Score(batch, row, problem, (at + row) % samples, scores[row]);
-                responses.Add(response);
-                rewards += response.Reward;
-                tokens += response.Tokens.Length;
+                double read = sampler.PromptSeconds;
+                long start = Stopwatch.GetTimestamp();
+                List<ScoredResponse> responses = new((end - first) * samples);
+                foreach (int row in sampler.Run(Requests(first, end), batch, stand.Policy.Rule, key, stop))
+                {
+                    responses.Add(Score(batch, row));
+                    stand.Rewards += responses[^1].Reward;
+                    stand.Tokens += responses[^1].Tokens.Length;
+                    progress.Report(stands.Sum(each => each.Responses.Count) + responses.Count, [("accuracy", stand.Rewards / (stand.Responses.Count + responses.Count))]);
+                }
+                stand.Seconds += Stopwatch.GetElapsedTime(start).TotalSeconds - (sampler.PromptSeconds - read);
+                responses.Sort((a, b) => (a.Problem, a.Sample).CompareTo((b.Problem, b.Sample)));
+                stand.Responses.AddRange(judge is null ? responses : Judged(judge, responses, rows));
             }
-            progress.Report(at + count, [("accuracy", rewards / (at + count)), ("tokens/s", tokens / Math.Max(clock.Elapsed.TotalSeconds, 1e-6))]);
         }
-        double seconds = Math.Max(clock.Elapsed.TotalSeconds, 1e-6);
-        Evaluation evaluation = new(policy.Name, policy.Eta, policy.Rule.Temperature, problems.Length, samples, responses, tokens / seconds);
-        if (samples > 1) evaluation = evaluation with { MajorityVote = Vote(evaluation, key, isWeighted: false), WeightedVote = evaluation.IsJudged ? Vote(evaluation, key, isWeighted: true) : null };
-        progress.Finish(FormattableString.Invariant($"accuracy {evaluation.PassAt1.Mean:0.000} ± {evaluation.PassAt1.Error:0.000}"));
-        return evaluation;
+        List<Evaluation> results = [.. stands.Select(stand => Evaluation(stand, key))];
+        progress.Finish(string.Join("; ", results.Select(result => FormattableString.Invariant($"{result.Method} {result.PassAt1.Mean:0.000} ± {result.PassAt1.Error:0.000}"))));
+        return results;
+    }
+
+    /// <summary>Problems whose prompts stay in the cache together: enough to keep the rows full for a while.</summary>
+    private int Portion(TransformerConfig model, int rows)
+    {
+        long bytes = 8L * model.Layers * model.KvHeads * model.HeadDim * task.PromptLimit;   // of a prompt: keys and values in F32
+        long most = Math.Max(rows, Math.Min(LargestPortion * rows, PromptBytes / bytes));
+        return (int)Math.Min(problems.Length, Math.Max(1, Math.Min(most, (long)LargestPortion * rows / samples)));
+    }
+
+    private IEnumerable<SampleRequest> Requests(int first, int end)
+    {
+        for (int at = first * samples; at < end * samples; at++)
+            yield return new SampleRequest(problems[at / samples].Prompt, task.ResponseLimit, at, at);
+    }
+
+    private Evaluation Evaluation(Stand stand, ulong key)
+    {
+        Policy policy = stand.Policy;
+        Evaluation evaluation = new(
+            policy.Name, policy.Eta, policy.Rule.Temperature, problems.Length, samples, stand.Responses, stand.Tokens / Math.Max(stand.Seconds, 1e-6));
+        return samples == 1 ? evaluation : evaluation with
+        {
+            MajorityVote = Vote(evaluation, key, isWeighted: false),
+            WeightedVote = evaluation.IsJudged ? Vote(evaluation, key, isWeighted: true) : null,
+        };
     }
 
     private Estimate Vote(Evaluation evaluation, ulong key, bool isWeighted)
@@ -74,7 +104,35 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
         return Estimate.Of(rewards);
     }
 
-    private ScoredResponse Score(SampleBatch batch, int row, int problem, int sample, double score) => new(
-        problem, sample, batch.Response(row).ToArray(), task.Reward(problems[problem], batch.Response(row)), batch.Sum(row, SampleStatistics.Kl),
-        batch.Sum(row, SampleStatistics.KlFloor), originTemperature > 0 ? batch.Sum(row, SampleStatistics.LogPolicy) - batch.OriginLogProb(row) : double.NaN, score);
+    private IEnumerable<ScoredResponse> Judged(GuideJudge judge, List<ScoredResponse> responses, int rows)
+    {
+        foreach (ScoredResponse[] part in responses.Chunk(rows))
+        {
+            double[] scores = judge.Score([.. part.Select(response => (problems[response.Problem].Prompt, response.Tokens))]);
+            for (int i = 0; i < part.Length; i++) yield return part[i] with { Score = scores[i] };
+        }
+    }
+
+    private ScoredResponse Score(SampleBatch batch, int row)
+    {
+        (int problem, int sample) = Math.DivRem((int)batch.Numbers[row], samples);
+        return new ScoredResponse(
+            problem, sample, batch.Response(row).ToArray(), task.Reward(problems[problem], batch.Response(row)), batch.Sum(row, SampleStatistics.Kl),
+            batch.Sum(row, SampleStatistics.KlFloor),
+            originTemperature > 0 ? batch.Sum(row, SampleStatistics.LogPolicy) - batch.OriginLogProb(row) : double.NaN, double.NaN);
+    }
+
+    /// <summary>How far a policy is.</summary>
+    private sealed class Stand(Policy policy, int total)
+    {
+        public Policy Policy => policy;
+
+        public List<ScoredResponse> Responses { get; } = new(total);
+
+        public double Rewards { get; set; }
+
+        public long Tokens { get; set; }
+
+        public double Seconds { get; set; }
+    }
 }

@@ -12,9 +12,9 @@ public sealed class GuideJudge : IDisposable
     private readonly CachedModel _reference;
     private readonly GuideState _state;
     private readonly DeviceBuffer _memory;
-    private readonly Tensor _last, _outputs;
-    private readonly SampleBatch _batch;
-    private readonly int[] _hostLast;
+    private readonly Tensor _last, _source, _outputs;
+    private readonly PromptSlots _slots;
+    private readonly int[] _hostLast, _hostSource, _lengths;
     private readonly float[] _hostOutputs;
 
     /// <param name="tokens">The longest prompt and response together.</param>
@@ -22,34 +22,38 @@ public sealed class GuideJudge : IDisposable
     {
         _guide = guide;
         SamplerShape shape = new(rows, tokens, NewTokens: 1);
-        _reference = new CachedModel(reference, rows, tokens, newTokens: 1, step: 1);
+        _reference = new CachedModel(reference, rows, prompts: rows, tokens, newTokens: 1, step: 1);
         _state = guide.Open(_reference, shape, candidates: 1);
-        ((_last, _outputs), _memory) = Arena.Build(
-            reference.Ops.Device, arena => (arena.Take((rows, 1), DType.I32), arena.Take((rows, 1, guide.Settings.Family.Atoms))));
-        _batch = new SampleBatch(rows, tokens, 1);
+        ((_last, _source, _outputs), _memory) = Arena.Build(reference.Ops.Device, arena =>
+            (arena.Take((rows, 1), DType.I32), arena.Take(rows, DType.I32), arena.Take((rows, 1, guide.Settings.Family.Atoms))));
+        _slots = new PromptSlots(rows, rows, tokens);
         _hostLast = new int[rows];
+        _hostSource = new int[rows];
+        _lengths = new int[rows];
         _hostOutputs = new float[rows * guide.Settings.Family.Atoms];
     }
 
-    /// <summary>The score of each response of a batch that was sampled.</summary>
-    /// <param name="scores">One for each row in use.</param>
-    public void Score(SampleBatch sampled, Span<double> scores)
+    /// <summary>The score of each response, no more than there are rows.</summary>
+    /// <param name="texts">Prompts and responses.</param>
+    public double[] Score(IReadOnlyList<(int[] Prompt, int[] Response)> texts)
     {
-        _batch.Clear();
-        for (int row = 0; row < sampled.Count; row++)
+        int rows = _hostLast.Length, atoms = _guide.Settings.Family.Atoms;
+        _slots.Reset(keepsPrompts: false);
+        for (int row = 0; row < texts.Count; row++)
         {
-            ReadOnlySpan<int> response = sampled.Response(row);
-            _batch.Add([.. sampled.Prompt(row), .. response[..^1]], 1, 0);
+            (int[] prompt, int[] response) = texts[row];
+            _slots.Take(row, [.. prompt, .. response[..^1]]);
             _hostLast[row] = response[^1];
         }
+        for (int row = 0; row < rows; row++) _hostSource[row] = rows + _slots.Of[row];
         Device device = _last.Buffer!.Device;
         device.Upload<int>(_hostLast, _last);
-        _reference.Prefill(_batch, CacheLayout.Sequence);
-        _state.Prefill(_batch);
-        _state.ScoreNext(_last, isAfterPrompt: true, _outputs);
+        device.Upload<int>(_hostSource, _source);
+        _reference.Start(_slots, _lengths, CacheLayout.Sequence, _source);
+        _state.Start(_slots, _lengths, _source);
+        _state.ScoreNext(_last, _outputs);
         device.Download<float>(_outputs, _hostOutputs);
-        int atoms = _guide.Settings.Family.Atoms;
-        for (int row = 0; row < sampled.Count; row++) scores[row] = _guide.Settings.Family.Mean(_hostOutputs.AsSpan(row * atoms, atoms));
+        return [.. Enumerable.Range(0, texts.Count).Select(row => (double)_guide.Settings.Family.Mean(_hostOutputs.AsSpan(row * atoms, atoms)))];
     }
 
     public void Dispose()

@@ -60,7 +60,7 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
         LanguageModel reference, IGuide? guide, IReadOnlyList<Policy> policies, Problem[] problems, int samples, Guidance guidance, float originTemperature, bool judges)
     {
         Evaluator evaluator = new(Task, problems, samples, rows, recipe.Candidates, originTemperature);
-        return [.. policies.Select(policy => evaluator.Run(policy, reference, guide, guidance, Philox.Key(seed, EvaluateStream), judges, progress, stop))];
+        return evaluator.Run(policies, reference, guide, guidance, Philox.Key(seed, EvaluateStream), judges, progress, stop);
     }
 
     private string Fingerprint(string phase) => FormattableString.Invariant($"{phase}; seed {seed}; {Task.Settings}; {recipe}{(RoundsStochastically ? "; stochastic rounding" : "")}");

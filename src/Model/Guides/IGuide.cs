@@ -35,14 +35,13 @@ public interface IGuide : IDisposable
 /// <summary>A guide at work on a batch: what it keeps of the tokens so far.</summary>
 internal abstract class GuideState : IDisposable
 {
-    /// <summary>Reads the prompts.</summary>
-    public abstract void Prefill(SampleBatch batch);
+    /// <summary>Rows take other prompts; see <see cref="CachedModel.Start"/>.</summary>
+    public abstract void Start(PromptSlots slots, ReadOnlySpan<int> lengths, Tensor source);
 
     /// <summary>The logits of Z for several tokens that may come next in each row.</summary>
     /// <param name="tokens">[R, K] I32.</param>
-    /// <param name="isAfterPrompt">Whether no token has been drawn yet.</param>
     /// <param name="outputs">[R, K, A].</param>
-    public abstract void ScoreNext(Tensor tokens, bool isAfterPrompt, Tensor outputs);
+    public abstract void ScoreNext(Tensor tokens, Tensor outputs);
 
     /// <summary>Takes the drawn tokens in.</summary>
     public abstract void Take(in DrawnTokens drawn);
@@ -53,6 +52,7 @@ internal abstract class GuideState : IDisposable
 /// <summary>One token a row.</summary>
 /// <param name="Next">[R] I32.</param>
 /// <param name="Chosen">[R] I32: index among the candidates, −1 for none of them.</param>
-/// <param name="Running">[R] I32: 1 where the row goes on.</param>
+/// <param name="Running">[R] I32: 1 where the row goes on; the token of another row is none.</param>
 /// <param name="Outside">[R] I32: 1 where the token is none of the candidates; None where there is no such row.</param>
-internal readonly record struct DrawnTokens(Tensor Next, Tensor Chosen, Tensor Running, Tensor Outside);
+/// <param name="Source">[R] I32; see <see cref="CachedModel.Select"/>.</param>
+internal readonly record struct DrawnTokens(Tensor Next, Tensor Chosen, Tensor Running, Tensor Outside, Tensor Source);

@@ -11,18 +11,19 @@ internal sealed class OwnTrunkState(ValueModel guide, SamplerShape shape, int ca
 {
     private readonly Ops _ops = guide.Ops;
 
-    public CachedModel Cache { get; } = new(guide, shape.Rows, shape.PromptTokens, shape.NewTokens, guide.Head.ReadsAtToken ? candidates : 1);
+    public CachedModel Cache { get; } = new(guide, shape.Rows, shape.PromptSlots, shape.PromptTokens, shape.NewTokens, guide.Head.ReadsAtToken ? candidates : 1);
 
-    public override void Prefill(SampleBatch batch) =>
-        Cache.Prefill(batch, guide.Settings.BidirectionalPrompt ? CacheLayout.Prompt : CacheLayout.Sequence);
+    public override void Start(PromptSlots slots, ReadOnlySpan<int> lengths, Tensor source) =>
+        Cache.Start(slots, lengths, guide.Settings.BidirectionalPrompt ? CacheLayout.Prompt : CacheLayout.Sequence, source);
 
-    public override void ScoreNext(Tensor tokens, bool isAfterPrompt, Tensor outputs) => Cache.ScoreNext(tokens, Tensor.None, isAfterPrompt, outputs);
+    public override void ScoreNext(Tensor tokens, Tensor outputs) => Cache.ScoreNext(tokens, Tensor.None, outputs);
 
     public override void Take(in DrawnTokens drawn)
     {
         if (!guide.Head.ReadsAtToken)
         {
             Cache.Append(drawn.Next, drawn.Running);
+            Cache.Select(drawn.Source);
             return;
         }
         guide.Trunk.KeepSibling(Cache.Cache, drawn.Chosen);

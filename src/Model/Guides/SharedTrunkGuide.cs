@@ -60,14 +60,14 @@ internal sealed class SharedTrunkState : GuideState
         (_buffers, _memory) = Arena.Build(ops.Device, arena => new SharedHeadBuffers(guide.Shape, rows, guide.Reference.ActivationType, arena));
     }
 
-    public override void Prefill(SampleBatch batch)
+    public override void Start(PromptSlots slots, ReadOnlySpan<int> lengths, Tensor source)
     {
     }
 
-    public override void ScoreNext(Tensor tokens, bool isAfterPrompt, Tensor outputs)
+    public override void ScoreNext(Tensor tokens, Tensor outputs)
     {
-        Tensor hidden = isAfterPrompt ? _reference.LastHidden : _reference.Single.Hidden, flat = tokens.As((int)tokens.Count);
-        _head.Forward(hidden, _guide.Reference.Weights.Tokens, flat, _buffers, outputs.As((flat.Shape.D0, _guide.Shape.Atoms)));
+        Tensor flat = tokens.As((int)tokens.Count);
+        _head.Forward(_reference.Hidden, _guide.Reference.Weights.Tokens, flat, _buffers, outputs.As((flat.Shape.D0, _guide.Shape.Atoms)));
     }
 
     public override void Take(in DrawnTokens drawn)

@@ -24,13 +24,14 @@ public enum RollIn
 /// <param name="Rule">The roll-in policy; <see cref="GuidanceRule.Reference"/> in round 1.</param>
 public sealed record CollectSettings(int SamplesPerProblem, RollIn RollIn, GuidanceRule Rule, int Round, ulong Seed, int BatchRows, int Candidates, bool Hidden = false);
 
-/// <summary>Takes a batch of roll-outs.</summary>
-/// <param name="hidden">[tokens of all responses, C]: π_ref's hidden states where they are wanted, else empty; gone with the next batch.</param>
-public delegate void CollectedBatch(Rollout[] rollouts, ReadOnlySpan<Half> hidden);
+/// <summary>Takes some roll-outs, in the order of their numbers.</summary>
+/// <param name="hidden">[tokens of all responses, C]: π_ref's hidden states where they are wanted, else empty; gone with the next ones.</param>
+public delegate void CollectedRollouts(ReadOnlySpan<Rollout> rollouts, ReadOnlySpan<Half> hidden);
 
 /// <summary>
 /// Collects roll-outs. Sample i is a function of (seed, round, i) alone: its problem, its noise and its cut; so batching,
-/// interruption and the number of threads do not change the data.
+/// interruption and the number of threads do not change the data. Roll-ins flow into roll-outs as they end: both samplers keep
+/// their batches full, and a sample is handed on as soon as all before it are.
 /// </summary>
 public sealed class RolloutCollector : IDisposable
 {
@@ -42,8 +43,7 @@ public sealed class RolloutCollector : IDisposable
     private readonly Sampler _rollIn;
     private readonly Sampler _rollOut;
     private readonly SampleBatch _first, _second;
-    private readonly Problem[] _problems;
-    private readonly List<Half> _hidden = [];       // of the batch at hand
+    private readonly Dictionary<long, Problem> _problems = [];   // of the samples that are under way
 
     /// <param name="problemKey">Key of the post-training split's problems.</param>
     public RolloutCollector(ITask task, LanguageModel reference, IGuide? guide, CollectSettings settings, ulong problemKey)
@@ -61,32 +61,38 @@ public sealed class RolloutCollector : IDisposable
         int width = settings.Hidden ? reference.Config.Width : 0;
         _first = new SampleBatch(rows, prompt, response, width);
         _second = new SampleBatch(rows, prompt + response, response, width);
-        _problems = new Problem[rows];
     }
 
-    /// <summary>Collects samples <paramref name="from"/> … <paramref name="to"/> − 1, handing each finished batch on.</summary>
-    public void Run(long from, long to, CollectedBatch batchDone, IProgressSink progress, CancellationToken stop)
+    /// <summary>Collects samples <paramref name="from"/> … <paramref name="to"/> − 1.</summary>
+    public void Run(long from, long to, CollectedRollouts done, IProgressSink progress, CancellationToken stop)
     {
         progress.Start($"collect (round {_settings.Round})", to);
         Stopwatch clock = Stopwatch.StartNew();
-        long tokens = 0;
+        long tokens = 0, count = 0;
         double rewards = 0;
-        for (long at = from; at < to;)
+        InOrder<Sample> finished = new(from);
+        List<Rollout> ready = [];
+        List<Half> hidden = [];
+        _problems.Clear();
+        IEnumerable<Sample> rollIns = RollIns(from, to, stop);
+        foreach (Sample each in _settings.RollIn == RollIn.Policy ? RollOuts(rollIns, stop) : rollIns)
         {
-            stop.ThrowIfCancellationRequested();
-            int count = (int)Math.Min(_settings.BatchRows, to - at);
-            _hidden.Clear();
-            Rollout[] batch = Collect(at, count, stop);
-            batchDone(batch, CollectionsMarshal.AsSpan(_hidden));
-            at += count;
-            foreach (Rollout rollout in batch)
+            tokens += each.Response.Length;
+            finished.Add(each.Number, each);
+            ready.Clear();
+            hidden.Clear();
+            while (finished.TryTake(out Sample? next))
             {
-                tokens += rollout.Tokens.Length - rollout.PromptLength;
-                rewards += rollout.Reward;
+                ready.Add(Rollout(next!));
+                rewards += ready[^1].Reward;
+                hidden.AddRange(next!.Hidden);
             }
-            progress.Report(at, [("reward", rewards / (at - from)), ("tokens/s", tokens / Math.Max(clock.Elapsed.TotalSeconds, 1e-6))]);
+            if (ready.Count == 0) continue;
+            count += ready.Count;
+            done(CollectionsMarshal.AsSpan(ready), CollectionsMarshal.AsSpan(hidden));
+            progress.Report(from + count, [("reward", rewards / count), ("tokens/s", tokens / Math.Max(clock.Elapsed.TotalSeconds, 1e-6))]);
         }
-        progress.Finish(FormattableString.Invariant($"mean reward {rewards / Math.Max(to - from, 1):0.000}"));
+        progress.Finish(FormattableString.Invariant($"mean reward {rewards / Math.Max(to - from, 1):0.000}, {tokens / Math.Max(clock.Elapsed.TotalSeconds, 1e-6):0} tokens/s"));
     }
 
     public void Dispose()
@@ -95,61 +101,69 @@ public sealed class RolloutCollector : IDisposable
         if (!ReferenceEquals(_rollIn, _rollOut)) _rollOut.Dispose();
     }
 
-    private Rollout[] Collect(long at, int count, CancellationToken stop)
+    /// <summary>Whole responses of the roll-in policy, in the order in which they end.</summary>
+    private IEnumerable<Sample> RollIns(long from, long to, CancellationToken stop)
     {
-        uint round = (uint)_settings.Round;
-        _first.Clear();
-        for (int row = 0; row < count; row++)
+        foreach (int row in _rollIn.Run(Requests(), _first, _settings.Rule, Philox.Key(_settings.Seed, RollInStream + (uint)_settings.Round), stop))
+            yield return new Sample(_first.Numbers[row], 0, _first.Response(row).ToArray(), Hidden(_first, row));
+
+        IEnumerable<SampleRequest> Requests()
         {
-            _problems[row] = _task.Problem(Split.PostTrain, _problemKey, (at + row) / _settings.SamplesPerProblem);
-            _first.Add(_problems[row].Prompt, _task.ResponseLimit, checked((int)(at + row)));
+            Problem problem = new([], []);
+            for (long sample = from; sample < to; sample++)
+            {
+                if (sample == from || sample % _settings.SamplesPerProblem == 0)
+                    problem = _task.Problem(Split.PostTrain, _problemKey, sample / _settings.SamplesPerProblem);
+                _problems.Add(sample, problem);
+                yield return new SampleRequest(problem.Prompt, _task.ResponseLimit, checked((int)sample), sample);
+            }
         }
-        _rollIn.Run(_first, _settings.Rule, Philox.Key(_settings.Seed, RollInStream + round), stop);
-        Rollout[] rollouts = new Rollout[count];
-        for (int row = 0; row < count; row++) rollouts[row] = MakeRollout(row, at + row, 0, _first.Response(row));
-        if (_settings.RollIn == RollIn.Policy) Continue(rollouts, at, stop);
-        else if (_settings.Hidden)
-            for (int row = 0; row < count; row++) _hidden.AddRange(_first.ResponseHidden(row));
-        return rollouts;
     }
 
     /// <summary>Cuts each response and lets π_ref write the rest. Where everything was kept, the response stands as it is.</summary>
-    private void Continue(Rollout[] rollouts, long at, CancellationToken stop)
+    private IEnumerable<Sample> RollOuts(IEnumerable<Sample> rollIns, CancellationToken stop)
     {
-        uint round = (uint)_settings.Round;
-        ulong cutKey = Philox.Key(_settings.Seed, CutStream + round);
-        int[] kept = new int[rollouts.Length];
-        _second.Clear();
-        for (int row = 0; row < rollouts.Length; row++)
+        ulong cutKey = Philox.Key(_settings.Seed, CutStream + (uint)_settings.Round);
+        Dictionary<long, Sample> cut = [];
+        Queue<Sample> whole = [];
+        GuidanceRule reference = GuidanceRule.Reference(_settings.Rule.Temperature, _settings.Rule.TopP);
+        foreach (int row in _rollOut.Run(Requests(), _second, reference, Philox.Key(_settings.Seed, RollOutStream + (uint)_settings.Round), stop))
         {
-            int length = _first.ResponseLengths[row];
-            kept[row] = 1 + new PhiloxStream(cutKey, (ulong)(at + row) * 4).NextInt(length);
-            if (kept[row] == length) continue;
-            ReadOnlySpan<int> start = rollouts[row].Tokens.AsSpan(0, rollouts[row].PromptLength + kept[row]);
-            _second.Add(start, _task.ResponseLimit - kept[row], checked((int)(at + row)));
+            cut.Remove(_second.Numbers[row], out Sample? start);
+            yield return start! with { Response = [.. start!.Response, .. _second.Response(row)], Hidden = [.. start.Hidden, .. Hidden(_second, row)] };
+            while (whole.TryDequeue(out Sample? each)) yield return each;
         }
-        _rollOut.Run(_second, GuidanceRule.Reference(_settings.Rule.Temperature, _settings.Rule.TopP), Philox.Key(_settings.Seed, RollOutStream + round), stop);
-        for (int row = 0, continued = 0; row < rollouts.Length; row++)
+        while (whole.TryDequeue(out Sample? each)) yield return each;
+
+        IEnumerable<SampleRequest> Requests()
         {
-            ReadOnlySpan<int> response = _first.Response(row);
-            bool isWhole = kept[row] == response.Length;
-            ReadOnlySpan<int> rest = isWhole ? [] : _second.Response(continued);
-            rollouts[row] = MakeRollout(row, at + row, kept[row], [.. response[..kept[row]], .. rest]);
-            if (_settings.Hidden)
+            foreach (Sample each in rollIns)
             {
-                _hidden.AddRange(_first.ResponseHidden(row)[..(kept[row] * _first.HiddenWidth)]);
-                if (!isWhole) _hidden.AddRange(_second.ResponseHidden(continued));
+                int kept = 1 + new PhiloxStream(cutKey, (ulong)each.Number * 4).NextInt(each.Response.Length);
+                Sample start = each with { Kept = kept, Response = each.Response[..kept], Hidden = each.Hidden[..(kept * _first.HiddenWidth)] };
+                if (kept == each.Response.Length)
+                {
+                    whole.Enqueue(start);
+                    continue;
+                }
+                cut.Add(each.Number, start);
+                yield return new SampleRequest([.. _problems[each.Number].Prompt, .. start.Response], _task.ResponseLimit - kept, checked((int)each.Number), each.Number);
             }
-            if (!isWhole) continued++;
         }
     }
 
-    private Rollout MakeRollout(int row, long sample, int kept, ReadOnlySpan<int> response)
+    private Half[] Hidden(SampleBatch batch, int row) => _settings.Hidden ? batch.ResponseHidden(row).ToArray() : [];
+
+    private Rollout Rollout(Sample sample)
     {
-        Problem problem = _problems[row];
+        _problems.Remove(sample.Number, out Problem? problem);
         float lambda = _settings.Rule.IsGuided ? _settings.Rule.Lambda : 0;
         return new Rollout(
-            sample / _settings.SamplesPerProblem, sample, _settings.Round, [.. problem.Prompt, .. response], problem.Prompt.Length, kept, lambda,
-            _task.Reward(problem, response));
+            sample.Number / _settings.SamplesPerProblem, sample.Number, _settings.Round, [.. problem!.Prompt, .. sample.Response], problem.Prompt.Length,
+            sample.Kept, lambda, _task.Reward(problem, sample.Response));
     }
+
+    /// <param name="Kept">Response tokens from the roll-in; 0 where there is none.</param>
+    /// <param name="Hidden">[tokens of the response, C], or empty.</param>
+    private sealed record Sample(long Number, int Kept, int[] Response, Half[] Hidden);
 }

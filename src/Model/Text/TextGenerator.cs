@@ -42,7 +42,7 @@ public sealed class TextGenerator(LanguageModel reference, IGuide? guide, Guidan
     /// <exception cref="UserException">A prompt is empty, or does not fit the context.</exception>
     public IEnumerable<Generation> Run(IReadOnlyList<int[]> prompts, Action<string>? onText, CancellationToken stop)
     {
-        List<(int[] Prompt, int Stream)> requests = Requests(prompts);
+        List<SampleRequest> requests = Requests(prompts);
         int longest = prompts.Max(prompt => prompt.Length), rows = Math.Min(settings.BatchRows, requests.Count);
         // The most likely token is looked for among all of the model's, as the reference library does; drawing keeps to the tokenizer's.
         int vocabulary = settings.Rule.Temperature == 0 ? reference.Config.Vocab : Math.Min(tokenizer.Count, reference.Config.Vocab);
@@ -50,18 +50,22 @@ public sealed class TextGenerator(LanguageModel reference, IGuide? guide, Guidan
         using Sampler sampler = new(reference, settings.Rule.IsGuided ? guide : null, guidance, shape, settings.EndIds);
         SampleBatch batch = new(rows, longest, settings.MaxTokens);
         HashSet<int> ends = [.. settings.EndIds];
+        Dictionary<long, ResponseText> texts = [];
+        InOrder<Generation> finished = new(0);
         _clock.Start();
-        foreach ((int[] Prompt, int Stream)[] part in requests.Chunk(rows))
+        foreach (int row in sampler.Run(requests, batch, settings.Rule, Philox.Key(settings.Seed, 0), stop, GoesOn))
         {
-            batch.Clear();
-            foreach ((int[] prompt, int stream) in part) batch.Add(prompt, settings.MaxTokens, stream);
-            ResponseText[] texts = [.. part.Select(_ => new ResponseText(tokenizer.Stream(), settings.StopTexts, requests.Count == 1 ? onText : null))];
-            sampler.Run(batch, settings.Rule, Philox.Key(settings.Seed, 0), stop, (row, token) =>
-            {
-                if (Tokens++ == 0) FirstToken = _clock.Elapsed;
-                return ends.Contains(token) || texts[row].Append(token);
-            });
-            for (int row = 0; row < part.Length; row++) yield return Result(batch, row, texts[row].Finish());
+            texts.Remove(batch.Numbers[row], out ResponseText? text);
+            finished.Add(batch.Numbers[row], Result(batch, row, text!.Finish()));
+            while (finished.TryTake(out Generation? next)) yield return next!;
+        }
+
+        bool GoesOn(int row, int token)
+        {
+            if (Tokens++ == 0) FirstToken = _clock.Elapsed;
+            ref ResponseText? text = ref CollectionsMarshal.GetValueRefOrAddDefault(texts, batch.Numbers[row], out _);
+            text ??= new ResponseText(tokenizer.Stream(), settings.StopTexts, requests.Count == 1 ? onText : null);
+            return ends.Contains(token) || text.Append(token);
         }
     }
 
@@ -76,9 +80,9 @@ public sealed class TextGenerator(LanguageModel reference, IGuide? guide, Guidan
     }
 
     /// <summary>Each response with its own stream of random numbers; a prompt that comes twice goes on with its later samples.</summary>
-    private List<(int[] Prompt, int Stream)> Requests(IReadOnlyList<int[]> prompts)
+    private List<SampleRequest> Requests(IReadOnlyList<int[]> prompts)
     {
-        List<(int[], int)> requests = [];
+        List<SampleRequest> requests = [];
         Dictionary<int, int> seen = [];
         foreach (int[] prompt in prompts)
         {
@@ -87,7 +91,7 @@ public sealed class TextGenerator(LanguageModel reference, IGuide? guide, Guidan
             for (int sample = 0; sample < settings.Samples; sample++)
             {
                 ref int count = ref CollectionsMarshal.GetValueRefOrAddDefault(seen, stream, out _);
-                requests.Add((prompt, (stream + count++) & int.MaxValue));
+                requests.Add(new SampleRequest(prompt, settings.MaxTokens, (stream + count++) & int.MaxValue, requests.Count));
             }
         }
         return requests;

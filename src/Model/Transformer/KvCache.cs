@@ -71,14 +71,15 @@ public sealed class KvCache
 public sealed class StepBuffers
 {
     /// <param name="type">Of everything but the statistics: <see cref="HeadedModel.ActivationType"/>.</param>
-    public StepBuffers(TransformerConfig c, int rows, int tokens, DType type, Arena arena)
+    /// <param name="hidden">[N, C]: where the hidden states go; null: memory of their own.</param>
+    public StepBuffers(TransformerConfig c, int rows, int tokens, DType type, Arena arena, Tensor? hidden = null)
     {
         Rows = rows;
         TokensPerRow = tokens;
         int n = rows * tokens;
         Tokens = arena.Take((rows, tokens), DType.I32);
         Positions = arena.Take((rows, tokens), DType.I32);
-        Hidden = arena.Take((n, c.Width), type);
+        Hidden = hidden ?? arena.Take((n, c.Width), type);
         Stream = arena.Take((n, c.Width), type);
         Normed = arena.Take((n, c.Width), type);
         Stats = arena.Take((n, c.Norm == Norm.LayerNorm ? 2 : 1));
