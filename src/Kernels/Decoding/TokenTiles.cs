@@ -12,7 +12,7 @@ namespace QSharp.Kernels;
 /// W: a multiple of <see cref="Tokens"/>, which is what a head whose rows are put in this order gives; any number where there is
 /// one tile, which is what a product with a table of tokens gives.
 /// </param>
-internal readonly record struct TokenTiles(int Count, int Atoms, int Width)
+public readonly record struct TokenTiles(int Count, int Atoms, int Width)
 {
     /// <summary>Tokens of a tile, where they are cut.</summary>
     public const int Tokens = 128;

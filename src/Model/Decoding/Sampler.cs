@@ -19,7 +19,7 @@ public sealed record SamplerShape(int Rows, int PromptTokens, int NewTokens, int
 /// <summary>
 /// Draws responses from π_ref alone or guided by a value model, a batch of rows at a time. One guided step: π_ref's
 /// logits → top K → the value model on K siblings → head → guidance draws → the drawn sibling's column stays in the
-/// value model's cache. Memory is planned once; a step allocates nothing. From the second token on a step is recorded (one
+/// value model's cache. A Q-type guide may score every token instead of K. Memory is planned once; a step allocates nothing. From the second token on a step is recorded (one
 /// CUDA graph) and replayed; between two steps the host looks at the tokens drawn, to see which rows have ended.
 /// </summary>
 public sealed class Sampler : IDisposable
@@ -31,6 +31,7 @@ public sealed class Sampler : IDisposable
     private readonly CachedModel _referenceCache;
     private readonly GuideState? _guideState;
     private readonly RejectionSampling? _rejection;
+    private readonly bool _scoresAll;   // by a Q-type guide; a V-type one goes by rejection
     private readonly DeviceBuffer _memory;
     private readonly Tensor _logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _drawn, _tiltRows, _outside, _running;
     private readonly Tensor _next, _chosen, _statistics;     // parts of _drawn, which one copy takes to the host
@@ -54,8 +55,9 @@ public sealed class Sampler : IDisposable
         int vocabulary = shape.Vocabulary > 0 ? shape.Vocabulary : reference.Config.Vocab;
         if (guide is not null && guide.Vocabulary < vocabulary)
             throw new UserException($"The guide knows {guide.Vocabulary} tokens, but the reference uses {vocabulary}; give a guide with the reference's tokenizer.");
-        bool isExact = guide is not null && shape.Candidates == GuideRecipe.AllCandidates;
-        int k = guide is null ? 1 : isExact ? RejectionSampling.Proposals : Math.Min(shape.Candidates, vocabulary);
+        bool isExact = guide is not null && shape.Candidates == GuideRecipe.AllCandidates, rejects = isExact && guide!.Settings.Kind == HeadKind.V;
+        _scoresAll = isExact && !rejects;
+        int k = guide is null || _scoresAll ? 1 : rejects ? RejectionSampling.Proposals : Math.Min(shape.Candidates, vocabulary);
         int atoms = guide?.Settings.Family.Atoms ?? 1;
         Require(shape.Longest, reference.Config.Position == Position.Learned ? reference.Config.Context : int.MaxValue, "the reference");
         if (guide is not null) Require(shape.Longest, guide.LongestText, "the guide");
@@ -66,11 +68,8 @@ public sealed class Sampler : IDisposable
         try
         {
             _referenceCache = new CachedModel(reference, rows, promptTokens, newTokens, step: 1);
-            _guideState = guide?.Open(_referenceCache, shape, k);
-            if (isExact)
-                _rejection = _guideState is OwnTrunkState own
-                    ? new RejectionSampling((ValueModel)guide!, own.Cache, rows)
-                    : throw new UserException("--candidates all draws by rejection, which needs a guide with a trunk of its own; give a number of candidates.");
+            _guideState = guide?.Open(_referenceCache, shape with { Vocabulary = vocabulary }, _scoresAll ? GuideRecipe.AllCandidates : k);
+            if (rejects) _rejection = new RejectionSampling((ValueModel)guide!, ((OwnTrunkState)_guideState!).Cache, rows);
             ((_logits, _candidates, _valueLogits, _prefixTilt, _streams, _positions, _drawn, _tiltRows, _outside, _running), _memory) = Arena.Build(
                 _ops.Device, arena => (
                     arena.Take((rows, vocabulary)), arena.Take((rows, k), DType.I32), arena.Take((rows, k, atoms)), arena.Take(rows),
@@ -98,6 +97,7 @@ public sealed class Sampler : IDisposable
     {
         bool guided = rule.IsGuided;
         if (guided && _guide is null) throw new ArgumentException("A tilt needs a guide.");
+        if (guided && _rejection is not null && !RejectionSampling.Draws(rule)) throw new ArgumentException($"No draws by rejection from {rule}.");
         if (batch.Count == 0) return;
         _ops.Device.Upload<int>(batch.Streams, _streams);
         _referenceCache.Prefill(batch, CacheLayout.Sequence);
@@ -119,7 +119,7 @@ public sealed class Sampler : IDisposable
             stop.ThrowIfCancellationRequested();
             if (_rejection is not null && guided) DrawByRejection(batch, rule, key, position);
             else if (position == 0) Draw(rule, key, isAfterPrompt: true);
-            else (guided && MarkOutside() ? _outsideStep! : _step!).Run();
+            else (guided && !_scoresAll && MarkOutside() ? _outsideStep! : _step!).Run();
             if (!Take(batch, position, goesOn)) return;
             _ops.Device.Upload<int>(_hostRunning, _running);
         }
@@ -165,14 +165,18 @@ public sealed class Sampler : IDisposable
 
     private void Draw(GuidanceRule rule, ulong key, bool isAfterPrompt)
     {
-        bool guided = rule.IsGuided;
-        if (guided)
+        GuidanceInputs inputs = new(_logits, Tensor.None, Tensor.None, Tensor.None, _streams, _positions);
+        if (rule.IsGuided && _scoresAll)
+        {
+            TokenLogits all = _guideState!.ScoreAll(isAfterPrompt);
+            inputs = inputs with { ValueLogits = all.Logits, ValueBias = all.Bias, PrefixTilt = _prefixTilt };
+        }
+        else if (rule.IsGuided)
         {
             _ops.TopK(_logits, _candidates, Tensor.None);
             _guideState!.ScoreNext(_candidates, isAfterPrompt, _valueLogits);
+            inputs = inputs with { Candidates = _candidates, ValueLogits = _valueLogits, PrefixTilt = _prefixTilt };
         }
-        GuidanceInputs inputs = new(
-            _logits, guided ? _candidates : Tensor.None, guided ? _valueLogits : Tensor.None, guided ? _prefixTilt : Tensor.None, _streams, _positions);
         _guidance.Sample(inputs, rule, key, new GuidanceOutputs(_next, _chosen, _statistics));
     }
 
@@ -181,7 +185,7 @@ public sealed class Sampler : IDisposable
         if (position > 0)
         {
             Append();
-            _rejection!.Take(_next, _running);
+            _rejection!.Take(_running);
         }
         RejectionStep step = new(_logits, _streams, _positions, new GuidanceOutputs(_next, _chosen, _statistics));
         _rejection!.Draw(step, rule, key, position, batch.Streams, _hostRunning);
