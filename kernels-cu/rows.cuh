@@ -42,6 +42,36 @@ struct SoftmaxSum {
     }
 };
 
+// Σ exp(x) and Σ exp(x)·value of what a thread has seen, relative to the highest x; a value counts for nothing where x is −∞.
+struct WeighedSum {
+    float max = -QS_INFINITY, sum = 0, moment = 0;
+
+    __device__ __forceinline__ void add(const float (&x)[4], const float (&values)[4]) {
+        float top = fmaxf(fmaxf(x[0], x[1]), fmaxf(x[2], x[3]));
+        if (top == -QS_INFINITY) return;
+        if (top > max) {
+            float shrink = expf(max - top);
+            sum *= shrink;
+            moment *= shrink;
+            max = top;
+        }
+        for (int i = 0; i < 4; i++) {
+            if (x[i] == -QS_INFINITY) continue;
+            float weight = expf(x[i] - max);
+            sum += weight;
+            moment += weight * values[i];
+        }
+    }
+
+    // The block's, in a fixed order.
+    __device__ __forceinline__ void reduce() {
+        float top = block_max(max), shrink = max == -QS_INFINITY ? 0 : expf(max - top);
+        sum = block_sum(sum * shrink);
+        moment = block_sum(moment * shrink);
+        max = top;
+    }
+};
+
 // Elements of a row as floats, Count a thread and step; f(first index, values), where those past the end are −∞.
 template <int Count, class Type, class Visit> __device__ __forceinline__ void for_row(const Type* x, int count, Visit visit) {
     bool wide = count % Count == 0 && aligned16(x);

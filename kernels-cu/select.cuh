@@ -139,3 +139,15 @@ template <class Scores> __device__ __forceinline__ Nucleus nucleus(
     if (needed * each < cut.own) last_tie = (int)~select(bins, needed, TieItems<Scores>{scores, threshold}).key;
     return {{threshold, last_tie}, (cut.above + needed * each) / NUCLEUS_ONE};
 }
+
+// The top-p set of a row of scores, and the sum of all of them.
+struct RowNucleus { Nucleus kept; double sum; };
+__device__ __forceinline__ RowNucleus row_nucleus(Bins& bins, const float* x, int columns, float scale, float top_p) {
+    SoftmaxSum softmax;
+    for_row<4>(x, columns, [&](int, float (&v)[4]) {
+        for (int i = 0; i < 4; i++) v[i] = clean(v[i]);
+        softmax.add(v, scale);
+    });
+    softmax.reduce(scale);
+    return {nucleus(bins, softmax.max, softmax.sum, scale, top_p, columns, RowScores{x, columns}), softmax.sum};
+}

@@ -13,6 +13,7 @@ struct Law {
     int outside;
     __device__ __forceinline__ bool guided() const { return tilt != TILT_NONE && lambda != 0; }
     __device__ __forceinline__ float step() const { return (high - low) / (atoms - 1); }
+    __device__ __forceinline__ float gain(int a) const { return a * (lambda * step()); }   // λz of an atom, counted from low
 };
 
 struct HighestDouble { __device__ __forceinline__ double operator()(double a, double b) const { return a > b ? a : b; } };
@@ -29,25 +30,34 @@ __device__ __forceinline__ float tilt_of_logit(float x, const Law& law) {
     return law.lambda * law.low + (hinges + (log1pf(expf(-fabsf(shifted))) - log1pf(expf(-fabsf(x)))));
 }
 
-// LSE(x + λz) − LSE(x), or λ·Σ softmax(x)·z, of one candidate's atoms by a full warp; z counted from low.
-__device__ __forceinline__ float tilt_of_atoms(const float* x, const Law& law) {
-    int lane = threadIdx.x % 32;
-    float step = law.lambda * law.step(), top = -QS_INFINITY, tilted_top = -QS_INFINITY, sum = 0, tilted = 0, moment = 0;
-    for (int i = lane; i < law.atoms; i += 32) {
-        top = fmaxf(top, x[i]);
-        tilted_top = fmaxf(tilted_top, x[i] + i * step);
+// LSE(x + λz) − LSE(x), or λ·Σ softmax(x)·z, of a token's atoms: first the highest of both, then the sums; z counted from low.
+struct AtomSums {
+    float top = -QS_INFINITY, tilted_top = -QS_INFINITY, sum = 0, tilted = 0;   // tilted: Σ a·p for the mean
+    __device__ __forceinline__ void raise(float x, int a, const Law& law) {
+        top = fmaxf(top, x);
+        tilted_top = fmaxf(tilted_top, x + law.gain(a));
     }
-    top = warp_max(top);
-    tilted_top = warp_max(tilted_top);
-    for (int i = lane; i < law.atoms; i += 32) {
-        float weight = expf(x[i] - top);
+    __device__ __forceinline__ void add(float x, int a, const Law& law) {
+        float weight = expf(x - top);
         sum += weight;
-        moment += weight * i;
-        tilted += expf(x[i] + i * step - tilted_top);
+        tilted += law.tilt == TILT_MEAN ? weight * a : expf(x + law.gain(a) - tilted_top);
     }
-    sum = warp_sum(sum);
-    if (law.tilt == TILT_MEAN) return law.lambda * law.low + step * (warp_sum(moment) / sum);
-    return law.lambda * law.low + (tilted_top - top + logf(warp_sum(tilted) / sum));
+    __device__ __forceinline__ float tilt(const Law& law) const {
+        if (law.tilt == TILT_MEAN) return law.lambda * law.low + law.lambda * law.step() * (tilted / sum);
+        return law.lambda * law.low + (tilted_top - top + logf(tilted / sum));
+    }
+};
+
+// The same by a full warp, which shares the atoms.
+template <class Logits> __device__ __forceinline__ float tilt_of_atoms(Logits x, const Law& law) {
+    AtomSums sums;
+    for (int i = threadIdx.x % 32; i < law.atoms; i += 32) sums.raise(x[i], i, law);
+    sums.top = warp_max(sums.top);
+    sums.tilted_top = warp_max(sums.tilted_top);
+    for (int i = threadIdx.x % 32; i < law.atoms; i += 32) sums.add(x[i], i, law);
+    sums.sum = warp_sum(sums.sum);
+    sums.tilted = warp_sum(sums.tilted);
+    return sums.tilt(law);
 }
 
 // The tilts of `count` candidates from their [count, atoms] value logits, by a block: a thread a logit, or a warp a candidate.
@@ -63,7 +73,7 @@ __device__ __forceinline__ void tilts_of(const float* logits, int count, const L
 
 // Mean and variance of Z under p·exp(λz) for one candidate's value logits, by a full warp.
 struct Moments { double mean, variance; };
-__device__ __forceinline__ Moments tilted_moments(const float* x, const Law& law) {
+template <class Logits> __device__ __forceinline__ Moments tilted_moments(Logits x, const Law& law) {
     double range = (double)law.high - law.low;
     if (law.atoms == 1) {
         double logit = x[0] + law.lambda * range, e = exp(-fabs(logit)), p = (logit >= 0 ? 1 : e) / (1 + e);

@@ -10,14 +10,9 @@ extern "C" __global__ void __launch_bounds__(1024, 1) QS_NAME(top_p)(
     QS_SHARED(Bins, bins, 1);
     const float* x = scores + (size_t)blockIdx.x * columns;
     y += (size_t)blockIdx.x * columns;
-    SoftmaxSum softmax;
-    for_row<4>(x, columns, [&](int, float (&v)[4]) {
-        for (int i = 0; i < 4; i++) v[i] = clean(v[i]);
-        softmax.add(v, scale);
-    });
-    softmax.reduce(scale);
-    Nucleus kept = nucleus(bins[0], softmax.max, softmax.sum, scale, topP, columns, RowScores{x, columns});
-    if (logMass && threadIdx.x == 0) logMass[blockIdx.x] = kept.support.all() ? 0 : (float)(log(kept.mass) - log((double)softmax.sum));
+    RowNucleus row = row_nucleus(bins[0], x, columns, scale, topP);
+    Nucleus kept = row.kept;
+    if (logMass && threadIdx.x == 0) logMass[blockIdx.x] = kept.support.all() ? 0 : (float)(log(kept.mass) - log(row.sum));
     bool wide = columns % 4 == 0 && aligned16(x, y);
     for_row<4>(x, columns, [&](int first, float (&v)[4]) {
         for (int i = 0; i < 4; i++) {

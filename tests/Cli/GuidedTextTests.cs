@@ -88,6 +88,17 @@ public sealed class GuidedTextTests(GuidedTextTests.Run run) : IClassFixture<Gui
     }
 
     [Fact]
+    public async Task Drawing_by_rejection_is_refused_where_it_cannot_draw()
+    {
+        string[] guided = ["generate", "--model", run.Model.Path, "--guide", "guide/guide", "--prompt", "a", "--candidates", "all"];
+        await Refused([.. guided, "--temperature", "0"], "--candidates all", "--temperature 0");
+        await Refused([.. guided, "--order", "official"], "--candidates all", "--order official");
+        CliResult result = await run.Cli("evaluate", "--guide", "guide/guide", "--candidates", "all", "--order", "official", "--out", "refused", "--quiet");
+        Assert.Equal(2, result.ExitCode);
+        Assert.False(Directory.Exists(run.Folder["refused"]));
+    }
+
+    [Fact]
     public async Task Collecting_resumes_where_it_stopped_and_other_settings_are_refused()
     {
         CliResult again = await run.Cli("collect", "--rollouts", "300", "--samples", "4", "--temperature", "0.9", "--roll-in", "policy", "--out", "again", "--quiet");

@@ -146,7 +146,7 @@ internal sealed class DecodingRig : IDisposable
 
     private static double[] Row(Tensor tensor, int row) => [.. tensor.Slice(row).Span<float>().ToArray().Select(value => (double)value)];
 
-    private Tensor Take(Shape shape, DType type = DType.F32)
+    public Tensor Take(Shape shape, DType type = DType.F32)
     {
         DeviceBuffer buffer = _device.Allocate(shape.Count * type.Size());
         _buffers.Add(buffer);

@@ -129,6 +129,34 @@ public sealed class CudaModelTests(CudaFixture cuda)
         }
     }
 
+    /// <summary>Every token scored at once, by either guide, plainly and replayed.</summary>
+    [Theory, InlineData(false, true), InlineData(true, true), InlineData(true, false)]
+    public void Decoding_over_the_full_vocabulary_draws_the_tokens_of_the_CPU(bool isShared, bool isFused)
+    {
+        using SamplerRig rig = new("llama", HeadKind.Q, FamilyKind.Categorical);
+        using CudaDevice card = cuda.Open();
+        using Pair pair = new(card, rig, DType.F32);
+        using SharedTrunkGuide expected = new(rig.Reference, rig.Family, 24), shared = new(pair.Reference, rig.Family, 24);
+        PhiloxStream random = new(3);
+        foreach ((_, Tensor value, _) in expected.Weights.Named)
+            foreach (ref float x in value.Span<float>()) x = 0.4f * random.NextNormal();
+        Initializer.CopyShared(expected.Weights, shared.Weights);
+        SamplerShape shape = SamplerRig.Shape with { Candidates = GuideRecipe.AllCandidates };
+        using Guidance onCpu = new FusedGuidance(rig.Ops), onCard = isFused ? new FusedGuidance(pair.Ops) : new NaiveGuidance(pair.Ops);
+        using Sampler slow = new(rig.Reference, isShared ? expected : rig.Guide, onCpu, shape, []);
+        using Sampler sampler = new(pair.Reference, isShared ? shared : pair.Guide, onCard, shape, []);
+        foreach (GuidanceRule rule in (GuidanceRule[])[new(Tilt.LogMeanExp, rig.Family, 3), new(Tilt.LogMeanExp, rig.Family, 2, Outside.Zero, 0.8f, 0.9f, Order.TiltThenTemper)])
+        {
+            SampleBatch right = rig.NewBatch(), batch = rig.NewBatch();
+            SamplerRig.Draw(slow, right, rule);
+            for (int round = 0; round < 2; round++)   // the second one replays the graph from its first step on
+            {
+                SamplerRig.Draw(sampler, batch, rule);
+                for (int row = 0; row < SamplerRig.Rows; row++) SamplerRig.AssertSame(rule.ToString(), right, row, batch, row, 2e-4);
+            }
+        }
+    }
+
     [Fact]
     public void A_recorded_step_goes_on_with_other_prompts_whoever_shares_them()
     {
@@ -220,26 +248,27 @@ public sealed class CudaModelTests(CudaFixture cuda)
     /// <summary>The rig's reference and guide on another device.</summary>
     private sealed class Pair : IDisposable
     {
-        private readonly LanguageModel _reference;
-        private readonly ValueModel _guide;
-
         public Pair(CudaDevice device, SamplerRig rig, DType matrices)
         {
             Ops = Ops.For(device);
-            _reference = new LanguageModel(Ops, rig.Reference.Config, matrices);
-            _guide = new ValueModel(Ops, rig.Guide.Config, rig.Guide.Settings, matrices);
-            Initializer.CopyShared(rig.Reference.Weights, _reference.Weights);
-            Initializer.CopyShared(rig.Guide.Weights, _guide.Weights);
+            Reference = new LanguageModel(Ops, rig.Reference.Config, matrices);
+            Guide = new ValueModel(Ops, rig.Guide.Config, rig.Guide.Settings, matrices);
+            Initializer.CopyShared(rig.Reference.Weights, Reference.Weights);
+            Initializer.CopyShared(rig.Guide.Weights, Guide.Weights);
         }
 
         public Ops Ops { get; }
 
-        public Sampler NewSampler(Guidance guidance) => new(_reference, _guide, guidance, SamplerRig.Shape, []);
+        public LanguageModel Reference { get; }
+
+        public ValueModel Guide { get; }
+
+        public Sampler NewSampler(Guidance guidance) => new(Reference, Guide, guidance, SamplerRig.Shape, []);
 
         public void Dispose()
         {
-            _guide.Dispose();
-            _reference.Dispose();
+            Guide.Dispose();
+            Reference.Dispose();
         }
     }
 }

@@ -5,7 +5,10 @@ using Xunit;
 
 namespace QSharp.Tests.Model;
 
-/// <summary>Sampling over the whole vocabulary by rejection: the law is the exact one, for every token of a response.</summary>
+/// <summary>
+/// Sampling over the whole vocabulary, by rejection from a V-type guide and from all tokens' tilts with a Q-type one: the law is the
+/// exact one, for every token of a response.
+/// </summary>
 public sealed class RejectionTests
 {
     private const int Rows = 64, Runs = 80, NewTokens = 2;

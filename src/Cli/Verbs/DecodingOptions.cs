@@ -13,7 +13,7 @@ internal sealed class DecodingOptions
     private readonly Option<float> _temperature = OptionFactory.NotNegative("--temperature", "Of the reference; 0 takes the most likely token.", 1);
     private readonly Option<float> _topP = OptionFactory.Share("--top-p", "Mass of the reference's most likely tokens that may be drawn.", 1);
     private readonly Option<string> _candidates = OptionFactory.Text(
-        "--candidates", "Tokens that the guide scores at each step: a number, or all for exact sampling over the whole vocabulary by rejection; auto takes the recipe's.", "auto");
+        "--candidates", "Tokens that the guide scores at each step: a number, or all for the exact law over the whole vocabulary (a Q-type or shared-trunk guide scores every token; a V-type one is drawn from by rejection); auto takes the recipe's.", "auto");
     private readonly Option<string> _outside = OptionFactory.Choice(
         "--outside", "Tilt of the tokens that are no candidates; auto takes the recipe's.", "auto", "auto", "martingale", "zero", "min", "truncate", "mean");
     private readonly Option<string> _order = OptionFactory.Choice(
@@ -35,8 +35,6 @@ internal sealed class DecodingOptions
         if (topP == 0) throw new UserException("--top-p 0: no token could be drawn; give a number above 0, or --temperature 0 for the most likely token.");
         int candidates = Candidates(parsed.GetValue(_candidates)!, recipe.Candidates);
         bool isOfficial = parsed.GetValue(_order) == "official";
-        if (candidates == GuideRecipe.AllCandidates && (isOfficial || Temperature(parsed) == 0))
-            throw new UserException("--candidates all draws from the exact law, temperature first and then the tilt; it goes with neither --order official nor --temperature 0.");
         return recipe with
         {
             Temperature = parsed.GetValue(_temperature),

@@ -107,7 +107,7 @@ internal sealed class GenerateVerb
     private static IGuide LoadGuide(string folder, ModelFiles files, LanguageModel reference, GuideRecipe recipe, IProgressSink progress)
     {
         (IGuide guide, GuideOrigin origin) = GuideFolder.Load(reference, folder, TextTask.FingerprintOf(files.Tokenizer), files.Tokenizer.Count);
-        Session.NoteSettings(origin, folder, recipe.Temperature, recipe.TopP, progress);
+        Session.Admit(guide, origin, folder, recipe, progress);
         return guide;
     }
 

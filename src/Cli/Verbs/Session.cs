@@ -16,7 +16,7 @@ internal sealed class Session : IDisposable
         Reference = reference;
         if (guide is null) return;
         (Guide, GuideOrigin origin) = GuideFolder.Load(reference, guide, experiment.Task.Fingerprint, experiment.Task.Vocabulary);
-        NoteSettings(origin, guide, experiment.Recipe.Temperature, experiment.Recipe.TopP, progress);
+        Admit(Guide, origin, guide, experiment.Recipe, progress);
     }
 
     public Experiment Experiment { get; }
@@ -25,12 +25,16 @@ internal sealed class Session : IDisposable
 
     public IGuide? Guide { get; }
 
-    /// <summary>A guide says what to expect of π_ref as it was sampled; at other settings its values are of another policy.</summary>
-    public static void NoteSettings(GuideOrigin origin, string guide, float temperature, float topP, IProgressSink progress)
+    /// <summary>
+    /// Refuses a guide that cannot decode as it is asked to. A guide says what to expect of π_ref as it was sampled; at other
+    /// settings its values are of another policy, which is noted.
+    /// </summary>
+    public static void Admit(IGuide guide, GuideOrigin origin, string folder, GuideRecipe recipe, IProgressSink progress)
     {
-        if (temperature == origin.Temperature && topP == origin.TopP) return;
+        recipe.RequireDraws(guide.Settings);
+        if (recipe.Temperature == origin.Temperature && recipe.TopP == origin.TopP) return;
         progress.Note(FormattableString.Invariant(
-            $"{guide}: this guide was trained at temperature {origin.Temperature} and top-p {origin.TopP}, and is used at {temperature} and {topP}; its values are those of the former."));
+            $"{folder}: this guide was trained at temperature {origin.Temperature} and top-p {origin.TopP}, and is used at {recipe.Temperature} and {recipe.TopP}; its values are those of the former."));
     }
 
     public void Dispose()

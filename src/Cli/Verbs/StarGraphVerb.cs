@@ -31,6 +31,7 @@ internal static class StarGraphVerb
         {
             StarGraphRecipe recipe = graph.Recipe(parsed);
             recipe = recipe with { Guide = decoding.Apply(guide.Apply(recipe.Guide, parsed), parsed) };
+            recipe.Guide.RequireDraws(recipe.Guide.Settings);
             Run(parsed, recipe, policy.Recipe(parsed, recipe.Guide), decoding, collect, evaluation, parsed.GetValue(rounds), rounding, common, stop);
             return Task.FromResult(ExitCodes.Done);
         });

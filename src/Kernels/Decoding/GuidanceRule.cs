@@ -53,6 +53,9 @@ public sealed record GuidanceRule(
 
     /// <summary>Whether the value model has any say; λ = 0 is π_ref bit for bit.</summary>
     public bool IsGuided => Tilt != Tilt.None && Lambda != 0;
+
+    /// <summary>Whether top-p cuts tilted scores rather than π_ref's own.</summary>
+    public bool CutsTilted => IsGuided && Order == Order.TiltThenTemper && TopP < 1;
 }
 
 /// <summary>Columns of the statistics that a sampling step writes for each row.</summary>

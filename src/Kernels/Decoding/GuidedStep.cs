@@ -9,6 +9,10 @@ internal sealed record GuidedStep(int Next, int Chosen, double[] Statistics, dou
     public static GuidedStep Of(
         GuidanceRule rule, double[] logits, int[] candidates, double[][] valueLogits, double prefix, ulong key, int stream, int position)
     {
+        int[] slots = new int[logits.Length];   // of each token; -1 outside
+        Array.Fill(slots, -1);
+        for (int k = candidates.Length - 1; k >= 0; k--)
+            if ((uint)candidates[k] < (uint)slots.Length) slots[candidates[k]] = k;
         bool isGuided = rule.IsGuided && candidates.Length > 0, tiltsFirst = rule.Order == Order.TiltThenTemper && isGuided;
         double temperature = rule.Temperature == 0 ? 1 : rule.Temperature;
         double[] logQ = SamplingOracle.LogSoftmax(logits, temperature);
@@ -17,9 +21,9 @@ internal sealed record GuidedStep(int Next, int Chosen, double[] Statistics, dou
 
         double[] g = isGuided ? [.. valueLogits.Select(value => SamplingOracle.Tilt(value, rule.Family, rule.Tilt, rule.Lambda))] : [];
         double[] q = isGuided ? [.. candidates.Select(id => Math.Exp(logQ[id]))] : [];
-        double tail = logQ.Where((_, id) => !isGuided || !candidates.Contains(id)).Sum(Math.Exp);
+        double tail = logQ.Where((_, id) => !isGuided || slots[id] < 0).Sum(Math.Exp);
         (double outside, double residual) = SamplingOracle.OutsideTilt(rule, g, q, tail, prefix);
-        double[] tilt = [.. logits.Select((_, id) => isGuided && candidates.Contains(id) ? g[Array.IndexOf(candidates, id)] : outside)];
+        double[] tilt = [.. logits.Select((_, id) => isGuided && slots[id] >= 0 ? g[slots[id]] : outside)];
 
         double[] logPolicy;
         if (tiltsFirst)
@@ -36,7 +40,7 @@ internal sealed record GuidedStep(int Next, int Chosen, double[] Statistics, dou
 
         double[] noisy = [.. logPolicy.Select((s, id) =>
             s + (rule.Temperature == 0 ? 0 : SamplingOracle.Noise(key, stream, position, id)))];
-        int next = SamplingOracle.Argmax(noisy), chosen = Array.IndexOf(candidates, next);
+        int next = SamplingOracle.Argmax(noisy), chosen = slots[next];
         double gap = noisy[next] - noisy.Where((_, id) => id != next).DefaultIfEmpty(double.NegativeInfinity).Max();
         double kl = logPolicy.Zip(logQ, (p, r) => double.IsNegativeInfinity(p) ? 0 : Math.Exp(p) * (p - r)).Sum();
         double gamma = tilt[next] / (tiltsFirst ? temperature : 1);

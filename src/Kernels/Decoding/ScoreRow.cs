@@ -122,7 +122,7 @@ internal unsafe struct ScoreRow
         }
     }
 
-    private static float Largest(float* x, int count)
+    public static float Largest(float* x, int count)
     {
         Vector256<float> a = Vector256.Load(x), b = Vector256.Load(x + 8), c = Vector256.Load(x + 16), d = Vector256.Load(x + 24);
         for (int i = 32; i < count; i += 32)

@@ -109,6 +109,8 @@ public sealed unsafe partial class CpuOps
 
         /// <summary>Whether temperature and top-p come after the tilt; it makes no difference to π_ref alone.</summary>
         public readonly bool TiltsFirst = rule.IsGuided && rule.Order == Order.TiltThenTemper;
+
+        public readonly bool CutsTilted = rule.CutsTilted;
     }
 
     private struct TiltedSampleWork : IWork

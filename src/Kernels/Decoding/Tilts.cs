@@ -33,7 +33,7 @@ internal static unsafe class Tilts
     /// λ·Min + softplus(ℓ + d) − softplus(ℓ) with d = λ(Max − Min). Written as a difference of hinges, which is d itself
     /// where both are open, plus a difference of two numbers in [0, ln 2]: nothing large cancels.
     /// </summary>
-    private static Vector256<float> OfBernoulli(Vector256<float> logit, ReturnFamily family, Tilt tilt, float lambda)
+    public static Vector256<float> OfBernoulli(Vector256<float> logit, ReturnFamily family, Tilt tilt, float lambda)
     {
         float range = family.Max - family.Min;
         if (tilt == Tilt.Mean)

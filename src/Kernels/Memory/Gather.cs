@@ -5,16 +5,15 @@ namespace QSharp.Kernels;
 public abstract partial class Ops
 {
     /// <summary>y[n] = source[rows[n]], row by row.</summary>
-    /// <param name="source">[M, C], activations or I32; a tensor of rank 1 is M rows of one element.</param>
+    /// <param name="source">[M, C], of any type; a tensor of rank 1 is M rows of one element.</param>
     /// <param name="rows">[N] I32, each from 0 to M − 1; the CPU twin checks them.</param>
     /// <param name="y">[N, C], of the source's type.</param>
     public void Gather(Tensor source, Tensor rows, Tensor y)
     {
         int columns = RowLength(source);
-        DType type = source.DType == DType.I32 ? DType.I32 : TypeOf(source);
-        Require(source, checked((int)source.Count), type);
+        Require(source, columns == 0 ? 0 : checked((int)(source.Count / columns)), columns, source.DType);
         Require(rows, checked((int)rows.Count), DType.I32);
-        Require(y, (int)rows.Count, columns, type);
+        Require(y, (int)rows.Count, columns, source.DType);
         using OpSpan traced = Traced(source, rows, y);
         GatherCore(source, rows, y, columns);
     }
@@ -45,7 +44,8 @@ public sealed unsafe partial class CpuOps
     private protected override void GatherCore(Tensor source, Tensor rows, Tensor y, int columns)
     {
         RequireRows(rows, columns == 0 ? 0 : (int)(source.Count / columns), nameof(Gather), "row");
-        _workers.For((int)rows.Count, Grain(16 + columns / 2), new GatherWork(source.Ints(), rows.Ints(), y.Ints(), columns));
+        _workers.For((int)rows.Count, Grain(16 + columns / 2), new GatherWork(
+            (byte*)source.Address, rows.Ints(), (byte*)y.Address, columns * source.DType.Size()));
     }
 
     private protected override void GatherBackwardCore(Tensor dy, Tensor rows, Tensor dSource, int columns)
@@ -79,17 +79,17 @@ public sealed unsafe partial class CpuOps
             dy.Floats(), rows.Ints(), count, table.Floats(), columns, width));
     }
 
-    private readonly struct GatherWork(int* source, int* rows, int* y, int columns) : IWork
+    private readonly struct GatherWork(byte* source, int* rows, byte* y, int rowBytes) : IWork
     {
         public void Run(int begin, int end, int worker)
         {
-            if (columns == 1)
+            if (rowBytes == sizeof(int))
             {
-                for (int n = begin; n < end; n++) y[n] = source[rows[n]];
+                for (int n = begin; n < end; n++) ((int*)y)[n] = ((int*)source)[rows[n]];
                 return;
             }
             for (int n = begin; n < end; n++)
-                new ReadOnlySpan<int>(source + (long)rows[n] * columns, columns).CopyTo(new Span<int>(y + (long)n * columns, columns));
+                new ReadOnlySpan<byte>(source + (long)rows[n] * rowBytes, rowBytes).CopyTo(new Span<byte>(y + (long)n * rowBytes, rowBytes));
         }
     }
 

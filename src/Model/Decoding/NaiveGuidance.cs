@@ -14,7 +14,7 @@ public sealed class NaiveGuidance(Ops ops) : Guidance
 
     public override void Sample(in GuidanceInputs inputs, GuidanceRule rule, ulong key, in GuidanceOutputs outputs)
     {
-        Buffers b = Prepare(inputs);
+        Buffers b = Prepare(inputs, rule.Family.Atoms);
         float temperature = rule.Temperature == 0 ? 1 : rule.Temperature;
         bool temperFirst = rule.Order == Order.TemperThenTilt || !rule.IsGuided;
         if (temperFirst)
@@ -29,9 +29,19 @@ public sealed class NaiveGuidance(Ops ops) : Guidance
         Tensor logPolicy = b.LogReference;
         if (rule.IsGuided)
         {
-            ops.AtomTilt(inputs.ValueLogits, rule.Family, rule.Tilt, rule.Lambda, b.Tilts);
-            ops.OutsideTilt(b.LogReference, inputs.Candidates, b.Tilts, inputs.PrefixTilt, rule, b.OutsideTilt, b.Residual);
-            ops.Scatter(temperFirst ? b.LogReference : inputs.RefLogits, inputs.Candidates, b.Tilts, b.OutsideTilt, b.Scores);
+            Tensor untilted = temperFirst ? b.LogReference : inputs.RefLogits;
+            if (inputs.IsFull)
+            {
+                ops.FullTilt(inputs.ValueLogits, inputs.ValueBias, rule.Family, rule.Tilt, rule.Lambda, b.Tilts);
+                ops.TiltResidual(b.LogReference, b.Tilts, inputs.PrefixTilt, rule.Tilt, b.Residual);
+                ops.Add(untilted, b.Tilts, b.Scores);
+            }
+            else
+            {
+                ops.AtomTilt(inputs.ValueLogits, rule.Family, rule.Tilt, rule.Lambda, b.Tilts);
+                ops.OutsideTilt(b.LogReference, inputs.Candidates, b.Tilts, inputs.PrefixTilt, rule, b.OutsideTilt, b.Residual);
+                ops.Scatter(untilted, inputs.Candidates, b.Tilts, b.OutsideTilt, b.Scores);
+            }
             if (temperFirst)
             {
                 ops.LogSoftmax(b.Scores, 1, b.LogPolicy);
@@ -45,11 +55,28 @@ public sealed class NaiveGuidance(Ops ops) : Guidance
         }
         if (rule.Temperature == 0) ops.TopK(logPolicy, outputs.Next.As((outputs.Next.Shape.D0, 1)), Tensor.None);
         else ops.SampleRow(logPolicy, inputs.Streams, inputs.Positions, key, outputs.Next);
-        ops.StepStatistics(
-            logPolicy, b.LogReference, temperFirst ? b.LogMass : Tensor.None, outputs.Next, rule,
-            rule.IsGuided ? inputs.Candidates : Tensor.None, rule.IsGuided ? inputs.ValueLogits : Tensor.None,
-            rule.IsGuided ? b.Tilts : Tensor.None, rule.IsGuided ? b.OutsideTilt : Tensor.None, rule.IsGuided ? b.Residual : Tensor.None,
-            outputs.Chosen, outputs.Statistics);
+        Tensor logMass = temperFirst ? b.LogMass : Tensor.None;
+        if (!rule.IsGuided)
+        {
+            ops.StepStatistics(
+                logPolicy, b.LogReference, logMass, outputs.Next, rule, Tensor.None, Tensor.None, Tensor.None, Tensor.None, Tensor.None,
+                outputs.Chosen, outputs.Statistics);
+        }
+        else if (inputs.IsFull)
+        {
+            // The drawn token is the one candidate that the statistics need to look up.
+            ops.TokenAtoms(inputs.ValueLogits, inputs.ValueBias, outputs.Next, b.DrawnAtoms);
+            ops.AtomTilt(b.DrawnAtoms, rule.Family, rule.Tilt, rule.Lambda, b.DrawnTilt);
+            ops.StepStatistics(
+                logPolicy, b.LogReference, logMass, outputs.Next, rule, outputs.Next.As(b.DrawnTilt.Shape), b.DrawnAtoms, b.DrawnTilt,
+                b.OutsideTilt, b.Residual, Tensor.None, outputs.Statistics);
+        }
+        else
+        {
+            ops.StepStatistics(
+                logPolicy, b.LogReference, logMass, outputs.Next, rule, inputs.Candidates, inputs.ValueLogits, b.Tilts, b.OutsideTilt,
+                b.Residual, outputs.Chosen, outputs.Statistics);
+        }
     }
 
     public override void Dispose()
@@ -59,31 +86,33 @@ public sealed class NaiveGuidance(Ops ops) : Guidance
     }
 
     /// <summary>Memory for the shapes at hand, made at the first step and again only when they change.</summary>
-    private Buffers Prepare(in GuidanceInputs inputs)
+    private Buffers Prepare(in GuidanceInputs inputs, int atoms)
     {
         int rows = inputs.RefLogits.Shape.D0, vocabulary = inputs.RefLogits.Shape.D1;
-        int candidates = inputs.Candidates.IsNone ? 1 : inputs.Candidates.Shape.D1;
-        if (_buffers is { } old && old.Masked.Shape == (rows, vocabulary) && old.Tilts.Shape == (rows, candidates)) return old;
-        return Renew(rows, vocabulary, candidates);
+        int tilts = inputs.IsFull ? vocabulary : inputs.Candidates.IsNone ? 1 : inputs.Candidates.Shape.D1;
+        if (_buffers is { } old && old.Masked.Shape == (rows, vocabulary) && old.Tilts.Shape == (rows, tilts) && old.DrawnAtoms.Shape == (rows, atoms)) return old;
+        return Renew(rows, vocabulary, tilts, atoms);
     }
 
     /// <summary>Apart from <see cref="Prepare"/>, whose every call would otherwise make this one's closure.</summary>
-    private Buffers Renew(int rows, int vocabulary, int candidates)
+    private Buffers Renew(int rows, int vocabulary, int tilts, int atoms)
     {
         _memory?.Dispose();
-        (_buffers, _memory) = Arena.Build(ops.Device, arena => new Buffers(rows, vocabulary, candidates, arena));
+        (_buffers, _memory) = Arena.Build(ops.Device, arena => new Buffers(rows, vocabulary, tilts, atoms, arena));
         return _buffers;
     }
 
-    private sealed class Buffers(int rows, int vocabulary, int candidates, Arena arena)
+    private sealed class Buffers(int rows, int vocabulary, int tilts, int atoms, Arena arena)
     {
         public Tensor Masked { get; } = arena.Take((rows, vocabulary));
         public Tensor LogReference { get; } = arena.Take((rows, vocabulary));
         public Tensor Scores { get; } = arena.Take((rows, vocabulary));
         public Tensor LogPolicy { get; } = arena.Take((rows, vocabulary));
         public Tensor LogMass { get; } = arena.Take(rows);
-        public Tensor Tilts { get; } = arena.Take((rows, candidates));
+        public Tensor Tilts { get; } = arena.Take((rows, tilts));
         public Tensor OutsideTilt { get; } = arena.Take(rows);
         public Tensor Residual { get; } = arena.Take(rows);
+        public Tensor DrawnAtoms { get; } = arena.Take((rows, atoms));
+        public Tensor DrawnTilt { get; } = arena.Take((rows, 1));
     }
 }

@@ -30,6 +30,7 @@ internal sealed class RejectionSampling : IDisposable
     private readonly float[] _hostStatistics, _hostTilts, _drawnStatistics;
     private readonly double[] _weights, _weightedTilts;
 
+    /// <param name="guide">V-type: a Q-type guide has the tilts of all tokens at once, and needs no rejection.</param>
     public RejectionSampling(ValueModel guide, CachedModel cache, int rows)
     {
         _ops = guide.Ops;
@@ -49,6 +50,9 @@ internal sealed class RejectionSampling : IDisposable
         _weights = new double[rows];
         _weightedTilts = new double[rows];
     }
+
+    /// <summary>Whether it draws from a rule: temperature and top-p shape the proposals, and a proposal is accepted by chance.</summary>
+    public static bool Draws(GuidanceRule rule) => rule.Order == Order.TemperThenTilt && rule.Temperature > 0;
 
     /// <summary>Draws the next token of the rows that run. Each one's column stays in the value model's cache, not yet counted.</summary>
     /// <param name="positions">Of each row's token.</param>
@@ -74,23 +78,13 @@ internal sealed class RejectionSampling : IDisposable
             pending -= Accept(key, round, positions, streams, bound);
             // The next round's proposals go where this one's lie, but not over a column that is kept.
             _ops.Device.Upload<int>(_hostChosen, _chosen);
-            if (_guide.Head.ReadsAtToken) _guide.Trunk.KeepSibling(_cache.Cache, _chosen);
+            _guide.Trunk.KeepSibling(_cache.Cache, _chosen);
         }
         Finish(bound, step.Outputs);
     }
 
-    /// <summary>Takes the drawn tokens into the guide's cache.</summary>
-    /// <param name="source">See <see cref="CachedModel.Select"/>.</param>
-    public void Take(Tensor next, Tensor running, Tensor source)
-    {
-        if (_guide.Head.ReadsAtToken)
-        {
-            _ops.Advance(_cache.Cache.Lengths, running, 1);
-            return;
-        }
-        _cache.Append(next, running);
-        _cache.Select(source);
-    }
+    /// <summary>Counts the drawn tokens, whose columns are in the guide's cache already.</summary>
+    public void Take(Tensor running) => _ops.Advance(_cache.Cache.Lengths, running, 1);
 
     public void Dispose() => _memory.Dispose();
 

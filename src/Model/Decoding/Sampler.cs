@@ -21,9 +21,10 @@ public sealed record SamplerShape(int Rows, int PromptTokens, int NewTokens, int
 /// <summary>
 /// Draws responses from π_ref alone or guided by a value model, a batch of rows at a time; rows that have ended take the next
 /// prompts that wait, so that the batch stays full (continuous batching). One guided step: π_ref's logits → top K → the value
-/// model on K siblings → head → guidance draws → the drawn sibling's column stays in the value model's cache. A row's first token
-/// is drawn in the same step as the others' next ones, from the hidden state of its prompt's last token. Memory is planned once; a
-/// step allocates nothing, and is recorded (one CUDA graph) and replayed; between two steps the host looks at the tokens drawn.
+/// model on K siblings → head → guidance draws → the drawn sibling's column stays in the value model's cache. A Q-type
+/// guide may score every token instead of K. A row's first token is drawn in the same step as the others' next ones, from the hidden
+/// state of its prompt's last token. Memory is planned once; a step allocates nothing, and is recorded (one CUDA graph) and replayed;
+/// between two steps the host looks at the tokens drawn.
 /// </summary>
 public sealed class Sampler : IDisposable
 {
@@ -38,6 +39,7 @@ public sealed class Sampler : IDisposable
     private readonly CachedModel _referenceCache;
     private readonly GuideState? _guideState;
     private readonly RejectionSampling? _rejection;
+    private readonly bool _scoresAll;   // by a Q-type guide; a V-type one goes by rejection
     private readonly DeviceBuffer _memory;
     private readonly Tensor _logits, _candidates, _valueLogits, _prefixTilt, _tiltRows;
     private readonly RowInputs _inputs;
@@ -61,8 +63,9 @@ public sealed class Sampler : IDisposable
         int rows = shape.Rows, vocabulary = shape.Vocabulary > 0 ? shape.Vocabulary : reference.Config.Vocab;
         if (guide is not null && guide.Vocabulary < vocabulary)
             throw new UserException($"The guide knows {guide.Vocabulary} tokens, but the reference uses {vocabulary}; give a guide with the reference's tokenizer.");
-        bool isExact = guide is not null && shape.Candidates == GuideRecipe.AllCandidates;
-        int k = guide is null ? 1 : isExact ? RejectionSampling.Proposals : Math.Min(shape.Candidates, vocabulary);
+        bool isExact = guide is not null && shape.Candidates == GuideRecipe.AllCandidates, rejects = isExact && guide!.Settings.Kind == HeadKind.V;
+        _scoresAll = isExact && !rejects;
+        int k = guide is null || _scoresAll ? 1 : rejects ? RejectionSampling.Proposals : Math.Min(shape.Candidates, vocabulary);
         int atoms = guide?.Settings.Family.Atoms ?? 1;
         Require(shape.Longest, reference.Config.Position == Position.Learned ? reference.Config.Context : int.MaxValue, "the reference");
         if (guide is not null) Require(shape.Longest, guide.LongestText, "the guide");
@@ -74,11 +77,8 @@ public sealed class Sampler : IDisposable
         try
         {
             _referenceCache = new CachedModel(reference, rows, shape.PromptSlots, shape.PromptTokens, shape.NewTokens, step: 1);
-            _guideState = guide?.Open(_referenceCache, shape, k);
-            if (isExact)
-                _rejection = _guideState is OwnTrunkState own
-                    ? new RejectionSampling((ValueModel)guide!, own.Cache, rows)
-                    : throw new UserException("--candidates all draws by rejection, which needs a guide with a trunk of its own; give a number of candidates.");
+            _guideState = guide?.Open(_referenceCache, shape with { Vocabulary = vocabulary }, _scoresAll ? GuideRecipe.AllCandidates : k);
+            if (rejects) _rejection = new RejectionSampling((ValueModel)guide!, ((OwnTrunkState)_guideState!).Cache, rows);
             ((_logits, _candidates, _valueLogits, _prefixTilt, _tiltRows, _inputs, _drawn), _memory) = Arena.Build(_ops.Device, arena => (
                 arena.Take((rows, vocabulary)), arena.Take((rows, k), DType.I32), arena.Take((rows, k, atoms)), arena.Take(rows), arena.Take(rows, DType.I32),
                 new RowInputs(rows, arena), new DrawnRows(rows, arena)));
@@ -137,6 +137,7 @@ public sealed class Sampler : IDisposable
         SampleBatch batch, SampleQueue? queue, GuidanceRule rule, ulong key, Func<int, int, bool>? goesOn, CancellationToken stop)
     {
         if (rule.IsGuided && _guide is null) throw new ArgumentException("A tilt needs a guide.");
+        if (rule.IsGuided && _rejection is not null && !RejectionSampling.Draws(rule)) throw new ArgumentException($"No draws by rejection from {rule}.");
         if (batch.Rows > _active.Length) throw new ArgumentException($"A batch of {batch.Rows} rows does not fit a sampler of {_active.Length}.");
         RecordStep(rule, key);
         _slots.Reset(KeepsPrompts);
@@ -255,16 +256,19 @@ public sealed class Sampler : IDisposable
 
     private void Draw(GuidanceRule rule, ulong key)
     {
-        bool guided = rule.IsGuided;
         _reference.Head.Forward(_referenceCache.Hidden, Tensor.None, _logits);
-        if (guided)
+        GuidanceInputs inputs = new(_logits, Tensor.None, Tensor.None, Tensor.None, _inputs.Streams, _inputs.Positions);
+        if (rule.IsGuided && _scoresAll)
+        {
+            TokenLogits all = _guideState!.ScoreAll();
+            inputs = inputs with { ValueLogits = all.Logits, ValueBias = all.Bias, PrefixTilt = _prefixTilt };
+        }
+        else if (rule.IsGuided)
         {
             _ops.TopK(_logits, _candidates, Tensor.None);
             _guideState!.ScoreNext(_candidates, _valueLogits);
+            inputs = inputs with { Candidates = _candidates, ValueLogits = _valueLogits, PrefixTilt = _prefixTilt };
         }
-        GuidanceInputs inputs = new(
-            _logits, guided ? _candidates : Tensor.None, guided ? _valueLogits : Tensor.None, guided ? _prefixTilt : Tensor.None, _inputs.Streams,
-            _inputs.Positions);
         _guidance.Sample(inputs, rule, key, new GuidanceOutputs(_drawn.Next, _drawn.Chosen, _drawn.Statistics));
     }
 
@@ -273,7 +277,7 @@ public sealed class Sampler : IDisposable
         if (!isFirst)
         {
             Append();
-            _rejection!.Take(_drawn.Next, _inputs.Running, _inputs.Source);
+            _rejection!.Take(_inputs.Running);
         }
         _reference.Head.Forward(_referenceCache.Hidden, Tensor.None, _logits);
         RejectionStep step = new(_logits, _inputs.Streams, _inputs.Positions, new GuidanceOutputs(_drawn.Next, _drawn.Chosen, _drawn.Statistics));
@@ -288,10 +292,10 @@ public sealed class Sampler : IDisposable
         Span<float> statistics = _drawn.HostStatistics;
         for (int row = 0; row < chosen.Length; row++)
         {
-            bool isRunning = _inputs.HostRunning[row] != 0;
-            outside += _inputs.HostOutside[row] = isRunning && chosen[row] < 0 ? 1 : 0;
+            bool isRunning = _inputs.HostRunning[row] != 0, isOutside = isRunning && !_scoresAll && chosen[row] < 0;
+            outside += _inputs.HostOutside[row] = isOutside ? 1 : 0;
             // The tilt of a token from outside of the candidates is a rule's, not the guide's: no ln W of the next prefix. A row that starts has none yet.
-            if (!isRunning || chosen[row] < 0) statistics[row * columns + SampleStatistics.ChosenTilt] = float.NaN;
+            if (!isRunning || isOutside) statistics[row * columns + SampleStatistics.ChosenTilt] = float.NaN;
             if (!isRunning) chosen[row] = -1;   // nothing to keep
         }
         if (outside > 0 || hasStarted) _drawn.Upload();

@@ -1,3 +1,4 @@
+using QSharp.Engine;
 using QSharp.Kernels;
 
 namespace QSharp.Model;
@@ -20,8 +21,17 @@ public sealed record GuideRecipe(
     ValueSettings Settings, int Steps, float Rate, int Warmup, int Batch, int Candidates, Outside Outside, float Temperature = 1, float TopP = 1,
     Order Order = Order.TemperThenTilt, int Epochs = 3, float FinalRateShare = 1, float WeightDecay = 0)
 {
-    /// <summary>In place of K: every token, by rejection sampling (method notes §3.5).</summary>
+    /// <summary>In place of K: every token. A Q-type guide scores all of them; from a V-type one it is drawn by rejection (method notes §3.5).</summary>
     public const int AllCandidates = 0;
+
+    /// <summary>Refuses what drawing by rejection cannot do.</summary>
+    /// <param name="guide">Settings of the guide that is decoded with.</param>
+    /// <exception cref="UserException">Every token of a V-type guide, greedily or tilted first.</exception>
+    public void RequireDraws(ValueSettings guide)
+    {
+        if (Candidates == AllCandidates && guide.Kind == HeadKind.V && !RejectionSampling.Draws((this with { Settings = guide }).Rule(Tilt.LogMeanExp, 1)))
+            throw new UserException("--candidates all draws from a V-type guide by rejection: temperature first, then the tilt, and by chance; so it goes with neither --order official nor --temperature 0. Give a number of candidates, or a guide with a Q-type head.");
+    }
 
     /// <summary>
     /// Where nothing else is said of a text. Tokens that are no candidates get the least tilt of those that are: the exact

@@ -1,4 +1,5 @@
 using QSharp.Engine;
+using QSharp.Kernels;
 
 namespace QSharp.Model;
 
@@ -7,7 +8,7 @@ namespace QSharp.Model;
 /// Every prompt token attends to the whole prompt; response tokens stay causal. A departure from causal language models
 /// that lets the guide see a graph whole (docs/star-graph.md).
 /// </param>
-public sealed record ValueSettings(HeadKind Kind, Kernels.ReturnFamily Family, bool BidirectionalPrompt);
+public sealed record ValueSettings(HeadKind Kind, ReturnFamily Family, bool BidirectionalPrompt);
 
 /// <summary>
 /// What steers a frozen π_ref: the distribution Z(x, y) of the reward-to-go under it, for tokens y that may come next. Either a
@@ -28,7 +29,7 @@ public interface IGuide : IDisposable
 
     /// <summary>Memory for guiding a batch.</summary>
     /// <param name="reference">π_ref on the same batch.</param>
-    /// <param name="candidates">K: tokens scored at each step.</param>
+    /// <param name="candidates">K: tokens scored at each step; <see cref="GuideRecipe.AllCandidates"/> for a Q-type guide that scores all of the shape's vocabulary.</param>
     internal GuideState Open(CachedModel reference, SamplerShape shape, int candidates);
 }
 
@@ -43,11 +44,19 @@ internal abstract class GuideState : IDisposable
     /// <param name="outputs">[R, K, A].</param>
     public abstract void ScoreNext(Tensor tokens, Tensor outputs);
 
+    /// <summary>The logits of Z for every token that may come next in each row. Of a Q-type guide, opened for it.</summary>
+    public abstract TokenLogits ScoreAll();
+
     /// <summary>Takes the drawn tokens in.</summary>
     public abstract void Take(in DrawnTokens drawn);
 
     public abstract void Dispose();
 }
+
+/// <summary>Value logits of every token.</summary>
+/// <param name="Logits">[R, n, A, W] (<see cref="TokenTiles"/>).</param>
+/// <param name="Bias">[R, A], added to those of every token; or None.</param>
+internal readonly record struct TokenLogits(Tensor Logits, Tensor Bias);
 
 /// <summary>One token a row.</summary>
 /// <param name="Next">[R] I32.</param>

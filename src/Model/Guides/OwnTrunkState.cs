@@ -7,9 +7,11 @@ namespace QSharp.Model;
 /// A value model with its own cache. V-type: the candidates go through it as siblings, and the drawn one's column stays: one
 /// pass a token (method notes §3.4). Q-type: the drawn token goes through it.
 /// </summary>
+/// <param name="candidates">K; <see cref="GuideRecipe.AllCandidates"/> for a Q-type head that scores every token.</param>
 internal sealed class OwnTrunkState(ValueModel guide, SamplerShape shape, int candidates) : GuideState
 {
     private readonly Ops _ops = guide.Ops;
+    private readonly TiledHead? _all = candidates == GuideRecipe.AllCandidates ? new TiledHead(guide, shape.Rows, shape.Vocabulary) : null;
 
     public CachedModel Cache { get; } = new(guide, shape.Rows, shape.PromptSlots, shape.PromptTokens, shape.NewTokens, guide.Head.ReadsAtToken ? candidates : 1);
 
@@ -17,6 +19,8 @@ internal sealed class OwnTrunkState(ValueModel guide, SamplerShape shape, int ca
         Cache.Start(slots, lengths, guide.Settings.BidirectionalPrompt ? CacheLayout.Prompt : CacheLayout.Sequence, source);
 
     public override void ScoreNext(Tensor tokens, Tensor outputs) => Cache.ScoreNext(tokens, Tensor.None, outputs);
+
+    public override TokenLogits ScoreAll() => _all!.Forward(Cache.Hidden);
 
     public override void Take(in DrawnTokens drawn)
     {
@@ -36,5 +40,9 @@ internal sealed class OwnTrunkState(ValueModel guide, SamplerShape shape, int ca
         _ops.Advance(Cache.Cache.Lengths, drawn.Running, 1);
     }
 
-    public override void Dispose() => Cache.Dispose();
+    public override void Dispose()
+    {
+        _all?.Dispose();
+        Cache.Dispose();
+    }
 }

@@ -73,12 +73,28 @@ internal sealed class SharedHead(Ops ops, SharedHeadWeights weights)
     /// <param name="outputs">[M, A].</param>
     public void Forward(Tensor hidden, Tensor table, Tensor tokens, SharedHeadBuffers b, Tensor outputs)
     {
+        Ask(hidden, b, b.Bias);
+        ops.TokenScores(b.Query, b.Bias, table, tokens, outputs);
+    }
+
+    /// <summary>The same for every token of a table: one product with it. The bias of a token is apart, as it is that of all.</summary>
+    /// <param name="hidden">[R, C].</param>
+    /// <param name="table">[V, C].</param>
+    /// <param name="outputs">[R·A, V].</param>
+    /// <param name="bias">[R, A] F32.</param>
+    public void ForwardAll(Tensor hidden, Tensor table, SharedHeadBuffers b, Tensor outputs, Tensor bias)
+    {
+        Ask(hidden, b, bias);
+        ops.MatMul(b.Query.As((outputs.Shape.D0, table.Shape.D1)), table, Tensor.None, outputs);
+    }
+
+    private void Ask(Tensor hidden, SharedHeadBuffers b, Tensor bias)
+    {
         ops.LayerNorm(hidden, weights.Norm, weights.NormBias, Epsilon, b.Normed, b.Stats);
         ops.MatMul(b.Normed, weights.Up, weights.UpBias, b.Up);
         ops.Gelu(b.Up, b.Activated);
         ops.MatMul(b.Activated, weights.Query, Tensor.None, b.Query);
-        ops.MatMul(b.Activated, weights.Bias, weights.BiasBias, b.Bias);
-        ops.TokenScores(b.Query, b.Bias, table, tokens, outputs);
+        ops.MatMul(b.Activated, weights.Bias, weights.BiasBias, bias);
     }
 
     /// <summary>Adds to the parameters' gradients. The hidden states and the table are frozen.</summary>

@@ -37,7 +37,8 @@ public sealed class SharedTrunkGuide : IGuide
 
     public int LongestText => int.MaxValue;
 
-    GuideState IGuide.Open(CachedModel reference, SamplerShape shape, int candidates) => new SharedTrunkState(this, reference, shape.Rows);
+    GuideState IGuide.Open(CachedModel reference, SamplerShape shape, int candidates) =>
+        new SharedTrunkState(this, reference, shape.Rows, candidates == GuideRecipe.AllCandidates ? shape.Vocabulary : 0);
 
     public void Dispose() => _memory.Dispose();
 }
@@ -49,15 +50,20 @@ internal sealed class SharedTrunkState : GuideState
     private readonly CachedModel _reference;
     private readonly SharedHead _head;
     private readonly SharedHeadBuffers _buffers;
+    private readonly Tensor _logits, _bias;
     private readonly DeviceBuffer _memory;
 
-    public SharedTrunkState(SharedTrunkGuide guide, CachedModel reference, int rows)
+    /// <param name="vocabulary">Tokens scored at once; 0 where only candidates are.</param>
+    public SharedTrunkState(SharedTrunkGuide guide, CachedModel reference, int rows, int vocabulary)
     {
         _guide = guide;
         _reference = reference;
         Ops ops = guide.Reference.Ops;
         _head = new SharedHead(ops, guide.Weights);
-        (_buffers, _memory) = Arena.Build(ops.Device, arena => new SharedHeadBuffers(guide.Shape, rows, guide.Reference.ActivationType, arena));
+        int atoms = guide.Shape.Atoms;
+        ((_buffers, _logits, _bias), _memory) = Arena.Build(ops.Device, arena => (
+            new SharedHeadBuffers(guide.Shape, rows, guide.Reference.ActivationType, arena),
+            vocabulary > 0 ? arena.Take((rows * atoms, vocabulary)) : Tensor.None, vocabulary > 0 ? arena.Take((rows, atoms)) : Tensor.None));
     }
 
     public override void Start(PromptSlots slots, ReadOnlySpan<int> lengths, Tensor source)
@@ -68,6 +74,13 @@ internal sealed class SharedTrunkState : GuideState
     {
         Tensor flat = tokens.As((int)tokens.Count);
         _head.Forward(_reference.Hidden, _guide.Reference.Weights.Tokens, flat, _buffers, outputs.As((flat.Shape.D0, _guide.Shape.Atoms)));
+    }
+
+    public override TokenLogits ScoreAll()
+    {
+        (int rows, int atoms, int vocabulary) = (_bias.Shape.D0, _bias.Shape.D1, _logits.Shape.D1);
+        _head.ForwardAll(_reference.Hidden, _guide.Reference.Weights.Tokens.Range(0, vocabulary), _buffers, _logits, _bias);
+        return new TokenLogits(_logits.As((rows, 1, atoms, vocabulary)), _bias);
     }
 
     public override void Take(in DrawnTokens drawn)

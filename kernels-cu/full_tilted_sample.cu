@@ -1,0 +1,186 @@
+// full_tilted_sample: tilted_sample where the guide speaks of every token, its value logits in tiles (tiles.cuh); the contract is in
+// FullTiltedSample.cs. A row is cut into chunks of 4096 tokens, so a row's result depends on no other row and one row fills a card.
+//   full_tilt_chunks: tilts, sums of q and of π, and the best score + Gumbel noise of a chunk, relative to its highest logit. Four
+//     tokens and one Philox block a thread and step; sums run along a thread and are merged in a fixed order.
+//   full_tilt_nucleus, with top-p only: the cut of a row of scores (select.cuh), a row a block; then full_tilt_chunks again,
+//     restricted to it. Temper first: the first pass leaves the value logits alone, and the second reads those of the set. Tilt first:
+//     the first pass reads all and keeps ℓ + g [B, V], as radix selection visits a score three times and a tilt costs 2A exponentials.
+//   full_tilt_finish: a row a block: merges the chunks in order, draws, writes the statistics.
+// Floor: one read of the value logits and of π_ref's, 4·B·V·(A + 1) bytes; two exponentials an atom take about half that time on an H100.
+// variants: none
+#include "gumbel.cuh"
+#include "select.cuh"
+#include "tiles.cuh"
+
+enum { CHUNK = 4096, CHUNK_THREADS = 256 };
+
+// Of a chunk, relative to its highest logit: Σ q; π's law with g (g/T if tilted first) as its value; what ρ needs; the draw.
+struct FullPart {
+    float max, mass;
+    WeighedSum law, rest;
+    float score;
+    int token;   // −1: none has weight
+};
+
+extern "C" __global__ void __launch_bounds__(256) QS_NAME(full_tilt_chunks)(
+    const float* logits, const float* values, const float* bias, const int* streams, const int* positions, float* orders,
+    const Support* supports, int tilt, int atoms, float low, float high, float lambda, float scale, int tiltsFirst, int greedy,
+    unsigned long long key, FullPart* parts, int columns, int tiles, int width) {
+    int row = blockIdx.x, start = blockIdx.y * CHUNK, end = min(columns, start + CHUNK), stream = streams[row], position = positions[row];
+    const float* x = logits + (size_t)row * columns;
+    if (orders) orders += (size_t)row * columns;
+    Law law = {tilt, atoms, low, high, lambda, OUTSIDE_ZERO};
+    Tiles tokens(values, bias, atoms, columns, tiles, width);
+    Support support = {-QS_INFINITY, -1};
+    if (supports) support = supports[row];
+    bool wide = columns % 4 == 0 && aligned16(x);
+    float max = -QS_INFINITY, mass = 0, best = -QS_INFINITY, tilt_scale = tiltsFirst ? scale : 1;
+    WeighedSum sum, rest;
+    int winner = -1;
+    // The clean logits of four tokens, −∞ outside of the support; true if one is in it.
+    auto load = [&](int token, float (&v)[4]) {
+        bool any = false;
+        load_part(v, x + token, wide, columns - token);
+        for (int i = 0; i < 4; i++) {
+            v[i] = token + i < columns ? clean(v[i]) : -QS_INFINITY;
+            if (supports && token + i < columns && !support.holds(orders ? orders[token + i] : v[i], token + i)) v[i] = -QS_INFINITY;
+            any = any || v[i] > -QS_INFINITY;
+        }
+        return any;
+    };
+    for (int token = start + 4 * threadIdx.x; token < end; token += 4 * CHUNK_THREADS) {
+        float v[4];
+        load(token, v);
+        for (int i = 0; i < 4; i++) max = fmaxf(max, v[i]);
+    }
+    max = block_max(max);
+    for (int token = start + 4 * threadIdx.x; token < end; token += 4 * CHUNK_THREADS) {
+        float v[4], g[4] = {}, r[4];
+        bool any = load(token, v);
+        if (any && law.guided()) tokens.tilts(token, law, g);
+        if (orders && !supports)
+            for (int i = 0; i < 4 && token + i < columns; i++) orders[token + i] = clean(v[i] + g[i]);
+        if (!any) continue;
+        for (int i = 0; i < 4; i++) {
+            v[i] = (v[i] - max) * scale;
+            mass += expf(v[i]);
+            r[i] = tilt == TILT_MEAN ? v[i] : clean(v[i] + g[i]);
+        }
+        if (tiltsFirst || tilt == TILT_MEAN) rest.add(r, g);
+        for (int i = 0; i < 4; i++) {
+            g[i] *= tilt_scale;
+            v[i] = clean(v[i] + g[i]);
+        }
+        sum.add(v, g);
+        uint4 block = {};
+        if (!greedy) block = philox(key, (unsigned)token >> 2, position, stream, 0);
+        unsigned words[4] = {block.x, block.y, block.z, block.w};
+        for (int i = 0; i < 4; i++) {
+            if (!(v[i] + (greedy ? 0 : gumbel_bound(words[i])) > best)) continue;
+            float score = greedy ? v[i] : v[i] + gumbel_of(words[i]);
+            if (score > best) {
+                best = score;
+                winner = token + i;
+            }
+        }
+    }
+    mass = block_sum(mass);
+    sum.reduce();
+    rest.reduce();
+    unsigned long long chosen = block_max(winner < 0 ? 0 : order_key(best, winner));
+    if (threadIdx.x == 0)
+        parts[(size_t)row * gridDim.y + blockIdx.y] = {max, mass, sum, rest, key_value(chosen), chosen ? (int)key_index(chosen) : -1};
+}
+QS_KERNEL(full_tilt_chunks)
+
+extern "C" __global__ void __launch_bounds__(1024, 1) QS_NAME(full_tilt_nucleus)(
+    const float* scores, float scale, float topP, Support* supports, int columns) {
+    QS_SHARED(Bins, bins, 1);
+    RowNucleus row = row_nucleus(bins[0], scores + (size_t)blockIdx.x * columns, columns, scale, topP);
+    if (threadIdx.x == 0) supports[blockIdx.x] = row.kept.support;
+}
+QS_KERNEL(full_tilt_nucleus)
+
+// The sums of a row, in double and relative to `origin`: a thread takes chunks, the block adds them in order.
+struct RowSum { double log, mean; };
+template <class Weighed> __device__ __forceinline__ RowSum merged(const FullPart* parts, int count, float origin, float scale, Weighed of) {
+    double top = -QS_INFINITY, sum = 0, moment = 0;
+    auto at = [&](int c) { return ((double)parts[c].max - origin) * scale + of(parts[c]).max; };
+    for (int c = threadIdx.x; c < count; c += blockDim.x)
+        if (of(parts[c]).sum > 0) top = fmax(top, at(c));
+    top = block_highest(top);
+    for (int c = threadIdx.x; c < count; c += blockDim.x)
+        if (of(parts[c]).sum > 0) {
+            double share = exp(at(c) - top);
+            sum += of(parts[c]).sum * share;
+            moment += of(parts[c]).moment * share;
+        }
+    sum = block_sum(sum);
+    moment = block_sum(moment);
+    return {sum > 0 ? top + log(sum) : -QS_INFINITY, moment / sum};
+}
+
+extern "C" __global__ void __launch_bounds__(128) QS_NAME(full_tilt_finish)(
+    const float* logits, const float* values, const float* bias, const float* prefixTilt, const FullPart* all, const FullPart* kept,
+    int chunks, int tilt, int atoms, float low, float high, float lambda, float scale, int tiltsFirst, int* next, float* statistics,
+    int columns, int tiles, int width) {
+    int row = blockIdx.x, token = -1;
+    const float* x = logits + (size_t)row * columns;
+    all += (size_t)row * chunks;
+    kept += (size_t)row * chunks;
+    Law law = {tilt, atoms, low, high, lambda, OUTSIDE_ZERO};
+    float origin = -QS_INFINITY, prefix = prefixTilt ? prefixTilt[row] : __int_as_float(0x7fc00000);
+    for (int c = threadIdx.x; c < chunks; c += blockDim.x) origin = fmaxf(origin, all[c].max);
+    origin = block_max(origin);
+    double log_all = 0, log_mass = 0, log_normalizer = 0, kl = 0, residual = 0, best = -QS_INFINITY;
+    if (origin > -QS_INFINITY) {
+        auto mass = [](const FullPart& part) { return WeighedSum{0, part.mass, 0}; };
+        auto whole = [](const FullPart& part) { return part.law; };
+        auto rest = [](const FullPart& part) { return part.rest; };
+        log_all = merged(all, chunks, origin, scale, mass).log;
+        log_mass = merged(kept, chunks, origin, scale, mass).log;
+        RowSum policy = merged(kept, chunks, origin, scale, whole);
+        log_normalizer = policy.log - log_mass;
+        kl = policy.mean - log_normalizer;
+        double mean = log_normalizer;
+        if (tiltsFirst || tilt == TILT_MEAN) {
+            RowSum from = merged(tiltsFirst ? all : kept, chunks, origin, scale, rest);
+            mean = tilt == TILT_MEAN ? from.mean : from.log - log_all;
+        }
+        if (prefix == prefix) residual = prefix - mean;
+        int mine = 0x7fffffff;
+        for (int c = threadIdx.x; c < chunks; c += blockDim.x) {
+            double score = ((double)kept[c].max - origin) * scale + kept[c].score;
+            if (kept[c].token < 0 || !(score > best || (score == best && kept[c].token < mine))) continue;
+            best = score;
+            mine = kept[c].token;
+        }
+        double winner = block_highest(best);
+        if (winner > -QS_INFINITY) token = -block_max(best == winner ? -mine : -0x7fffffff);
+    }
+    bool drew = token >= 0;
+    if (!drew) {
+        // No token has weight: the first that is neither −∞ nor NaN, else 0.
+        int least = columns;
+        for (int i = threadIdx.x; i < columns && least == columns; i += blockDim.x)
+            if (x[i] > -QS_INFINITY) least = i;
+        least = -block_max(-least);
+        token = least < columns ? least : 0;
+    }
+    if (threadIdx.x == 0) next[row] = token;
+    if (!statistics || threadIdx.x >= 32) return;
+    float gain = 0;
+    Moments moments = {0, 0};
+    if (drew) {
+        AtomsOfToken drawn = Tiles(values, bias, atoms, columns, tiles, width).atoms_of(token, atoms);
+        gain = atoms == 1 ? tilt_of_logit(drawn[0], law) : tilt_of_atoms(drawn, law);
+        moments = tilted_moments(drawn, law);
+    }
+    if (threadIdx.x != 0) return;
+    double log_reference = ((double)clean(x[token]) - origin) * scale - log_mass, gamma = gain * (double)(tiltsFirst ? scale : 1);
+    double result[9] = {log_reference + gamma - log_normalizer, log_reference, fmax(kl, 0.0), log_all - log_mass, log_normalizer,
+        residual, gain, moments.mean, moments.variance};
+    for (int i = 0; i < 9; i++)   // SampleStatistics, column by column
+        statistics[(size_t)row * 9 + i] = drew ? (float)result[i] : __int_as_float(0x7fc00000);
+}
+QS_KERNEL(full_tilt_finish)

@@ -1,0 +1,28 @@
+// tilt_residual: the prefix's tilt − ln Σ q e^g over all tokens, or − Σ q g for the mean tilt; 0 where the prefix is not known.
+// A row a block, sums in fp32. Floor: a read of ln q and of g.
+// variants: none
+#include "tilt.cuh"
+
+extern "C" __global__ void __launch_bounds__(1024) QS_NAME(tilt_residual)(
+    const float* logReference, const float* g, const float* prefixTilt, int tilt, float* residual, int columns) {
+    const float* q = logReference + (size_t)blockIdx.x * columns;
+    g += (size_t)blockIdx.x * columns;
+    float prefix = prefixTilt ? prefixTilt[blockIdx.x] : __int_as_float(0x7fc00000);
+    if (prefix != prefix) {
+        if (threadIdx.x == 0) residual[blockIdx.x] = 0;
+        return;
+    }
+    WeighedSum sum;
+    bool wide = columns % 4 == 0 && aligned16(q, g);
+    for (int c = 4 * threadIdx.x; c < columns; c += 4 * blockDim.x) {
+        float v[4], gains[4];
+        load_part(v, q + c, wide, columns - c);
+        load_part(gains, g + c, wide, columns - c);
+        for (int i = 0; i < 4; i++) v[i] = c + i < columns ? clean(tilt == TILT_MEAN ? v[i] : v[i] + gains[i]) : -QS_INFINITY;
+        sum.add(v, gains);
+    }
+    sum.reduce();
+    double mean = tilt == TILT_MEAN ? (double)sum.moment / sum.sum : sum.max + log((double)sum.sum);
+    if (threadIdx.x == 0) residual[blockIdx.x] = (float)(prefix - mean);
+}
+QS_KERNEL(tilt_residual)
