@@ -39,7 +39,7 @@ internal sealed record StarGraphRun(
     {
         string name = round == Rounds ? "guide" : $"guide-round-{round}";
         double eta = Evaluation.Etas(Parsed).Min();
-        CollectSettings settings = Experiment.CollectSettings(round, Collect.RollIn(Parsed), Collect.Samples(Parsed), eta, Experiment.Recipe.SharesTrunk);
+        CollectSettings settings = Experiment.CollectSettings(round, Collect.RollIn(Parsed), Collect.Samples(Parsed), eta, Experiment.Recipe.SharesTrunk, last);
         using IGuide? rollIn = last;
         if (Experiment.FindGuide(Folder.File(name), Reference) is { } finished) return finished;
         Experiment.Collect(Folder.File(Data), Reference, rollIn, settings, round * Collect.Rollouts(Parsed, Experiment.Recipe), Clock);

@@ -20,6 +20,7 @@ internal static class TrainVerb
         verb.Options.Add(data);
         Option<bool> keep = OptionFactory.Flag("--keep-no-variation", "Learn from prompts too whose samples all have the same reward; always so with one sample a prompt.");
         verb.Options.Add(keep);
+        LearningOptions learning = new(verb);
         RoundingOption rounding = new(verb);
         PolicyOptions policy = new(verb);
         CommonOptions common = new(verb);
@@ -34,11 +35,12 @@ internal static class TrainVerb
                 return Task.FromResult(ExitCodes.Done);
             }
             ValueMethod chosen = Catalog.FindValueMethod(name)!;
-            using Session session = task.Open(parsed, common, guide: null, stop);
+            using Session session = task.Open(parsed, common, guide: null, stop, learning);
             Experiment experiment = session.Experiment;
             if (chosen.IsOfMeans && experiment.Recipe.Settings.Family.Kind != FamilyKind.Bernoulli)
                 throw new UserException($"--method {name} learns a mean, not a distribution; leave --family at bernoulli.");
             JsonObject settings = TaskOptions.Settings(experiment);
+            learning.AddTo(settings, parsed, experiment.Recipe);
             rounding.Apply(parsed, session.Reference.Ops.Device, experiment, settings);
             RolloutData rollouts = experiment.LoadRollouts(parsed.GetValue(data)!, session.Reference, parsed.GetValue(keep));
             settings["method"] = chosen.Name;

@@ -27,24 +27,38 @@ public sealed partial class Experiment
         int steps = Steps(data);
         LearningRate rate = new(recipe.Rate, Math.Min(recipe.Warmup, steps / 10), steps, recipe.FinalRateShare);
         OptimizerSettings settings = AdamW with { Rate = rate, WeightDecay = recipe.WeightDecay, RoundsStochastically = RoundsStochastically };
-        IGuide guide = recipe.SharesTrunk ? new SharedTrunkGuide(reference, recipe.Settings.Family, recipe.HeadHidden) : FreshValueModel(reference);
+        string? initial = null;
+        IGuide guide = recipe.SharesTrunk ? new SharedTrunkGuide(reference, recipe.Settings.Family, recipe.HeadHidden) : FreshValueModel(reference, out initial);
         Learner learner = guide is SharedTrunkGuide shared ? Learner(shared, loss, data, settings) : Learner((ValueModel)guide, method, loss, data, settings);
         using Trainer trainer = new(learner) { HeldOut = data.HeldOut.Count > 0 ? new HeldOut(learner, recipe.Settings.Family) : null };
-        new TrainingRun(trainer, name, scratch, Fingerprint($"{name} {method.Name}"), metrics).Run(steps, progress, stop);
+        new TrainingRun(trainer, name, scratch, Fingerprint($"{name} {method.Name} {initial}"), metrics).Run(steps, progress, stop);
         (learner as SharedHeadLearner)?.Finish();
         HeldOutReport? report = trainer.HeldOut?.Report();
-        GuideFolder.Save(guide, folder, new GuideOrigin(Task.Fingerprint, ModelFolder.Fingerprint(reference), data.Temperature, data.TopP));
+        GuideFolder.Save(guide, folder, new GuideOrigin(Task.Fingerprint, ModelFolder.Fingerprint(reference), data.Temperature, data.TopP) { Initial = initial });
         TrainerCheckpoint.Delete(scratch);
         clock.AddTokens(trainer.TokensTrained, trainer.SecondsTrained);
         return new LearnedGuide(guide, report);
     }
 
-    private ValueModel FreshValueModel(LanguageModel reference)
+    /// <summary>A value model with the trunk of the reference, or of the model that guides start from.</summary>
+    /// <param name="initial">Fingerprint of the latter.</param>
+    private ValueModel FreshValueModel(LanguageModel reference, out string? initial)
     {
-        ValueModel guide = new(ops, reference.Config, recipe.Settings);
-        Initializer.Fresh(guide.Weights, reference.Config, Philox.Key(seed, InitStream), zeroHead: true);
-        Initializer.CopyShared(reference.Weights, guide.Weights, "head", "head_bias");
-        return guide;
+        using LanguageModel? smaller = Initial?.Load(ops);
+        initial = smaller is null ? null : ModelFolder.Fingerprint(smaller);
+        LanguageModel from = smaller ?? reference;
+        ValueModel guide = new(ops, from.Config, recipe.Settings);
+        try
+        {
+            Initializer.CopyShared(from.Weights, guide.Weights, "head", "head_bias");
+            Initializer.Head(guide, from, recipe.HeadInit, Philox.Key(seed, InitStream));
+            return guide;
+        }
+        catch
+        {
+            guide.Dispose();
+            throw;
+        }
     }
 
     private ModelLearner Learner(ValueModel guide, ValueMethod method, Method loss, RolloutData data, OptimizerSettings settings)

@@ -47,6 +47,9 @@ public sealed record GuideRecipe(
 
     public bool SharesTrunk => HeadHidden > 0;
 
+    /// <summary>Where the head of a trunk of its own starts from.</summary>
+    public HeadInit HeadInit { get; init; }
+
     /// <summary>Share of the problems that is held out to tell which parameters to keep.</summary>
     public float HeldOut { get; init; }
 
@@ -55,6 +58,9 @@ public sealed record GuideRecipe(
 
     /// <summary>π_ref as it is sampled.</summary>
     public GuidanceRule Reference => GuidanceRule.Reference(Temperature, TopP);
+
+    /// <summary>To decode from a finished guide, whose outputs mean what it says, whatever this recipe would learn.</summary>
+    public GuideRecipe With(IGuide? guide) => guide is null ? this : this with { Settings = guide.Settings };
 
     /// <summary>Guided decoding as a method has it.</summary>
     public GuidanceRule Rule(ValueMethod method, double eta) =>
