@@ -51,7 +51,7 @@ public sealed class InitialModelTests(InitialModelTests.Run run) : IClassFixture
         Assert.Equal((16, run.Smaller.Tokens + 3), ((int)config["hidden_size"]!, (int)config["vocab_size"]!));
         JsonObject report = await run.Done("evaluate", "--guide", "v/guide", "--eta", "0.1", "--methods", "qsharp", "--samples", "300", "--out", "evaluation");
         double[] pass = [.. report["results"]!.AsArray().Select(each => (double)each!["pass_at_1"]!)];
-        Assert.True(pass[1] > pass[0] + 0.1, $"pass@1 is {pass[0]} and {pass[1]}.");
+        Assert.True(pass[1] > pass[0] + 0.05, $"pass@1 is {pass[0]} and {pass[1]}.");
 
         CliResult text = await CliRun.Run(run.Folder.Path, ["generate", "--model", run.Reference.Path, "--guide", "v/guide", "--prompt", "the cat", "--max-tokens", "8"]);
         Assert.Equal(0, text.ExitCode);

@@ -17,7 +17,7 @@ internal sealed record StarGraphRun(
     /// <summary>Everything that was asked for, on the same graphs with the same noise; the reference first.</summary>
     public List<Evaluation> Results(Problem[] problems, Guidance guidance)
     {
-        ILookup<bool, ValueMethod> guided = Evaluation.Tilts(Parsed).ToLookup(method => method.ReturnLambda == 1);
+        ILookup<bool, ValueMethod> guided = Evaluation.Tilts(Parsed).ToLookup(method => !method.Bootstraps);
         IGuide? guide = null;
         for (int round = 1; (guided[true].Any() || guided[false].Any()) && round <= Rounds; round++) guide = Round(round, guide);
         using IGuide? owned = guide;

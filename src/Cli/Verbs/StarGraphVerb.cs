@@ -20,10 +20,10 @@ internal static class StarGraphVerb
         StarGraphOptions graph = new(verb);
         GuideOptions guide = new(verb);
         DecodingOptions decoding = new(verb);
-        LearningOptions learning = new(verb);
         CollectOptions collect = new(verb);
         PolicyOptions policy = new(verb);
         EvaluationOptions evaluation = new(verb, trainsPolicies: true);
+        LearningOptions learning = new(verb, parsed => evaluation.Etas(parsed) is [var only] ? only : null);
         Option<int> rounds = OptionFactory.Integer("--rounds", "Rounds of roll-outs and learning; from the second on the roll-in is guided.", 1, 1);
         verb.Options.Add(rounds);
         RoundingOption rounding = new(verb);
@@ -43,6 +43,8 @@ internal static class StarGraphVerb
         EvaluationOptions evaluation, int rounds, RoundingOption rounding, CommonOptions common, CancellationToken stop)
     {
         foreach (PolicyEntry method in evaluation.Policies(parsed)) policy.Require(method);
+        foreach (ValueMethod method in evaluation.Tilts(parsed))
+            foreach (double eta in evaluation.Etas(parsed)) recipe.Guide.Rule(method, eta);   // refuses what the guide will not be able to do
         JsonObject settings = StarGraphOptions.Settings(recipe);
         foreach ((string key, JsonNode? value) in GuideOptions.Describe(recipe.Guide)) settings[key] = value?.DeepClone();
         foreach ((string key, JsonNode? value) in PolicyOptions.Describe(policy)) settings[key] = value?.DeepClone();

@@ -40,6 +40,7 @@ public sealed record GuideDescription(ValueSettings Settings, GuideOrigin Origin
             ["temperature"] = Origin.Temperature,
             ["top_p"] = Origin.TopP,
         };
+        if (Settings.Eta is { } eta) json["eta"] = eta;
         if (Origin.Initial is { } initial) json["initial"] = initial;
         return json;
     }
@@ -60,8 +61,10 @@ public sealed record GuideDescription(ValueSettings Settings, GuideOrigin Origin
         if (isCategorical ? atoms < 2 : atoms != 1)
             throw new UserException($"{own.Path}.atoms is {atoms}; a categorical family has at least 2, Bernoulli 1.");
         ReturnFamily family = new(isCategorical ? FamilyKind.Categorical : FamilyKind.Bernoulli, min, max, atoms);
+        float? eta = own.Has("eta") ? own.Real("eta") : null;
+        if (eta <= 0) throw new UserException($"{own.Path}.eta is {eta}; it must be above 0.");
         return new GuideDescription(
-            new ValueSettings(own.Text("head") == "v" ? HeadKind.V : HeadKind.Q, family, own.Flag("bidirectional_prompt", false)) { HasBias = own.Flag("head_bias", true) },
+            new ValueSettings(own.Text("head") == "v" ? HeadKind.V : HeadKind.Q, family, own.Flag("bidirectional_prompt", false)) { HasBias = own.Flag("head_bias", true), Eta = eta },
             new GuideOrigin(own.Text("task"), own.Text("reference"), own.Real("temperature", 1), own.Real("top_p", 1)) { Initial = own.Has("initial") ? own.Text("initial") : null },
             own.Has("trunk") && own.Text("trunk") == "shared");
     }

@@ -50,11 +50,18 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
         LanguageModel reference, IGuide? guide, IReadOnlyList<ValueMethod> tilts, IReadOnlyList<double> etas, Problem[] problems, int samples, Guidance guidance, PhaseClock clock)
     {
         using PhaseClock.Running running = clock.Start("evaluate");
+        return Evaluate(reference, guide, Policies(guide, tilts, etas), problems, samples, guidance, originTemperature: 0, judges: samples > 1);
+    }
+
+    /// <summary>π_ref and, for each tilt and η, the guide.</summary>
+    /// <exception cref="UserException">The guide cannot be decoded so.</exception>
+    public List<Policy> Policies(IGuide? guide, IReadOnlyList<ValueMethod> tilts, IReadOnlyList<double> etas)
+    {
         List<Policy> policies = [new("reference", double.PositiveInfinity, recipe.Reference)];
         GuideRecipe own = recipe.With(guide);
         if (guide is not null)
             policies.AddRange(tilts.SelectMany(tilt => (tilt.FixedEta is { } only ? [only] : etas).Select(eta => new Policy(tilt.Name, eta, own.Rule(tilt, eta)))));
-        return Evaluate(reference, guide, policies, problems, samples, guidance, originTemperature: 0, judges: samples > 1);
+        return policies;
     }
 
     /// <summary>Evaluates policies with the same noise.</summary>

@@ -11,6 +11,9 @@ public sealed record ValueSettings(HeadKind Kind, Kernels.ReturnFamily Family, b
 {
     /// <summary>Whether the head of a trunk of its own has a bias.</summary>
     public bool HasBias { get; init; } = true;
+
+    /// <summary>The one η that the outputs are for, where they are the log-odds of e^((R − max)/η) and not of R; else null.</summary>
+    public float? Eta { get; init; }
 }
 
 /// <summary>
