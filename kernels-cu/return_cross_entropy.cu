@@ -1,11 +1,11 @@
 // bernoulli_cross_entropy: with r = clamp((return − low)/range), loss = w·(softplus(x) − r·x), dx = w·(σ(x) − r). One element a
 // thread. All from |x| and the target of the less likely outcome c, so that a confident and right head keeps its digits:
 // loss = c·|x| + log1p(e^(−|x|)), ±gradient = c − e/(1 + e).
-// categorical_cross_entropy: loss = −w·Σ q ln softmax(x), dx = w·(softmax(x) − q), q two-hot or nearest. A warp a row, four
+// categorical_cross_entropy: loss = −w·Σ q ln softmax(x), dx = w·(softmax(x) − q), q the return's projection. A warp a row, four
 // rows a block; an atom is a lane's own in every pass. dx may be x, or null for the loss alone.
 // Floor: a read of the logits, the returns and the weights, a write of the losses and of dx.
 // variants: none
-#include "qs.cuh"
+#include "projection.cuh"
 
 extern "C" __global__ void __launch_bounds__(256) QS_NAME(bernoulli_cross_entropy)(
     const float* x, const float* returns, const float* weights, float low, float range, float* losses, float* dx, int count) {
@@ -28,28 +28,21 @@ extern "C" __global__ void __launch_bounds__(128) QS_NAME(categorical_cross_entr
     int row = blockIdx.x * 4 + threadIdx.x / 32, lane = threadIdx.x % 32;
     if (row >= rows) return;
     x += (size_t)row * atoms;
-    float weight = weights[row], r = (returns[row] - low) / range;
-    r = r < 0 ? 0 : r > 1 ? 1 : r;
-    float position = r * (atoms - 1);
-    bool known = r == r;
-    int atom = !known ? 0 : nearest ? (int)rintf(position) : (int)position;
-    float share = !known ? r : nearest ? 0 : position - atom;   // of the next atom; below 1
+    float weight = weights[row];
+    Projected target = project(returns[row], low, range, nearest, atoms);
     float top = -QS_INFINITY, sum = 0, expected = 0;
     for (int i = lane; i < atoms; i += 32) top = fmaxf(top, x[i]);
     top = warp_max(top);
     for (int i = lane; i < atoms; i += 32) {
         sum += expf(x[i] - top);
-        if (i == atom) expected += (1 - share) * (x[i] - top);
-        if (i == atom + 1 && share != 0) expected += share * (x[i] - top);   // an atom without a share may be at −∞
+        float q = target.of(i);
+        if (q != 0) expected += q * (x[i] - top);   // an atom without a share may be at −∞
     }
     sum = warp_sum(sum);
     expected = warp_sum(expected);
     if (lane == 0) losses[row] = weight == 0 ? 0 : weight * (logf(sum) - expected);
     if (!dx) return;
     dx += (size_t)row * atoms;
-    for (int i = lane; i < atoms; i += 32) {
-        float q = i == atom ? 1 - share : i == atom + 1 ? share : 0;
-        dx[i] = weight == 0 ? 0 : weight / sum * expf(x[i] - top) - weight * q;
-    }
+    for (int i = lane; i < atoms; i += 32) dx[i] = weight == 0 ? 0 : weight / sum * expf(x[i] - top) - weight * target.of(i);
 }
 QS_KERNEL(categorical_cross_entropy)

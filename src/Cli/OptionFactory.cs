@@ -36,6 +36,12 @@ internal static class OptionFactory
             ? (number, null)
             : (0f, $"{name} {text}: give a number from 0 to 1."));
 
+    /// <summary>A number from 0 to 1, or none.</summary>
+    public static Option<float?> OptionalShare(string name, string description) => Make<float?>(name, description, null, text =>
+        float.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out float number) && number is >= 0 and <= 1
+            ? (number, null)
+            : (0f, $"{name} {text}: give a number from 0 to 1."));
+
     public static Option<string> Text(string name, string description, string value) => Make(name, description, value, text => (text, EmptyError(name, text)));
 
     public static Option<string?> OptionalText(string name, string description) => Make<string?>(name, description, null, text => (text, EmptyError(name, text)));

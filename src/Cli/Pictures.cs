@@ -22,7 +22,7 @@ internal static class Pictures
         return [.. paths];
     }
 
-    private static bool HasFont(IProgressSink progress)
+    public static bool HasFont(IProgressSink progress)
     {
         try
         {
@@ -113,7 +113,7 @@ internal static class Pictures
         return plot;
     }
 
-    private static Plot New(string title, string x, string y)
+    public static Plot New(string title, string x, string y)
     {
         Plot plot = new();
         plot.Font.Automatic();
@@ -124,7 +124,7 @@ internal static class Pictures
         return plot;
     }
 
-    private static void Save(Plot plot, RunFolder folder, string name, List<string> paths)
+    public static void Save(Plot plot, RunFolder folder, string name, List<string> paths)
     {
         AtomicFile.Write(folder.File(name + ".png"), stream => stream.Write(plot.GetImageBytes(Width, Height, ImageFormat.Png)));
         AtomicFile.WriteText(folder.File(name + ".svg"), plot.GetSvgXml(Width, Height));

@@ -42,6 +42,10 @@ public sealed class Arena
         return arena._used;
     }
 
+    /// <summary>Carves a layout out of memory that another one had; what is in it is left as it is.</summary>
+    /// <param name="memory">Not disposed with the layout.</param>
+    public static T Carve<T>(DeviceBuffer memory, Func<Arena, T> layout) => layout(new Arena(memory, memory.Bytes));
+
     /// <summary>Measures a layout, allocates once, and carves it. The caller disposes of the memory.</summary>
     public static (T Value, DeviceBuffer Memory) Build<T>(Device device, Func<Arena, T> layout)
     {

@@ -33,6 +33,8 @@ internal static class OpCases
         new CachePositionsCase(),
         new TokenCrossEntropyCase(),
         new ReturnCrossEntropyCase(),
+        new RegularisedCrossEntropyCase(),
+        new SinkhornDivergenceCase(),
         new SquaredErrorCase(),
         new LogProbsCase(),
         new TopKCase(),

@@ -17,10 +17,10 @@ public static class Catalog
     /// <summary>Methods that train a guide from roll-outs, with how each decodes.</summary>
     public static IReadOnlyList<ValueMethod> ValueMethods { get; } =
     [
-        new("qsharp", "Q♯: distribution of the reward-to-go, ln E[exp(Z/η)]", Tilt.LogMeanExp, family => new QSharpMethod(family)),
+        new("qsharp", "Q♯: distribution of the reward-to-go, ln E[exp(Z/η)]", Tilt.LogMeanExp, recipe => recipe.Loss.Method(recipe.Settings.Family)),
         new("cd", "controlled decoding: mean of the reward-to-go, E[Z]/η", Tilt.Mean, _ => new ControlledDecodingMethod()),
         // ln E[Z] is the limit of Q♯'s tilt of a chance, but for a constant that cancels: at this η it is off by e^(−64) of E[Z].
-        new("cd-log", "controlled decoding as in the paper's star-graph code: ln E[Z], the same for every η", Tilt.LogMeanExp, family => new QSharpMethod(family))
+        new("cd-log", "controlled decoding as in the paper's star-graph code: ln E[Z], the same for every η", Tilt.LogMeanExp, recipe => new QSharpMethod(recipe.Settings.Family))
         {
             FixedEta = 1 / 64.0,
         },
@@ -28,6 +28,10 @@ public static class Catalog
         {
             ReturnLambda = 0.95f,
             Outside = Outside.Mean,
+        },
+        new("cd-q", "controlled decoding by Bellman steps (CD-Q): mean of the reward-to-go from the mean of its own next values", Tilt.Mean, _ => new ControlledDecodingMethod())
+        {
+            LearnsNextValue = true,
         },
     ];
 
@@ -54,8 +58,8 @@ public static class Catalog
     public static ValueMethod? FindValueMethod(string name) => ValueMethods.FirstOrDefault(method => method.Name == name);
 }
 
-/// <param name="Create">Makes the method for a family of return distributions.</param>
-public sealed record ValueMethod(string Name, string Description, Tilt Tilt, Func<ReturnFamily, Method> Create)
+/// <param name="Create">Makes the method as a recipe has it.</param>
+public sealed record ValueMethod(string Name, string Description, Tilt Tilt, Func<GuideRecipe, Method> Create)
 {
     /// <summary>The one η that it decodes at, where it does not depend on it.</summary>
     public double? FixedEta { get; init; }
@@ -65,6 +69,12 @@ public sealed record ValueMethod(string Name, string Description, Tilt Tilt, Fun
 
     /// <summary>λ of TD(λ); 1 learns from the rewards themselves. A guide that is learned otherwise is of no use to other methods.</summary>
     public float ReturnLambda { get; init; } = 1;
+
+    /// <summary>Whether it learns the mean of its own next values.</summary>
+    public bool LearnsNextValue { get; init; }
+
+    /// <summary>Whether its targets are its own values, of whole responses.</summary>
+    public bool Bootstraps => LearnsNextValue || ReturnLambda < 1;
 
     /// <summary>Whether it learns and decodes the mean of a return alone, which the Bernoulli family has as a chance.</summary>
     public bool IsOfMeans => Name != "qsharp";

@@ -20,12 +20,12 @@ internal sealed class TinyTextModel : IDisposable
 
     /// <param name="begin">Whether the tokenizer puts a BOS before a text.</param>
     /// <param name="hasChat">Whether there is a chat template.</param>
-    public TinyTextModel(bool begin = true, bool hasChat = true, ulong seed = 5)
+    public TinyTextModel(bool begin = true, bool hasChat = true, ulong seed = 5, int layers = 2, int width = 32, int padding = Padding)
     {
         JsonObject tokenizer = Tokenizer(begin);
         Tokens = tokenizer["model"]!["vocab"]!.AsObject().Count;
         using CpuDevice device = new(1);
-        TransformerConfig config = TestModels.Config("llama", Tokens + Padding, context: 128);
+        TransformerConfig config = TestModels.Config("llama", Tokens + padding, context: 128, layers, width);
         using LanguageModel model = TestModels.Language(Ops.For(device), config, seed);
         foreach (ref float weight in model.Weights.FinalNorm.Span<float>()) weight *= 0.5f;
         // The rows without a token are the likeliest of all.

@@ -145,7 +145,7 @@ public sealed class CudaFaultTests(CudaFixture cuda) : IDisposable
     {
         TransformerConfig config = TestModels.Config("gpt2", Vocab, layers: 1);
         LanguageModel model = Keep(owned, new LanguageModel(Ops.For(card), config, DType.BF16));
-        Initializer.Fresh(model.Weights, config, 5, zeroHead: false);
+        Initializer.Fresh(model.Weights, config, 5);
         FixedRows source = new([TestModels.RandomTokens(1, 9, Vocab), TestModels.RandomTokens(2, 7, Vocab)], [2, 3], [1, 0], null);
         Trainer trainer = Keep(owned, new Trainer(model, new PretrainMethod(), source, new OptimizerSettings(new LearningRate(0.02f, 0, 3)), 2));
         double[] losses = new double[3];
@@ -164,8 +164,8 @@ public sealed class CudaFaultTests(CudaFixture cuda) : IDisposable
         TransformerConfig config = TestModels.Config("llama", Vocab, layers: 1);
         LanguageModel reference = Keep(owned, new LanguageModel(ops, config, DType.BF16));
         ValueModel guide = Keep(owned, new ValueModel(ops, config, new ValueSettings(HeadKind.V, ReturnFamily.Bernoulli, false), DType.BF16));
-        Initializer.Fresh(reference.Weights, config, 5, zeroHead: false);
-        Initializer.Fresh(guide.Weights, config, 6, zeroHead: false);
+        Initializer.Fresh(reference.Weights, config, 5);
+        Initializer.Fresh(guide.Weights, config, 6);
         Guidance guidance = Keep(owned, new FusedGuidance(ops));
         Sampler sampler = Keep(owned, new Sampler(reference, guide, guidance, new SamplerShape(2, 4, 5, Candidates: 5), []));
         SampleBatch batch = new(2, 4, 5);

@@ -123,7 +123,7 @@ public sealed class CudaSentenceTests : IDisposable
         using CudaDevice card = _cuda.Open();
         TransformerConfig config = TestModels.Config("gpt2", 37, layers: 1);
         using LanguageModel model = new(Ops.For(card), config, DType.BF16);
-        Initializer.Fresh(model.Weights, config, 5, zeroHead: false);
+        Initializer.Fresh(model.Weights, config, 5);
         FixedRows source = new([TestModels.RandomTokens(1, 9, 37)], [2], [1], null);
         using Trainer trainer = new(model, new PretrainMethod(), source, new OptimizerSettings(new LearningRate(0.02f, 0, 6)), 1);
         if (failsAt > 0) StandIn.qsstandin_fail("cuGraphLaunch", failsAt, 719);

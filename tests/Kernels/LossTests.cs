@@ -62,6 +62,24 @@ public sealed class LossTests : IDisposable
     }
 
     [Fact]
+    public void Sinkhorns_divergence_lies_between_twice_the_mean_distance_and_the_energy_distance()
+    {
+        ReturnFamily family = ReturnFamily.Categorical(0, 1, 3);
+        float[] logits = [MathF.Log(0.2f), MathF.Log(0.3f), MathF.Log(0.5f)];
+        const double Distance = 0.2 * 0.25 + 0.3 * 0.25 + 0.5 * 0.75;                       // E|Z − 0.25|
+        const double Spread = 2 * (0.2 * 0.3 * 0.5 + 0.3 * 0.5 * 0.5 + 0.2 * 0.5 * 1);    // E|Z − Z′|
+        Assert.Equal(2 * Distance, Sinkhorn(0.005f), 1e-2);
+        Assert.Equal(2 * Distance - Spread, Sinkhorn(1e4f), 1e-3);
+
+        float Sinkhorn(float epsilon)
+        {
+            Tensor losses = Make([-1]);
+            _ops.SinkhornDivergence(Make(logits), Make([0.25f]), Make([1]), family, epsilon, 1, losses, Tensor.None);
+            return losses.Span<float>()[0];
+        }
+    }
+
+    [Fact]
     public void Rows_that_do_not_count_are_zero_whatever_is_in_them()
     {
         float[] bad = [float.NaN, float.PositiveInfinity, Never, float.NaN];

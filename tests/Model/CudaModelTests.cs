@@ -232,7 +232,7 @@ public sealed class CudaModelTests(CudaFixture cuda)
         TransformerConfig config = TestModels.Config(family, Vocab);
         HeadedModel model = head == "language" ? new LanguageModel(ops, config, matrices)
             : new ValueModel(ops, config, new ValueSettings(head == "V" ? HeadKind.V : HeadKind.Q, ReturnFamily.Bernoulli, false), matrices);
-        Initializer.Fresh(model.Weights, config, 5, zeroHead: false);
+        Initializer.Fresh(model.Weights, config, 5);
         return model;
     }
 

@@ -29,9 +29,9 @@ public sealed class RolloutCollectorTests : IDisposable
         _task = new StarGraphTask(_recipe.Graph);
         _ops = Ops.For(_device);
         _reference = new LanguageModel(_ops, _recipe.Reference.Model);
-        Initializer.Fresh(_reference.Weights, _recipe.Reference.Model, 1, zeroHead: false);
+        Initializer.Fresh(_reference.Weights, _recipe.Reference.Model, 1);
         _guide = new ValueModel(_ops, _recipe.Reference.Model, _recipe.Guide.Settings);
-        Initializer.Fresh(_guide.Weights, _recipe.Reference.Model, 2, zeroHead: false);
+        Initializer.Fresh(_guide.Weights, _recipe.Reference.Model, 2);
     }
 
     public void Dispose()
@@ -151,7 +151,7 @@ public sealed class RolloutCollectorTests : IDisposable
             experiment.Collect(folder["set"], _reference, null, experiment.CollectSettings(1, RollIn.Policy, 2, 0.1, hidden: false), 20, new PhaseClock()));
         Sentence.Assert(refusal.Message, folder["set"]);
         using LanguageModel other = new(_ops, _recipe.Reference.Model);
-        Initializer.Fresh(other.Weights, _recipe.Reference.Model, 9, zeroHead: false);
+        Initializer.Fresh(other.Weights, _recipe.Reference.Model, 9);
         refusal = Assert.Throws<UserException>(() =>
             experiment.Collect(folder["set"], other, null, experiment.CollectSettings(1, RollIn.Policy, 1, 0.1, hidden: false), 20, new PhaseClock()));
         Sentence.Assert(refusal.Message, folder["set"], "another reference");

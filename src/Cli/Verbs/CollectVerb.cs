@@ -30,7 +30,7 @@ internal static class CollectVerb
             using Session session = task.Open(parsed, common, guideFolder, stop);
             Experiment experiment = session.Experiment;
             if (number > 1 && guideFolder is null) throw new UserException($"--round {number}: the roll-in of a later round is guided; give the last round's --guide.");
-            CollectSettings settings = experiment.CollectSettings(number, collect.RollIn(parsed), collect.Samples(parsed), parsed.GetValue(eta), parsed.GetValue(hidden));
+            CollectSettings settings = experiment.CollectSettings(number, collect.RollIn(parsed), collect.Samples(parsed), parsed.GetValue(eta), parsed.GetValue(hidden), session.Guide);
             long total = number * collect.Rollouts(parsed, experiment.Recipe);
             RunFolder folder = common.OpenFolder(parsed, "collect", new JsonObject { ["task"] = experiment.Task.Settings, ["samples"] = settings.SamplesPerProblem });
             PhaseClock clock = new();

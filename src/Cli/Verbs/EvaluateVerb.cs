@@ -24,6 +24,7 @@ internal static class EvaluateVerb
             using Session session = task.Open(parsed, common, guideFolder, stop);
             Experiment experiment = session.Experiment;
             Problem[] problems = experiment.TestProblems(evaluation.TestGraphs(parsed));
+            experiment.Policies(session.Guide, evaluation.Tilts(parsed), evaluation.Etas(parsed));   // refuses what the guide cannot do before anything is written
             JsonObject settings = new() { ["task"] = experiment.Task.Settings, ["samples"] = parsed.GetValue(samples) };
             evaluation.AddTo(settings, parsed);
             task.Decoding.AddTo(settings, parsed);

@@ -19,7 +19,7 @@ internal sealed class EvaluationOptions
     {
         string[] guided = ["reference", .. Catalog.ValueMethods.Select(method => method.Name)];
         _methods = OptionFactory.Choices(
-            "--methods", "What to compare; qsharp, cd and cd-log decode from one guide, vas from its own.", ["reference", "qsharp", "cd"],
+            "--methods", "What to compare; qsharp, cd and cd-log decode from one guide, vas and cd-q from their own.", ["reference", "qsharp", "cd"],
             trainsPolicies ? [.. guided, .. Catalog.PolicyMethods.Select(method => method.Name), All] : guided);
         _testGraphs.Aliases.Add("--limit");
         foreach (Option option in (Option[])[_methods, _etas, _testGraphs]) verb.Options.Add(option);

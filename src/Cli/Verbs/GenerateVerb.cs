@@ -56,7 +56,7 @@ internal sealed class GenerateVerb
 
         GuideRecipe recipe = _decoding.Apply(GuideRecipe.Text, parsed);
         using IGuide? guide = guideFolder is null ? null : LoadGuide(guideFolder, files, reference, recipe, progress);
-        GuidanceRule rule = guide is null ? recipe.Reference : (recipe with { Settings = guide.Settings }).Rule(Tilt.LogMeanExp, parsed.GetValue(_eta));
+        GuidanceRule rule = guide is null ? recipe.Reference : recipe.With(guide).Rule(Tilt.LogMeanExp, parsed.GetValue(_eta));
         GenerateSettings settings = new(
             rule, recipe.Candidates, MaxTokens(parsed, ids, reference.Config.Context, progress), parsed.GetValue(_samples), parsed.GetValue(_ignoreEnd) ? [] : files.EndIds,
             parsed.GetValue(_stops)!, _common.Seed(parsed), parsed.GetValue(_rows));

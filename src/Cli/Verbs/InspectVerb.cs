@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 
 using QSharp.Engine;
+using QSharp.Kernels;
 using QSharp.Model;
 
 namespace QSharp.Cli.Verbs;
@@ -12,7 +13,7 @@ internal static class InspectVerb
 {
     public static Command Create()
     {
-        Command verb = new("inspect", "Config, tensors and memory plan of a model folder, a safetensors file or a GGUF file; says whether it is well-formed.");
+        Command verb = new("inspect", "Config, tensors and memory plan of a model folder, a guide's folder, a safetensors file or a GGUF file; says whether it is well-formed.");
         Argument<string> path = new("PATH") { Description = "The folder or file." };
         Option<int> context = OptionFactory.Integer("--context", "Tokens of the KV cache in the memory plan; 0 takes the model's context.", 0, 0);
         Option<bool> json = OptionFactory.Flag("--json", "Standard output is one JSON document.");
@@ -48,13 +49,14 @@ internal static class InspectVerb
             ["parameters"] = inspection.Tensors.Sum(tensor => tensor.Count),
         };
         if (inspection.Unsupported is { } reason) json["unsupported"] = reason;
+        if (inspection.Guide is { } guide) json["guide"] = guide.ToJson();
         if (inspection.Config is not { } config) return json;
         int tokens = context > 0 ? context : config.Context;
         json["config"] = Summary(config);
         json["memory"] = new JsonObject
         {
-            ["weights_f32"] = MemoryPlan.Weights(config, DType.F32),
-            ["weights_bf16"] = MemoryPlan.Weights(config, DType.BF16),
+            ["weights_f32"] = MemoryPlan.Weights(config, DType.F32, inspection.Guide?.Settings),
+            ["weights_bf16"] = MemoryPlan.Weights(config, DType.BF16, inspection.Guide?.Settings),
             ["context"] = tokens,
             ["kv_cache"] = MemoryPlan.KvCache(config, tokens),
         };
@@ -83,7 +85,8 @@ internal static class InspectVerb
     {
         Console.Out.WriteLine($"{inspection.Path}: well-formed {inspection.Format}");
         if (inspection.Unsupported is { } reason) Console.Out.WriteLine($"Not a model that can be run here: {reason}");
-        if (inspection.Config is { } config) PrintConfig(config, context > 0 ? context : config.Context);
+        if (inspection.Guide is { } guide) PrintGuide(guide);
+        if (inspection.Config is { } config) PrintConfig(config, inspection.Guide, context > 0 ? context : config.Context);
         Console.Out.WriteLine();
         foreach (IGrouping<string, TensorEntry> type in inspection.Tensors.GroupBy(tensor => tensor.DType).OrderBy(type => type.Key, StringComparer.Ordinal))
             Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture,
@@ -95,15 +98,31 @@ internal static class InspectVerb
         ResultTable.Print(Console.Out, rows);
     }
 
-    private static void PrintConfig(TransformerConfig c, int context)
+    private static void PrintGuide(GuideDescription guide)
+    {
+        (ValueSettings settings, GuideOrigin origin) = (guide.Settings, guide.Origin);
+        string family = settings.Family.Kind == FamilyKind.Bernoulli
+            ? "chance of a reward"
+            : string.Create(CultureInfo.InvariantCulture, $"distribution over {settings.Family.Atoms} rewards from {settings.Family.Min} to {settings.Family.Max}");
+        if (settings.Eta is { } eta) family = string.Create(CultureInfo.InvariantCulture, $"e^(R/η) for η = {eta} alone");
+        string trunk = guide.SharesTrunk ? "a head on its reference's hidden states" : "a trunk of its own";
+        string from = origin.Initial is { } initial ? $", started from another model ({initial[..Math.Min(12, initial.Length)]}…)" : "";
+        Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture,
+            $"""
+            guide: {trunk}, {(settings.Kind == HeadKind.V ? "read at a token (v)" : "read before a token (q)")}, {family}{(settings.BidirectionalPrompt ? ", bidirectional prompt" : "")}{from}
+            for: {origin.Task}, reference {origin.Reference[..Math.Min(12, origin.Reference.Length)]}…, whose roll-outs were at temperature {origin.Temperature} and top-p {origin.TopP}
+            """));
+    }
+
+    private static void PrintConfig(TransformerConfig c, GuideDescription? guide, int context)
     {
         string heads = c.KvHeads == c.Heads ? $"{c.Heads} heads" : $"{c.Heads} heads sharing {c.KvHeads} of keys and values";
         Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"""
             {c.Layers} layers, width {c.Width}, {heads} of size {c.HeadDim}, hidden {c.Hidden}, vocabulary {c.Vocab:N0}, context {c.Context:N0}
-            {c.Norm}, {c.Mlp}, {c.Position} positions{(c.QkvBias ? ", q/k/v biases" : "")}{(c.QkNorm ? ", q/k norms" : "")}, {(c.TiedHead ? "tied" : "own")} head
+            {c.Norm}, {c.Mlp}, {c.Position} positions{(c.QkvBias ? ", q/k/v biases" : "")}{(c.QkNorm ? ", q/k norms" : "")}, {(guide is not null ? "value" : c.TiedHead ? "tied" : "own")} head
 
-            memory: weights {Size(MemoryPlan.Weights(c, DType.F32))} as f32 or {Size(MemoryPlan.Weights(c, DType.BF16))} as bf16; KV cache of {context:N0} tokens {Size(MemoryPlan.KvCache(c, context))} a row
+            memory: weights {Size(MemoryPlan.Weights(c, DType.F32, guide?.Settings))} as f32 or {Size(MemoryPlan.Weights(c, DType.BF16, guide?.Settings))} as bf16; KV cache of {context:N0} tokens {Size(MemoryPlan.KvCache(c, context))} a row
             """));
     }
 

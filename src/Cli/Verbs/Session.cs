@@ -40,6 +40,7 @@ internal sealed class Session : IDisposable
     public void Dispose()
     {
         Guide?.Dispose();
+        Experiment.Initial?.Dispose();
         Reference.Dispose();
         _device.Dispose();
     }

@@ -17,7 +17,7 @@ internal sealed record StarGraphRun(
     /// <summary>Everything that was asked for, on the same graphs with the same noise; the reference first.</summary>
     public List<Evaluation> Results(Problem[] problems, Guidance guidance)
     {
-        ILookup<bool, ValueMethod> guided = Evaluation.Tilts(Parsed).ToLookup(method => method.ReturnLambda == 1);
+        ILookup<bool, ValueMethod> guided = Evaluation.Tilts(Parsed).ToLookup(method => !method.Bootstraps);
         IGuide? guide = null;
         for (int round = 1; (guided[true].Any() || guided[false].Any()) && round <= Rounds; round++) guide = Round(round, guide);
         using IGuide? owned = guide;
@@ -39,7 +39,7 @@ internal sealed record StarGraphRun(
     {
         string name = round == Rounds ? "guide" : $"guide-round-{round}";
         double eta = Evaluation.Etas(Parsed).Min();
-        CollectSettings settings = Experiment.CollectSettings(round, Collect.RollIn(Parsed), Collect.Samples(Parsed), eta, Experiment.Recipe.SharesTrunk);
+        CollectSettings settings = Experiment.CollectSettings(round, Collect.RollIn(Parsed), Collect.Samples(Parsed), eta, Experiment.Recipe.SharesTrunk, last);
         using IGuide? rollIn = last;
         if (Experiment.FindGuide(Folder.File(name), Reference) is { } finished) return finished;
         Experiment.Collect(Folder.File(Data), Reference, rollIn, settings, round * Collect.Rollouts(Parsed, Experiment.Recipe), Clock);

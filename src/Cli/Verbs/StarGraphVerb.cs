@@ -23,6 +23,7 @@ internal static class StarGraphVerb
         CollectOptions collect = new(verb);
         PolicyOptions policy = new(verb);
         EvaluationOptions evaluation = new(verb, trainsPolicies: true);
+        LearningOptions learning = new(verb, parsed => evaluation.Etas(parsed) is [var only] ? only : null);
         Option<int> rounds = OptionFactory.Integer("--rounds", "Rounds of roll-outs and learning; from the second on the roll-in is guided.", 1, 1);
         verb.Options.Add(rounds);
         RoundingOption rounding = new(verb);
@@ -30,22 +31,25 @@ internal static class StarGraphVerb
         verb.SetAction((parsed, stop) =>
         {
             StarGraphRecipe recipe = graph.Recipe(parsed);
-            recipe = recipe with { Guide = decoding.Apply(guide.Apply(recipe.Guide, parsed), parsed) };
+            recipe = recipe with { Guide = learning.Apply(decoding.Apply(guide.Apply(recipe.Guide, parsed), parsed), parsed) };
             recipe.Guide.RequireDraws(recipe.Guide.Settings);
-            Run(parsed, recipe, policy.Recipe(parsed, recipe.Guide), decoding, collect, evaluation, parsed.GetValue(rounds), rounding, common, stop);
+            Run(parsed, recipe, policy.Recipe(parsed, recipe.Guide), decoding, learning, collect, evaluation, parsed.GetValue(rounds), rounding, common, stop);
             return Task.FromResult(ExitCodes.Done);
         });
         return verb;
     }
 
     private static void Run(
-        ParseResult parsed, StarGraphRecipe recipe, PolicyRecipe policy, DecodingOptions decoding, CollectOptions collect, EvaluationOptions evaluation,
-        int rounds, RoundingOption rounding, CommonOptions common, CancellationToken stop)
+        ParseResult parsed, StarGraphRecipe recipe, PolicyRecipe policy, DecodingOptions decoding, LearningOptions learning, CollectOptions collect,
+        EvaluationOptions evaluation, int rounds, RoundingOption rounding, CommonOptions common, CancellationToken stop)
     {
         foreach (PolicyEntry method in evaluation.Policies(parsed)) policy.Require(method);
+        foreach (ValueMethod method in evaluation.Tilts(parsed))
+            foreach (double eta in evaluation.Etas(parsed)) recipe.Guide.Rule(method, eta);   // refuses what the guide will not be able to do
         JsonObject settings = StarGraphOptions.Settings(recipe);
         foreach ((string key, JsonNode? value) in GuideOptions.Describe(recipe.Guide)) settings[key] = value?.DeepClone();
         foreach ((string key, JsonNode? value) in PolicyOptions.Describe(policy)) settings[key] = value?.DeepClone();
+        learning.AddTo(settings, parsed, recipe.Guide);
         decoding.AddTo(settings, parsed);
         settings["rounds"] = rounds;
         collect.AddTo(settings, parsed);
@@ -54,7 +58,9 @@ internal static class StarGraphVerb
         ulong seed = common.Seed(parsed);
         (Device device, Ops ops) = common.Open(parsed);
         using Device owned = device;
-        Experiment experiment = new(ops, new StarGraphTask(recipe.Graph), recipe.Guide, seed, SamplerRows, progress, stop);
+        StarGraphTask task = new(recipe.Graph);
+        using InitialModel? initial = learning.Initial(parsed, task, reference: null);
+        Experiment experiment = new(ops, task, recipe.Guide, seed, SamplerRows, progress, stop) { Initial = initial };
         rounding.Apply(parsed, device, experiment, settings);
         Problem[] problems = experiment.TestProblems(evaluation.TestGraphs(parsed));
         RunFolder folder = common.OpenFolder(parsed, "star-graph", settings);

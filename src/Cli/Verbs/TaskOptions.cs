@@ -40,9 +40,11 @@ internal sealed class TaskOptions
 
     /// <summary>Loads the model and makes the experiment.</summary>
     /// <param name="guide">Folder of a guide for the model, or null.</param>
-    public Session Open(ParseResult parsed, CommonOptions common, string? guide, CancellationToken stop)
+    /// <param name="learning">How a guide is learned, where one is.</param>
+    public Session Open(ParseResult parsed, CommonOptions common, string? guide, CancellationToken stop, LearningOptions? learning = null)
     {
         (Device device, Ops ops) = common.Open(parsed);
+        InitialModel? initial = null;
         try
         {
             using ModelFiles files = ModelFiles.Open(Model(parsed));
@@ -57,13 +59,16 @@ internal sealed class TaskOptions
                 _ => new TextTask(text, files),
             };
             GuideRecipe recipe = Decoding.Apply(_guide.Apply(graph?.Guide ?? GuideRecipe.Text, parsed), parsed);
+            if (learning is not null) recipe = learning.Apply(recipe, parsed);
+            initial = learning?.Initial(parsed, task, files);
             int rows = parsed.GetValue(_rows) is var asked && asked > 0 ? asked : isGraph ? 256 : 32;
-            Experiment experiment = new(ops, task, recipe, common.Seed(parsed), rows, common.Progress(parsed), stop);
+            Experiment experiment = new(ops, task, recipe, common.Seed(parsed), rows, common.Progress(parsed), stop) { Initial = initial };
             LanguageModel reference = ModelFolder.LoadLanguageModel(ops, files, task, _weights.Value(parsed));
             return new Session(device, experiment, reference, guide, common.Progress(parsed));
         }
         catch
         {
+            initial?.Dispose();
             device.Dispose();
             throw;
         }

@@ -20,6 +20,9 @@ internal static class TrainVerb
         verb.Options.Add(data);
         Option<bool> keep = OptionFactory.Flag("--keep-no-variation", "Learn from prompts too whose samples all have the same reward; always so with one sample a prompt.");
         verb.Options.Add(keep);
+        Option<double> eta = OptionFactory.Eta("--eta", "The one η that --loss exponential learns for; other guides serve every η.", 0.1);
+        verb.Options.Add(eta);
+        LearningOptions learning = new(verb, parsed => parsed.GetResult(eta) is { Implicit: false } ? parsed.GetValue(eta) : null);
         RoundingOption rounding = new(verb);
         PolicyOptions policy = new(verb);
         CommonOptions common = new(verb);
@@ -30,17 +33,22 @@ internal static class TrainVerb
                 throw new UserException($"--method {name} learns from roll-outs of the reference; give their folder with --data.");
             if (Catalog.FindPolicyMethod(name) is { } entry)
             {
+                learning.RequireNone(parsed, name);
                 TrainPolicy(entry, parsed.GetValue(data), parsed, task, policy, rounding, common, stop);
                 return Task.FromResult(ExitCodes.Done);
             }
             ValueMethod chosen = Catalog.FindValueMethod(name)!;
-            using Session session = task.Open(parsed, common, guide: null, stop);
+            using Session session = task.Open(parsed, common, guide: null, stop, learning);
             Experiment experiment = session.Experiment;
             if (chosen.IsOfMeans && experiment.Recipe.Settings.Family.Kind != FamilyKind.Bernoulli)
                 throw new UserException($"--method {name} learns a mean, not a distribution; leave --family at bernoulli.");
+            if (parsed.GetResult(eta) is { Implicit: false } && experiment.Recipe.Settings.Eta is null)
+                throw new UserException("--eta: this guide serves every η, chosen when it is decoded; leave it out, or learn for one η with --loss exponential.");
             JsonObject settings = TaskOptions.Settings(experiment);
+            learning.AddTo(settings, parsed, experiment.Recipe);
             rounding.Apply(parsed, session.Reference.Ops.Device, experiment, settings);
             RolloutData rollouts = experiment.LoadRollouts(parsed.GetValue(data)!, session.Reference, parsed.GetValue(keep));
+            experiment.RequireLearnable(rollouts, chosen);
             settings["method"] = chosen.Name;
             RunFolder folder = common.OpenFolder(parsed, "train", settings);
             using MetricsLog metrics = new(folder);
@@ -49,11 +57,12 @@ internal static class TrainVerb
                 ? new LearnedGuide(finished, null)
                 : experiment.Learn(folder.File("guide"), folder.File("checkpoints"), "guide", rollouts, session.Reference, chosen, metrics, clock);
             using IGuide guide = learned.Guide;
-            JsonObject more = new() { ["parameters"] = guide.ParameterCount };
+            JsonObject more = new() { ["parameters"] = guide.ParameterCount, ["problems"] = rollouts.Problems, ["dropped_problems"] = rollouts.DroppedProblems };
             if (learned.Report is { } report)
             {
                 folder.WriteJson("held-out.json", report.ToJson());
                 more["held_out"] = report.ToJson();
+                if (ReliabilityPicture.Draw(folder, report, common.Progress(parsed)) is { } picture) more["picture"] = picture;
             }
             VerbTask.Report(common.Json(parsed), "guide", folder.File("guide"), clock, more);
             return Task.FromResult(ExitCodes.Done);

@@ -93,7 +93,7 @@ internal sealed class WordProblemsVerb
         IGuide Round(int number, string to, IGuide? rollIn, long total)
         {
             if (experiment.FindGuide(to, reference) is { } there) return there;
-            CollectSettings settings = experiment.CollectSettings(number, RollIn.None, SamplesPerProblem, parsed.GetValue(_rollInEta), hidden: true);
+            CollectSettings settings = experiment.CollectSettings(number, RollIn.None, SamplesPerProblem, parsed.GetValue(_rollInEta), hidden: true, rollIn);
             experiment.Collect(data, reference, rollIn, settings, total, clock);
             RolloutData rollouts = experiment.LoadRollouts(data, reference, keepNoVariation: true);
             LearnedGuide learned = experiment.Learn(

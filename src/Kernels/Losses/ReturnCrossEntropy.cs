@@ -114,7 +114,7 @@ public sealed unsafe partial class CpuOps
                     if (dx != null) new Span<float>(dx, atoms).Clear();
                     continue;
                 }
-                (int atom, float share) = Project(returns[n]);
+                (int atom, float share) = ReturnProjection.Of(returns[n], family, projection);
                 float max = RowMath.Max(x, atoms), sum = RowMath.SumExp(x, atoms, max);
                 float expected = (1 - share) * (x[atom] - max);
                 if (share != 0) expected += share * (x[atom + 1] - max);   // an atom without a share may be at −∞
@@ -124,17 +124,6 @@ public sealed unsafe partial class CpuOps
                 dx[atom] -= weight * (1 - share);
                 if (share != 0) dx[atom + 1] -= weight * share;
             }
-        }
-
-        /// <summary>The target of a return: 1 − Share on an atom and Share on the next; a Share is below 1.</summary>
-        private (int Atom, float Share) Project(float value)
-        {
-            float r = Math.Clamp((value - family.Min) / (family.Max - family.Min), 0f, 1f);
-            if (float.IsNaN(r)) return (0, float.NaN);
-            float position = r * (family.Atoms - 1);
-            if (projection == Projection.Nearest) return ((int)MathF.Round(position, MidpointRounding.ToEven), 0);
-            int lower = (int)position;
-            return (lower, position - lower);
         }
     }
 }

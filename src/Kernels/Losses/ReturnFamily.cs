@@ -10,16 +10,6 @@ public enum FamilyKind
     Categorical,
 }
 
-/// <summary>How a return that lies between two atoms becomes a target.</summary>
-public enum Projection
-{
-    /// <summary>Split over both neighbours so that the mean is kept (the default).</summary>
-    TwoHot,
-
-    /// <summary>The nearest atom, halves to the even one, as in the official code.</summary>
-    Nearest,
-}
-
 /// <summary>The family of return distributions that a value head speaks of (Q♯ method notes §2.1).</summary>
 /// <param name="Atoms">Outputs of the head: 1 for Bernoulli, at least 2 for categorical.</param>
 public readonly record struct ReturnFamily(FamilyKind Kind, float Min, float Max, int Atoms)

@@ -18,7 +18,7 @@ public sealed class Inspection : IDisposable
 
     public string Path { get; }
 
-    /// <summary>"model folder", "safetensors file" or "GGUF file".</summary>
+    /// <summary>"model folder", "guide folder", "safetensors file" or "GGUF file".</summary>
     public string Format { get; }
 
     public IReadOnlyList<TensorEntry> Tensors { get; }
@@ -28,6 +28,9 @@ public sealed class Inspection : IDisposable
 
     /// <summary>The model, where it is one that can be run.</summary>
     public TransformerConfig? Config { get; private init; }
+
+    /// <summary>What the guide is, where it is one.</summary>
+    public GuideDescription? Guide { get; private init; }
 
     /// <summary>Why it is no model that can be run, where it is a well-formed file all the same.</summary>
     public string? Unsupported { get; private init; }
@@ -39,10 +42,14 @@ public sealed class Inspection : IDisposable
         if (path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)) return OpenGguf(path);
         SafeTensorsFolder tensors = SafeTensorsFolder.Open(path);
         bool isModel = ModelFolder.Exists(path);
-        (TransformerConfig? config, string? unsupported) = isModel ? Model(path) : default;
-        return new Inspection(tensors, path, isModel ? "model folder" : "safetensors file", ((ITensorSource)tensors).Tensors, tensors.Metadata)
+        GuideDescription? guide = GuideFolder.Describe(path);
+        // A head on its reference's trunk is whole, but no transformer.
+        (TransformerConfig? config, string? unsupported) = isModel && guide is not { SharesTrunk: true } ? Model(path) : default;
+        string format = guide is not null ? "guide folder" : isModel ? "model folder" : "safetensors file";
+        return new Inspection(tensors, path, format, ((ITensorSource)tensors).Tensors, tensors.Metadata)
         {
             Config = config,
+            Guide = guide,
             Unsupported = unsupported,
         };
     }

@@ -13,7 +13,7 @@ namespace QSharp.Model;
 /// </summary>
 public static class TrainerCheckpoint
 {
-    private const string Prefix = "checkpoint-", BestName = "best.safetensors", CompanionPrefix = "critic-";
+    private const string Prefix = "checkpoint-", BestName = "best.safetensors", LaggedName = "lagged.safetensors", CompanionPrefix = "critic-";
 
     /// <summary>Saves the trainer's state and removes older checkpoints of the folder.</summary>
     /// <param name="fingerprint">Everything that shapes the run.</param>
@@ -24,6 +24,7 @@ public static class TrainerCheckpoint
         {
             SaveParameters(trainer, partial, "");
             if (trainer.Companion is { } companion) SaveParameters(companion, partial, CompanionPrefix);
+            if (trainer.Lagged is { } lagged) SafeTensorsWriter.Write(Path.Combine(partial, LaggedName), NativeTensors.Sources(lagged));
             JsonObject state = new() { ["step"] = trainer.Step, ["fingerprint"] = fingerprint };
             if (trainer.HeldOut is { BestStep: > 0 } heldOut)
             {
@@ -55,6 +56,11 @@ public static class TrainerCheckpoint
         int step = (int?)json["step"] ?? 0;
         LoadParameters(trainer, newest, "", step);
         if (trainer.Companion is { } companion) LoadParameters(companion, newest, CompanionPrefix, step);
+        if (trainer.Lagged is { } lagged)
+        {
+            using SafeTensorsFile file = SafeTensorsFile.Open(Path.Combine(newest, LaggedName));
+            NativeTensors.Load(file, lagged);
+        }
         if (trainer.HeldOut is { } heldOut && (int?)json["best_step"] is { } best) LoadBest(heldOut, Path.Combine(newest, BestName), best, (double)json["best_loss"]!);
         return true;
     }

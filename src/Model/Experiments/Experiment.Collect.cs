@@ -10,7 +10,14 @@ namespace QSharp.Model;
 /// <param name="HeldOut">Those of the problems that tell which parameters to keep; may be none.</param>
 /// <param name="Hidden">Path of the hidden states; null where none were stored.</param>
 /// <param name="FirstStates">For each sample, the row of its response's first hidden state; and as the last entry, their number.</param>
-public sealed record RolloutData(List<Rollout> Train, List<Rollout> HeldOut, float Temperature, float TopP, string? Hidden, long[] FirstStates);
+/// <param name="Problems">Of the whole data set.</param>
+/// <param name="DroppedProblems">Those of them whose samples all had the same reward, where such are left out.</param>
+public sealed record RolloutData(
+    List<Rollout> Train, List<Rollout> HeldOut, float Temperature, float TopP, string? Hidden, long[] FirstStates, int Problems = 0, int DroppedProblems = 0)
+{
+    /// <summary>The same with other rewards.</summary>
+    public RolloutData With(Func<Rollout, Rollout> change) => this with { Train = [.. Train.Select(change)], HeldOut = [.. HeldOut.Select(change)] };
+}
 
 public sealed partial class Experiment
 {
@@ -20,8 +27,9 @@ public sealed partial class Experiment
     /// </summary>
     /// <param name="rollIn">Of the first round.</param>
     /// <param name="hidden">Whether π_ref's hidden states are stored too.</param>
-    public CollectSettings CollectSettings(int round, RollIn rollIn, int samplesPerProblem, double eta, bool hidden) => new(
-        samplesPerProblem, round == 1 ? rollIn : RollIn.Policy, round == 1 ? recipe.Reference : recipe.Rule(Tilt.LogMeanExp, eta), round, seed, rows,
+    /// <param name="guide">Of the round before; null: one as the recipe has it.</param>
+    public CollectSettings CollectSettings(int round, RollIn rollIn, int samplesPerProblem, double eta, bool hidden, IGuide? guide = null) => new(
+        samplesPerProblem, round == 1 ? rollIn : RollIn.Policy, round == 1 ? recipe.Reference : recipe.With(guide).Rule(Tilt.LogMeanExp, eta), round, seed, rows,
         recipe.Candidates, hidden);
 
     /// <summary>Adds a round of roll-outs to a data set, going on where an interrupted call stopped.</summary>
@@ -74,10 +82,17 @@ public sealed partial class Experiment
         List<Rollout> rollouts = RolloutFile.Read(RolloutSet.DataPath(data));
         RequireTokens(data, rollouts);
         bool keepsAll = keepNoVariation || (int?)set.Collection["samples_per_problem"] == 1, hidden = (bool?)set.Collection["hidden"] ?? false;
-        ILookup<bool, Rollout> parts = (keepsAll ? rollouts : WithVariation(rollouts)).ToLookup(rollout => IsHeldOut(rollout.Problem));
+        List<Rollout> kept = keepsAll ? rollouts : WithVariation(rollouts);
+        int problems = Problems(rollouts), left = Problems(kept);
+        if (left < problems)
+            progress.Note(FormattableString.Invariant(
+                $"{problems - left} of {problems} problems dropped ({100.0 * (problems - left) / problems:0.0} %), with {rollouts.Count - kept.Count} of {rollouts.Count} roll-outs: all samples of each had the same reward."));
+        if (problems > 0 && left == 0)
+            throw new UserException($"{data}: all samples of every problem have the same reward, so that there is nothing to tell apart; collect more samples of each, or keep them with --keep-no-variation.");
+        ILookup<bool, Rollout> parts = kept.ToLookup(rollout => IsHeldOut(rollout.Problem));
         return new RolloutData(
             [.. parts[false]], [.. parts[true]], (float?)set.Collection["temperature"] ?? 1, (float?)set.Collection["top_p"] ?? 1,
-            hidden ? RolloutSet.HiddenPath(data) : null, FirstStates(rollouts));
+            hidden ? RolloutSet.HiddenPath(data) : null, FirstStates(rollouts), problems, problems - left);
     }
 
     /// <summary>A share of the problems, the same ones in every round.</summary>
@@ -104,14 +119,14 @@ public sealed partial class Experiment
     }
 
     /// <summary>Drops every problem whose samples all have the same reward: they say nothing about a choice (Algorithm 1).</summary>
-    private List<Rollout> WithVariation(List<Rollout> rollouts)
+    private static List<Rollout> WithVariation(List<Rollout> rollouts)
     {
         HashSet<long> varied = [.. rollouts.GroupBy(rollout => rollout.Problem)
             .Where(group => group.Select(rollout => rollout.Reward).Distinct().Count() > 1).Select(group => group.Key)];
-        List<Rollout> kept = [.. rollouts.Where(rollout => varied.Contains(rollout.Problem))];
-        progress.Note($"{rollouts.Count - kept.Count} of {rollouts.Count} roll-outs dropped: all samples of their problem had the same reward.");
-        return kept;
+        return [.. rollouts.Where(rollout => varied.Contains(rollout.Problem))];
     }
+
+    private static int Problems(List<Rollout> rollouts) => rollouts.Select(rollout => rollout.Problem).Distinct().Count();
 
     private void RequireTokens(string data, List<Rollout> rollouts)
     {

@@ -19,41 +19,81 @@ public sealed partial class Experiment
     public LearnedGuide Learn(
         string folder, string scratch, string name, RolloutData data, LanguageModel reference, ValueMethod method, MetricsLog metrics, PhaseClock clock)
     {
-        if (data.Train.Count == 0) throw new UserException("The data set holds no roll-outs to learn from; collect some first.");
+        RequireLearnable(data, method);
         using PhaseClock.Running running = clock.Start("train");
-        Method loss = method.Create(recipe.Settings.Family);
-        if (method.ReturnLambda < 1 && recipe.SharesTrunk)
-            throw new UserException($"--method {method.Name} reads its own values of whole responses; give it a trunk of its own (--trunk own).");
+        Method loss = method.Create(recipe);
+        if (recipe.Settings.Eta is { } eta) data = data.With(rollout => ReturnLoss.Exponentiate(rollout, recipe.Settings.Family, eta));
         int steps = Steps(data);
         LearningRate rate = new(recipe.Rate, Math.Min(recipe.Warmup, steps / 10), steps, recipe.FinalRateShare);
         OptimizerSettings settings = AdamW with { Rate = rate, WeightDecay = recipe.WeightDecay, RoundsStochastically = RoundsStochastically };
-        IGuide guide = recipe.SharesTrunk ? new SharedTrunkGuide(reference, recipe.Settings.Family, recipe.HeadHidden) : FreshValueModel(reference);
-        Learner learner = guide is SharedTrunkGuide shared ? Learner(shared, loss, data, settings) : Learner((ValueModel)guide, method, loss, data, settings);
+        string? initial = null;
+        IGuide guide = recipe.SharesTrunk ? new SharedTrunkGuide(reference, recipe.Settings.Family, recipe.HeadHidden) : FreshValueModel(reference, out initial);
+        Learner learner = guide is SharedTrunkGuide shared ? Learner(shared, loss, data, settings) : Learner((ValueModel)guide, reference, method, loss, data, settings);
         using Trainer trainer = new(learner) { HeldOut = data.HeldOut.Count > 0 ? new HeldOut(learner, recipe.Settings.Family) : null };
-        new TrainingRun(trainer, name, scratch, Fingerprint($"{name} {method.Name}"), metrics).Run(steps, progress, stop);
+        new TrainingRun(trainer, name, scratch, Fingerprint($"{name} {method.Name} {initial}"), metrics).Run(steps, progress, stop);
         (learner as SharedHeadLearner)?.Finish();
         HeldOutReport? report = trainer.HeldOut?.Report();
-        GuideFolder.Save(guide, folder, new GuideOrigin(Task.Fingerprint, ModelFolder.Fingerprint(reference), data.Temperature, data.TopP));
+        GuideFolder.Save(guide, folder, new GuideOrigin(Task.Fingerprint, ModelFolder.Fingerprint(reference), data.Temperature, data.TopP) { Initial = initial });
         TrainerCheckpoint.Delete(scratch);
         clock.AddTokens(trainer.TokensTrained, trainer.SecondsTrained);
         return new LearnedGuide(guide, report);
     }
 
-    private ValueModel FreshValueModel(LanguageModel reference)
+    /// <summary>A value model with the trunk of the reference, or of the model that guides start from.</summary>
+    /// <param name="initial">Fingerprint of the latter.</param>
+    private ValueModel FreshValueModel(LanguageModel reference, out string? initial)
     {
-        ValueModel guide = new(ops, reference.Config, recipe.Settings);
-        Initializer.Fresh(guide.Weights, reference.Config, Philox.Key(seed, InitStream), zeroHead: true);
-        Initializer.CopyShared(reference.Weights, guide.Weights, "head", "head_bias");
-        return guide;
+        using LanguageModel? smaller = Initial?.Load(ops);
+        initial = smaller is null ? null : ModelFolder.Fingerprint(smaller);
+        LanguageModel from = smaller ?? reference;
+        ValueModel guide = new(ops, from.Config, recipe.Settings);
+        try
+        {
+            Initializer.CopyShared(from.Weights, guide.Weights, "head", "head_bias");
+            Initializer.Head(guide, from, recipe.HeadInit, Philox.Key(seed, InitStream));
+            return guide;
+        }
+        catch
+        {
+            guide.Dispose();
+            throw;
+        }
     }
 
-    private ModelLearner Learner(ValueModel guide, ValueMethod method, Method loss, RolloutData data, OptimizerSettings settings)
+    private ModelLearner Learner(ValueModel guide, LanguageModel reference, ValueMethod method, Method loss, RolloutData data, OptimizerSettings settings)
     {
-        RolloutSource source = new(data.Train, recipe.Settings, Philox.Key(seed, OrderStream));
-        RolloutRows? heldOut = data.HeldOut.Count > 0 ? new RolloutRows(data.HeldOut, recipe.Settings) : null;
-        return method.ReturnLambda < 1
-            ? new LambdaReturnLearner(method.ReturnLambda, recipe.Settings.Family, guide, loss, source, settings, recipe.Batch, heldOut)
-            : new ModelLearner(guide, loss, source, settings, recipe.Batch, heldOut);
+        BatchSize size = new(recipe.Batch, recipe.BatchTokens);
+        RolloutSource source = Source(data);
+        RolloutRows? heldOut = data.HeldOut.Count > 0 ? new RolloutRows(data.HeldOut, recipe.Settings, recipe.LossTokens) : null;
+        if (method.LearnsNextValue)
+            return new NextValueLearner(reference, new NextTokenLaw(data.Temperature, data.TopP, Task.Vocabulary, recipe.Candidates), guide, loss, source, settings, size, heldOut);
+        if (method.ReturnLambda < 1) return new LambdaReturnLearner(method.ReturnLambda, recipe.Settings.Family, guide, loss, source, settings, size, heldOut);
+        return recipe.Loss.Kind == ReturnLossKind.Regularised
+            ? new LaggedLearner(recipe.Loss, guide, source, settings, size, heldOut)
+            : new ModelLearner(guide, loss, source, settings, size, heldOut);
+    }
+
+    private RolloutSource Source(RolloutData data) =>
+        new(data.Train, recipe.Settings, Philox.Key(seed, OrderStream), recipe.LossTokens, new BatchSize(recipe.Batch, recipe.BatchTokens));
+
+    /// <summary>Refuses what the data or the method cannot give.</summary>
+    /// <exception cref="UserException">One sentence that says what.</exception>
+    public void RequireLearnable(RolloutData data, ValueMethod method)
+    {
+        if (data.Train.Count == 0) throw new UserException("The data set holds no roll-outs to learn from; collect some first.");
+        if (method.Bootstraps && recipe.SharesTrunk)
+            throw new UserException($"--method {method.Name} reads its own values of whole responses; give it a trunk of its own (--trunk own).");
+        if (method.Name != "qsharp" && recipe.Loss.Kind != ReturnLossKind.CrossEntropy)
+            throw new UserException($"--loss is a choice of method qsharp; {method.Name} has a loss of its own, so leave it out.");
+        if (method.Bootstraps && recipe.LossTokens != LossTokens.All)
+            throw new UserException($"--method {method.Name} reads its own values of whole responses; leave --prefix and --loss-on-prompt-end out.");
+        if (recipe.LossTokens.LastKeptOnly && data.Train.Concat(data.HeldOut).Any(rollout => rollout.Kept == 0))
+            throw new UserException("--prefix single learns from the last token kept of each roll-in, but the data set has responses without one; collect with --roll-in policy.");
+        int longest = data.Train.Concat(data.HeldOut).Max(recipe.LossTokens.End);
+        if (recipe.BatchTokens > 0 && longest > recipe.BatchTokens)
+            throw new UserException($"--batch-tokens {recipe.BatchTokens}: the longest roll-out has {longest} tokens; give at least that many.");
+        if (recipe.LossTokens.PromptEnd && data.Train.All(rollout => rollout.Round > 1))
+            throw new UserException("--loss-on-prompt-end learns from roll-outs of the first round, and the data set has none; leave it out, or add that round.");
     }
 
     private SharedHeadLearner Learner(SharedTrunkGuide guide, Method method, RolloutData data, OptimizerSettings settings)
@@ -61,14 +101,15 @@ public sealed partial class Experiment
         if (data.Hidden is null) throw new UserException("A shared trunk learns from π_ref's hidden states, but the data set has none; collect with --hidden.");
         ulong key = Philox.Key(seed, OrderStream);
         return new SharedHeadLearner(
-            guide, method, new HiddenReader(data.Hidden, guide.Shape.Width, data.FirstStates[^1]), new HiddenSource(data.Train, data.FirstStates, key),
-            new HiddenSource(data.HeldOut, data.FirstStates, key), settings, Philox.Key(seed, InitStream), recipe.Batch);
+            guide, method, new HiddenReader(data.Hidden, guide.Shape.Width, data.FirstStates[^1]), new HiddenSource(data.Train, data.FirstStates, key, recipe.LossTokens),
+            new HiddenSource(data.HeldOut, data.FirstStates, key, recipe.LossTokens), settings, Philox.Key(seed, InitStream), recipe.Batch);
     }
 
     private int Steps(RolloutData data)
     {
         if (recipe.Steps > 0) return recipe.Steps;
-        long items = recipe.SharesTrunk ? data.Train.Sum(rollout => (long)rollout.Tokens.Length - rollout.FirstLossToken) : data.Train.Count;
+        if (recipe.BatchTokens > 0) return Source(data).Steps(recipe.Epochs);
+        long items = recipe.SharesTrunk ? data.Train.Sum(rollout => (long)recipe.LossTokens.Count(rollout)) : data.Train.Count;
         return checked((int)Math.Max(1, recipe.Epochs * items / recipe.Batch));
     }
 }

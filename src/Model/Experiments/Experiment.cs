@@ -21,6 +21,9 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
     /// <summary>How training rounds BF16 copies of the weights.</summary>
     public bool RoundsStochastically { get; set; }
 
+    /// <summary>Where guides with a trunk of their own start from; null: π_ref. Not disposed with the experiment.</summary>
+    public InitialModel? Initial { get; set; }
+
     /// <summary>Loads the reference of a folder, or trains it there.</summary>
     /// <param name="scratch">Where checkpoints of an unfinished phase lie.</param>
     public LanguageModel Pretrain(PretrainRecipe pretrain, string folder, string scratch, MetricsLog metrics, PhaseClock clock)
@@ -28,7 +31,7 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
         if (ModelFolder.Exists(folder)) return ModelFolder.LoadLanguageModel(ops, folder, Task);
         using PhaseClock.Running running = clock.Start("pretrain");
         LanguageModel model = new(ops, pretrain.Model);
-        Initializer.Fresh(model.Weights, pretrain.Model, Philox.Key(seed, InitStream), zeroHead: false);
+        Initializer.Fresh(model.Weights, pretrain.Model, Philox.Key(seed, InitStream));
         LearningRate rate = new(pretrain.Rate, pretrain.Warmup, pretrain.Steps);
         ProblemSource source = new(Task, Philox.Key(seed, PretrainStream));
         using Trainer trainer = new(model, new PretrainMethod(), source, AdamW with { Rate = rate, RoundsStochastically = RoundsStochastically }, pretrain.Batch);
@@ -47,10 +50,18 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
         LanguageModel reference, IGuide? guide, IReadOnlyList<ValueMethod> tilts, IReadOnlyList<double> etas, Problem[] problems, int samples, Guidance guidance, PhaseClock clock)
     {
         using PhaseClock.Running running = clock.Start("evaluate");
+        return Evaluate(reference, guide, Policies(guide, tilts, etas), problems, samples, guidance, originTemperature: 0, judges: samples > 1);
+    }
+
+    /// <summary>π_ref and, for each tilt and η, the guide.</summary>
+    /// <exception cref="UserException">The guide cannot be decoded so.</exception>
+    public List<Policy> Policies(IGuide? guide, IReadOnlyList<ValueMethod> tilts, IReadOnlyList<double> etas)
+    {
         List<Policy> policies = [new("reference", double.PositiveInfinity, recipe.Reference)];
+        GuideRecipe own = recipe.With(guide);
         if (guide is not null)
-            policies.AddRange(tilts.SelectMany(tilt => (tilt.FixedEta is { } only ? [only] : etas).Select(eta => new Policy(tilt.Name, eta, recipe.Rule(tilt, eta)))));
-        return Evaluate(reference, guide, policies, problems, samples, guidance, originTemperature: 0, judges: samples > 1);
+            policies.AddRange(tilts.SelectMany(tilt => (tilt.FixedEta is { } only ? [only] : etas).Select(eta => new Policy(tilt.Name, eta, own.Rule(tilt, eta)))));
+        return policies;
     }
 
     /// <summary>Evaluates policies with the same noise.</summary>

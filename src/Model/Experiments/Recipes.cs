@@ -57,6 +57,21 @@ public sealed record GuideRecipe(
 
     public bool SharesTrunk => HeadHidden > 0;
 
+    /// <summary>λ that is added to that of a guide for one η: ln σ(ℓ) is the limit of Q♯'s tilt of a chance, but for a constant that cancels; so it is off by e^(−64) of the least that such a guide can say.</summary>
+    private const float LogarithmLambda = 64;
+
+    /// <summary>How a Q♯ guide's outputs are compared with returns.</summary>
+    public ReturnLoss Loss { get; init; } = ReturnLoss.CrossEntropy;
+
+    /// <summary>Tokens that bear loss.</summary>
+    public LossTokens LossTokens { get; init; } = LossTokens.All;
+
+    /// <summary>Most rows of a step times the longest of them, for a trunk of its own; 0: no limit, and all rows as wide as the longest of all.</summary>
+    public int BatchTokens { get; init; }
+
+    /// <summary>Where the head of a trunk of its own starts from.</summary>
+    public HeadInit HeadInit { get; init; }
+
     /// <summary>Share of the problems that is held out to tell which parameters to keep.</summary>
     public float HeldOut { get; init; }
 
@@ -66,10 +81,24 @@ public sealed record GuideRecipe(
     /// <summary>π_ref as it is sampled.</summary>
     public GuidanceRule Reference => GuidanceRule.Reference(Temperature, TopP);
 
+    /// <summary>To decode from a finished guide, whose outputs mean what it says, whatever this recipe would learn.</summary>
+    public GuideRecipe With(IGuide? guide) => guide is null ? this : this with { Settings = guide.Settings };
+
     /// <summary>Guided decoding as a method has it.</summary>
     public GuidanceRule Rule(ValueMethod method, double eta) =>
         Rule(method.Tilt, method.FixedEta ?? eta) with { Outside = Outside == Outside.Truncate ? Outside : method.Outside ?? Outside };
 
     /// <summary>Guided decoding at an η; infinite η is π_ref.</summary>
-    public GuidanceRule Rule(Tilt tilt, double eta) => new(tilt, Settings.Family, (float)(1 / eta), Outside, Temperature, TopP, Order);
+    /// <exception cref="UserException">The guide is for another η.</exception>
+    public GuidanceRule Rule(Tilt tilt, double eta) => new(tilt, Settings.Family, Lambda(tilt, eta), Outside, Temperature, TopP, Order);
+
+    private float Lambda(Tilt tilt, double eta)
+    {
+        float lambda = (float)(1 / eta);
+        if (Settings.Eta is not { } only || lambda == 0) return lambda;
+        if (tilt != Tilt.LogMeanExp) throw new UserException("This guide was learned with --loss exponential, which knows E[exp(R/η)] and not E[R]; only method qsharp decodes from it.");
+        if ((float)eta != only)
+            throw new UserException(FormattableString.Invariant($"--eta {eta}: this guide was learned with --loss exponential for η = {only} alone; decode at that η, or learn a guide with another --loss, which serves every η."));
+        return lambda + LogarithmLambda;
+    }
 }

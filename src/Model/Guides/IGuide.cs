@@ -8,7 +8,14 @@ namespace QSharp.Model;
 /// Every prompt token attends to the whole prompt; response tokens stay causal. A departure from causal language models
 /// that lets the guide see a graph whole (docs/star-graph.md).
 /// </param>
-public sealed record ValueSettings(HeadKind Kind, ReturnFamily Family, bool BidirectionalPrompt);
+public sealed record ValueSettings(HeadKind Kind, ReturnFamily Family, bool BidirectionalPrompt)
+{
+    /// <summary>Whether the head of a trunk of its own has a bias.</summary>
+    public bool HasBias { get; init; } = true;
+
+    /// <summary>The one η that the outputs are for, where they are the log-odds of e^((R − max)/η) and not of R; else null.</summary>
+    public float? Eta { get; init; }
+}
 
 /// <summary>
 /// What steers a frozen π_ref: the distribution Z(x, y) of the reward-to-go under it, for tokens y that may come next. Either a

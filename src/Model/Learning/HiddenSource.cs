@@ -13,13 +13,15 @@ public sealed class HiddenSource
     private readonly EpochOrder _order;
 
     /// <param name="firstStates">For each sample of the data set, the row of its response's first state.</param>
-    public HiddenSource(IReadOnlyList<Rollout> rollouts, IReadOnlyList<long> firstStates, ulong key)
+    /// <param name="which">Tokens that bear loss.</param>
+    public HiddenSource(IReadOnlyList<Rollout> rollouts, IReadOnlyList<long> firstStates, ulong key, LossTokens? which = null)
     {
+        which ??= LossTokens.All;
         List<LossToken> tokens = [];
         foreach (Rollout rollout in rollouts)
         {
-            float weight = 1f / (rollout.Tokens.Length - rollout.FirstLossToken);
-            for (int t = rollout.FirstLossToken; t < rollout.Tokens.Length; t++)
+            float weight = 1f / which.Count(rollout);
+            for (int t = rollout.FirstLossToken; t < which.End(rollout); t++)
             {
                 long state = firstStates[checked((int)rollout.Sample)] + t - rollout.PromptLength;
                 tokens.Add(new LossToken(state, rollout.Tokens[t], rollout.Reward, weight, t - rollout.FirstLossToken));

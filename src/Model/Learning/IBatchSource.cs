@@ -39,54 +39,6 @@ public sealed class ProblemSource(ITask task, ulong key) : IBatchSource
     }
 }
 
-/// <summary>Roll-outs as rows of a batch for a value model.</summary>
-public sealed class RolloutRows(IReadOnlyList<Rollout> rollouts, ValueSettings settings)
-{
-    public int Count => rollouts.Count;
-
-    /// <summary>Longest row in tokens.</summary>
-    public int Time { get; } = rollouts.Count == 0 ? 0 : rollouts.Max(rollout => rollout.Tokens.Length);
-
-    /// <summary>Most loss positions of a row.</summary>
-    public int LossesPerRow { get; } = rollouts.Count == 0 ? 0 : rollouts.Max(rollout => rollout.Tokens.Length - rollout.FirstLossToken);
-
-    public void Set(TrainBatch batch, int row, int rollout, float weight)
-    {
-        Rollout r = rollouts[rollout];
-        int bidirectional = settings.BidirectionalPrompt ? r.PromptLength : 0;
-        batch.SetRow(row, r.Tokens, r.FirstLossToken, bidirectional, settings.Kind == HeadKind.V, r.Reward, weight);
-    }
-
-    /// <summary>Batch <paramref name="index"/> in order; the weights of all batches add up to 1.</summary>
-    public void Fill(int index, TrainBatch batch)
-    {
-        for (int row = 0; row < batch.Rows && index * batch.Rows + row < Count; row++) Set(batch, row, index * batch.Rows + row, 1f / Count);
-    }
-}
-
-/// <summary>Roll-outs in a new random order each epoch, the last incomplete batch of an epoch filled from the next one.</summary>
-public sealed class RolloutSource : IBatchSource
-{
-    private readonly RolloutRows _rows;
-    private readonly EpochOrder _order;
-
-    public RolloutSource(IReadOnlyList<Rollout> rollouts, ValueSettings settings, ulong key)
-    {
-        if (rollouts.Count == 0) throw new UserException("The data set holds no roll-outs to learn from; collect some first.");
-        _rows = new RolloutRows(rollouts, settings);
-        _order = new EpochOrder(rollouts.Count, key);
-    }
-
-    public int Time => _rows.Time;
-
-    public int LossesPerRow => _rows.LossesPerRow;
-
-    public void Fill(int step, TrainBatch batch)
-    {
-        for (int row = 0; row < batch.Rows; row++) _rows.Set(batch, row, _order[(step - 1L) * batch.Rows + row], 1f / batch.Rows);
-    }
-}
-
 /// <summary>Draws without end from <paramref name="count"/> items, in a new random order each time through.</summary>
 internal sealed class EpochOrder(int count, ulong key)
 {
@@ -100,6 +52,13 @@ internal sealed class EpochOrder(int count, ulong key)
             Shuffle(draw / count);
             return _order[draw % count];
         }
+    }
+
+    /// <summary>All items in the order of an epoch.</summary>
+    public ReadOnlyMemory<int> Epoch(long epoch)
+    {
+        Shuffle(epoch);
+        return _order;
     }
 
     private void Shuffle(long epoch)

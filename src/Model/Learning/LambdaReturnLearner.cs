@@ -10,8 +10,8 @@ namespace QSharp.Model;
 /// <param name="lambda">1 is the reward itself, 0 the next value.</param>
 /// <param name="family">Of the guide.</param>
 public sealed class LambdaReturnLearner(
-    float lambda, ReturnFamily family, ValueModel guide, Method method, IBatchSource source, OptimizerSettings settings, int rows, RolloutRows? heldOut)
-    : ModelLearner(guide, method, source, settings, rows, heldOut)
+    float lambda, ReturnFamily family, ValueModel guide, Method method, IBatchSource source, OptimizerSettings settings, BatchSize size, RolloutRows? heldOut)
+    : ModelLearner(guide, method, source, settings, size, heldOut)
 {
     private float[] _outputs = [];
 

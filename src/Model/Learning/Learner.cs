@@ -42,6 +42,12 @@ public abstract class Learner : IDisposable
     /// <summary>Another model that learns beside this one, saved with it: a critic. Null where there is none.</summary>
     public virtual Trainer? Companion => null;
 
+    /// <summary>Parameters of a copy that the loss reads and that is saved with the learner; null where there is none.</summary>
+    public virtual Parameters? Lagged => null;
+
+    /// <summary>Whether all batches have one shape, so that a step can be recorded.</summary>
+    public virtual bool HasFixedShape => true;
+
     /// <summary>The last batch's loss, where it is not the sum of <see cref="Losses"/>.</summary>
     public virtual double? BatchLoss => null;
 
@@ -75,41 +81,53 @@ public class ModelLearner : Learner
     private readonly IBatchSource _source;
     private readonly RolloutRows? _heldOut;
     private readonly Optimizer<Weights> _optimizer;
-    private readonly DeviceBuffer _memory;
+    private readonly DeviceBuffer _memory, _workMemory;
+    private readonly BatchSize _size;
     private readonly TrainBatch _batch;
-    private readonly Activations _activations;
-    private readonly Tensor _lossHidden, _dLossHidden, _dHidden, _outputs, _losses;
+    private readonly Tensor _lossHidden, _dLossHidden, _outputs, _losses;
+    private Activations _activations;
+    private Tensor _dHidden;
 
     /// <param name="model">Not disposed with the learner.</param>
-    /// <param name="rows">Of a batch.</param>
+    /// <param name="size">Of a batch.</param>
     /// <param name="heldOut">Roll-outs of problems that are not trained on, or null.</param>
-    public ModelLearner(HeadedModel model, Method method, IBatchSource source, OptimizerSettings settings, int rows, RolloutRows? heldOut = null)
+    public ModelLearner(HeadedModel model, Method method, IBatchSource source, OptimizerSettings settings, BatchSize size, RolloutRows? heldOut = null)
     {
         _heldOut = heldOut;
         _model = model;
         _method = method;
         _source = source;
-        int longest = Math.Max(source.Time, heldOut?.Time ?? 0);
-        if (longest > model.Config.Context)
-            throw new UserException($"The data has rows of {longest} tokens, but the model's context is {model.Config.Context}; train a model with a longer context.");
+        _size = size;
+        Longest = Math.Max(source.Time, heldOut?.Time ?? 0);
+        if (Longest > model.Config.Context)
+            throw new UserException($"The data has rows of {Longest} tokens, but the model's context is {model.Config.Context}; train a model with a longer context.");
         _optimizer = new Optimizer<Weights>(Ops, arena => new Weights(model.Config, model.HeadShape, DType.F32, arena), model.Weights, settings);
         DType type = model.ActivationType;
-        int lossesPerRow = Math.Max(source.LossesPerRow, heldOut?.LossesPerRow ?? 0);
-        int width = model.Config.Width, n = rows * longest, m = rows * lossesPerRow;
+        int lossesPerRow = Math.Max(source.LossesPerRow, heldOut?.LossesPerRow ?? 0), width = model.Config.Width;
         try
         {
-            ((_batch, _activations, _lossHidden, _dLossHidden, _dHidden, _outputs, _losses), _memory) = Arena.Build(Ops.Device, arena => (
-                new TrainBatch(rows, longest, lossesPerRow, arena),
-                new Activations(model.Config, rows, longest, type, arena),
-                arena.Take((m, width), type), arena.Take((m, width), type), arena.Take((n, width), type),
-                arena.Take((m, model.Head.Outputs), model.Head.TrainingOutputs(type)), arena.Take(m)));
+            ((_batch, _lossHidden, _dLossHidden, _outputs, _losses), _memory) = Arena.Build(Ops.Device, arena =>
+            {
+                TrainBatch batch = new(size, Longest, lossesPerRow, arena);
+                int m = batch.LossCapacity;
+                return (
+                    batch, arena.Take((m, width), type), arena.Take((m, width), type), arena.Take((m, model.Head.Outputs), model.Head.TrainingOutputs(type)),
+                    arena.Take(m));
+            });
+            // What a batch's own shape decides. As one row of all tokens it takes as much as in any shape.
+            ((_activations, _dHidden), _workMemory) = Arena.Build(
+                Ops.Device, arena => HasFixedShape ? Work(size.Rows, Longest, arena) : Work(1, size.Tokens, arena));
         }
         catch
         {
+            _memory?.Dispose();   // null where it was what failed
             _optimizer.Dispose();
             throw;
         }
     }
+
+    /// <summary>Tokens of the longest row.</summary>
+    private protected int Longest { get; }
 
     public override Ops Ops => _model.Ops;
 
@@ -119,9 +137,11 @@ public class ModelLearner : Learner
 
     public override Tensor Outputs => _outputs;
 
-    public override long ActivationBytes => _memory.Bytes;
+    public override long ActivationBytes => _memory.Bytes + _workMemory.Bytes;
 
-    public override int HeldOutBatches => (_heldOut?.Count + _batch.Rows - 1) / _batch.Rows ?? 0;
+    public override bool HasFixedShape => _size.Tokens == 0;
+
+    public override int HeldOutBatches => _heldOut?.Batches(_size) ?? 0;
 
     public override LossPositions Positions => _batch.Positions;
 
@@ -134,13 +154,15 @@ public class ModelLearner : Learner
     {
         _batch.Clear();
         _source.Fill(step, _batch);
+        TakeShape();
         return _batch.TokenCount;
     }
 
     public override void FillHeldOut(int index)
     {
         _batch.Clear();
-        _heldOut!.Fill(index, _batch);
+        _heldOut!.Fill(index, _size, _batch);
+        TakeShape();
     }
 
     public override void Upload() => _batch.Upload(Ops.Device);
@@ -170,6 +192,16 @@ public class ModelLearner : Learner
     {
         _optimizer.Dispose();
         _memory.Dispose();
+        _workMemory.Dispose();
         GC.SuppressFinalize(this);
+    }
+
+    private (Activations Activations, Tensor DHidden) Work(int rows, int time, Arena arena) => (
+        new Activations(_model.Config, rows, time, _model.ActivationType, arena), arena.Take((rows * time, _model.Config.Width), _model.ActivationType));
+
+    private void TakeShape()
+    {
+        if (_batch.Rows == _activations.Rows && _batch.Time == _activations.Time) return;
+        (_activations, _dHidden) = Arena.Carve(_workMemory, arena => Work(_batch.Rows, _batch.Time, arena));
     }
 }

@@ -8,6 +8,14 @@ namespace QSharp.Model;
 /// <param name="Weights">[M]: share of the batch's loss; 0 for unused entries. A row's weights add up to 1/B (method notes §2.5).</param>
 public sealed record LossTargets(Tensor Tokens, Tensor Returns, Tensor Weights);
 
+/// <summary>How much a batch holds.</summary>
+/// <param name="Rows">Most rows.</param>
+/// <param name="Tokens">Most rows times the longest of them: then each batch is as wide as its own rows. 0: all are as wide as the longest row of all.</param>
+public readonly record struct BatchSize(int Rows, int Tokens = 0)
+{
+    public static implicit operator BatchSize(int rows) => new(rows);
+}
+
 /// <summary>
 /// One batch of whole rows, filled on the host and copied to fixed device tensors. Rows are padded on the right; the
 /// positions that bear loss are listed, so that the head runs on them alone.
@@ -15,23 +23,26 @@ public sealed record LossTargets(Tensor Tokens, Tensor Returns, Tensor Weights);
 public sealed class TrainBatch
 {
     private readonly int[] _tokens, _positions, _spans, _lossRows, _lossTokens, _lossPositions;
+    private readonly TokenBatch _whole;
     private readonly float[] _returns, _weights;
     private readonly (int Start, int Count)[] _rowLosses;
     private int _losses;
 
-    /// <param name="rows">B.</param>
+    /// <param name="size">B rows; with a limit on tokens each batch has a shape of its own (<see cref="Reshape"/>).</param>
     /// <param name="time">T: longest row.</param>
-    /// <param name="lossesPerRow">Most loss positions of one row; M = B times this.</param>
-    public TrainBatch(int rows, int time, int lossesPerRow, Arena arena)
+    /// <param name="lossesPerRow">Most loss positions of one row; M = B times this, or the limit on tokens where that is less.</param>
+    public TrainBatch(BatchSize size, int time, int lossesPerRow, Arena arena)
     {
+        int rows = size.Rows, tokens = size.Tokens > 0 ? size.Tokens : rows * time;
         Rows = rows;
         Time = time;
-        LossCapacity = rows * lossesPerRow;
-        Tokens = new TokenBatch(rows, time, arena);
+        LossCapacity = Math.Min(rows * lossesPerRow, tokens);
+        _whole = TokenBatch.ForViews(rows, tokens, arena);
+        Tokens = size.Tokens > 0 ? _whole : _whole.View(rows, time);
         LossRows = arena.Take(LossCapacity, DType.I32);
         Targets = new LossTargets(arena.Take(LossCapacity, DType.I32), arena.Take(LossCapacity), arena.Take(LossCapacity));
-        _tokens = new int[rows * time];
-        _positions = new int[rows * time];
+        _tokens = new int[tokens];
+        _positions = new int[tokens];
         _spans = new int[rows * 3];
         _lossRows = new int[LossCapacity];
         _lossTokens = new int[LossCapacity];
@@ -41,13 +52,15 @@ public sealed class TrainBatch
         _rowLosses = new (int, int)[rows];
     }
 
-    public int Rows { get; }
+    /// <summary>Rows of the batch at hand.</summary>
+    public int Rows { get; private set; }
 
-    public int Time { get; }
+    /// <summary>Tokens that each of them has room for.</summary>
+    public int Time { get; private set; }
 
     public int LossCapacity { get; }
 
-    public TokenBatch Tokens { get; }
+    public TokenBatch Tokens { get; private set; }
 
     /// <summary>[M] I32: which row of the hidden states [B·T, C] each loss reads.</summary>
     public Tensor LossRows { get; }
@@ -69,6 +82,21 @@ public sealed class TrainBatch
     /// <summary>Tokens in the batch, without padding.</summary>
     public long TokenCount { get; private set; }
 
+    /// <summary>Gives the next batch a shape of its own, within the limit on tokens.</summary>
+    public void Reshape(int rows, int time)
+    {
+        (Rows, Time) = (rows, time);
+        Tokens = _whole.View(rows, time);
+    }
+
+    /// <summary>Tokens of a row without padding.</summary>
+    /// <param name="bidirectional">How many of them see one another in both directions.</param>
+    public ReadOnlySpan<int> TextOf(int row, out int bidirectional)
+    {
+        bidirectional = _spans[3 * row + 1];
+        return _tokens.AsSpan(row * Time, _spans[3 * row + 2]);
+    }
+
     /// <summary>Forgets the last batch.</summary>
     public void Clear()
     {
@@ -88,7 +116,9 @@ public sealed class TrainBatch
     /// <param name="bidirectional">How many leading tokens see one another in both directions; 0 for none.</param>
     /// <param name="readsAtToken">See <see cref="IHead.ReadsAtToken"/>.</param>
     /// <param name="rowWeight">Share of the whole loss; 1/B in training.</param>
-    public void SetRow(int row, ReadOnlySpan<int> tokens, int firstLoss, int bidirectional, bool readsAtToken, float rowReturn, float rowWeight)
+    /// <param name="promptEnd">An earlier token that bears loss too; −1 for none.</param>
+    public void SetRow(
+        int row, ReadOnlySpan<int> tokens, int firstLoss, int bidirectional, bool readsAtToken, float rowReturn, float rowWeight, int promptEnd = -1)
     {
         if (tokens.Length > Time) throw new ArgumentException($"A row of {tokens.Length} tokens does not fit a batch of {Time}.");
         int at = row * Time;
@@ -98,24 +128,28 @@ public sealed class TrainBatch
         _spans[3 * row + 1] = bidirectional;
         _spans[3 * row + 2] = tokens.Length;
         TokenCount += tokens.Length;
-        float weight = rowWeight / (tokens.Length - firstLoss);
-        _rowLosses[row] = (_losses, tokens.Length - firstLoss);
-        for (int t = firstLoss; t < tokens.Length; t++, _losses++)
+        int count = tokens.Length - firstLoss + (promptEnd >= 0 ? 1 : 0);
+        _rowLosses[row] = (_losses, count);
+        if (promptEnd >= 0) Add(promptEnd, tokens[promptEnd], 0);
+        for (int t = firstLoss; t < tokens.Length; t++) Add(t, tokens[t], t - firstLoss);
+
+        void Add(int t, int token, int position)
         {
             _lossRows[_losses] = at + (readsAtToken ? t : t - 1);
-            _lossTokens[_losses] = tokens[t];
+            _lossTokens[_losses] = token;
             _returns[_losses] = rowReturn;
-            _weights[_losses] = weight;
-            _lossPositions[_losses] = t - firstLoss;
+            _weights[_losses] = rowWeight / count;
+            _lossPositions[_losses++] = position;
         }
     }
 
     /// <summary>Copies the batch to the device.</summary>
     public void Upload(Device device)
     {
-        device.Upload<int>(_tokens, Tokens.Tokens);
-        device.Upload<int>(_positions, Tokens.Positions);
-        device.Upload<int>(_spans, Tokens.Spans);
+        int tokens = Rows * Time;
+        device.Upload<int>(_tokens.AsSpan(0, tokens), Tokens.Tokens);
+        device.Upload<int>(_positions.AsSpan(0, tokens), Tokens.Positions);
+        device.Upload<int>(_spans.AsSpan(0, 3 * Rows), Tokens.Spans);
         device.Upload<int>(_lossRows, LossRows);
         device.Upload<int>(_lossTokens, Targets.Tokens);
         device.Upload<float>(_returns, Targets.Returns);

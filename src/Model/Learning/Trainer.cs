@@ -12,18 +12,11 @@ namespace QSharp.Model;
 public sealed class Trainer(Learner learner) : IDisposable
 {
     private readonly float[] _hostLosses = new float[learner.Losses.Count];
-    private readonly RecordedStep _step = learner.Ops.Device.Record(() =>
-    {
-        learner.Optimizer.ZeroGradients();
-        learner.Forward();
-        learner.Loss();
-        learner.Backward();
-        learner.Optimizer.Update();
-    });
+    private readonly RecordedStep? _recorded = learner.HasFixedShape ? learner.Ops.Device.Record(() => StepOf(learner)) : null;
 
-    /// <inheritdoc cref="ModelLearner(HeadedModel, Method, IBatchSource, OptimizerSettings, int, RolloutRows?)"/>
-    public Trainer(HeadedModel model, Method method, IBatchSource source, OptimizerSettings settings, int rows)
-        : this(new ModelLearner(model, method, source, settings, rows))
+    /// <inheritdoc cref="ModelLearner(HeadedModel, Method, IBatchSource, OptimizerSettings, BatchSize, RolloutRows?)"/>
+    public Trainer(HeadedModel model, Method method, IBatchSource source, OptimizerSettings settings, BatchSize size)
+        : this(new ModelLearner(model, method, source, settings, size))
     {
     }
 
@@ -31,6 +24,9 @@ public sealed class Trainer(Learner learner) : IDisposable
 
     /// <inheritdoc cref="Learner.Companion"/>
     public Trainer? Companion => learner.Companion;
+
+    /// <inheritdoc cref="Learner.Lagged"/>
+    public Parameters? Lagged => learner.Lagged;
 
     /// <inheritdoc cref="Learner.Figures"/>
     public IReadOnlyList<(string Name, double Value)> Figures => learner.Figures;
@@ -57,7 +53,8 @@ public sealed class Trainer(Learner learner) : IDisposable
     {
         learner.Upload();
         learner.Optimizer.Begin(++Step);
-        _step.Run();
+        if (_recorded is null) StepOf(learner);
+        else _recorded.Run();
         learner.Ops.Device.Download<float>(learner.Losses, _hostLosses);
         double loss = 0;
         foreach (float part in _hostLosses) loss += part;
@@ -97,7 +94,16 @@ public sealed class Trainer(Learner learner) : IDisposable
 
     public void Dispose()
     {
-        _step.Dispose();
+        _recorded?.Dispose();
         learner.Dispose();
+    }
+
+    private static void StepOf(Learner learner)
+    {
+        learner.Optimizer.ZeroGradients();
+        learner.Forward();
+        learner.Loss();
+        learner.Backward();
+        learner.Optimizer.Update();
     }
 }

@@ -109,9 +109,25 @@ public sealed class TokenBatch
         Spans = arena.Take((rows, 3), DType.I32);
     }
 
+    /// <summary>Memory that other batches are views of.</summary>
+    /// <param name="rows">Most rows of a view.</param>
+    /// <param name="tokens">Most tokens of a view, padding included.</param>
+    public static TokenBatch ForViews(int rows, int tokens, Arena arena) =>
+        new(arena.Take((1, tokens), DType.I32), arena.Take((1, tokens), DType.I32), arena.Take((rows, 3), DType.I32));
+
+    private TokenBatch(Tensor tokens, Tensor positions, Tensor spans) => (Tokens, Positions, Spans) = (tokens, positions, spans);
+
     public Tensor Tokens { get; }       // [B, T]; padding holds any valid id
 
     public Tensor Positions { get; }    // [B, T]; counted from each row's first token
 
     public Tensor Spans { get; }        // [B, 3]: first token, end of the bidirectional prompt, end of the row
+
+    /// <summary>The same memory for a batch of no more rows and tokens.</summary>
+    public TokenBatch View(int rows, int time)
+    {
+        return new(Ids(Tokens), Ids(Positions), Spans.Range(0, rows));
+
+        Tensor Ids(Tensor all) => all.As((int)all.Count).Range(0, rows * time).As((rows, time));
+    }
 }

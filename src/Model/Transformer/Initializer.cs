@@ -5,7 +5,7 @@ namespace QSharp.Model;
 /// <summary>Fresh weights, drawn on the host from one Philox stream in the order of <see cref="Parameters.Named"/>.</summary>
 public static class Initializer
 {
-    private const float EmbeddingDeviation = 0.5f;
+    private const float EmbeddingDeviation = 0.5f, ValueHeadDeviation = 0.02f;
     private const int PieceLength = 1 << 20;
 
     /// <summary>
@@ -13,11 +13,10 @@ public static class Initializer
     /// products that end a branch scaled down by √(2L) (the MLP's by another half), norms 1, biases 0. GPT-2's 0.02
     /// everywhere needs several times the steps at this size.
     /// </summary>
-    /// <param name="zeroHead">Value heads start at 0: every return equally likely, no tilt.</param>
-    public static void Fresh(Weights weights, TransformerConfig config, ulong key, bool zeroHead)
+    public static void Fresh(Weights weights, TransformerConfig config, ulong key)
     {
         PhiloxStream random = new(key);
-        Fill(weights, config, zeroHead, (piece, deviation) =>
+        Fill(weights, config, (piece, deviation) =>
         {
             foreach (ref float value in piece) value = deviation * random.NextNormal();
         });
@@ -32,7 +31,7 @@ public static class Initializer
         PhiloxStream random = new(key);
         float[] drawn = new float[PieceLength];
         foreach (ref float value in drawn.AsSpan()) value = random.NextNormal();
-        Fill(weights, config, zeroHead: false, (piece, deviation) =>
+        Fill(weights, config, (piece, deviation) =>
         {
             for (int i = 0; i < piece.Length; i++) piece[i] = deviation * drawn[i];
         });
@@ -40,7 +39,7 @@ public static class Initializer
 
     /// <summary>Writes all parameters, a piece at a time, so that the host never holds a whole matrix.</summary>
     /// <param name="draw">Fills a piece with normal values of a deviation.</param>
-    private static void Fill(Weights weights, TransformerConfig config, bool zeroHead, Draw draw)
+    private static void Fill(Weights weights, TransformerConfig config, Draw draw)
     {
         float product = 1 / MathF.Sqrt(config.Width);
         float branchEnd = product / MathF.Sqrt(2 * config.Layers);
@@ -51,10 +50,9 @@ public static class Initializer
             float deviation = kind switch
             {
                 "tokens" or "positions" => EmbeddingDeviation,
-                "qkv" or "up" => product,
+                "qkv" or "up" or "head" => product,
                 "out" => branchEnd,
                 "down" => branchEnd / 2,
-                "head" => zeroHead ? 0 : product,
                 _ => 0,
             };
             float constant = kind is "norm1" or "norm2" or "final_norm" or "query_norm" or "key_norm" ? 1 : 0;
@@ -66,6 +64,31 @@ public static class Initializer
                 else draw(piece, deviation);
                 TensorValues.Write(piece, flat.Range(first, piece.Length));
             }
+        }
+    }
+
+    /// <summary>Fills a value head.</summary>
+    /// <param name="from">The language model that the guide's trunk is from.</param>
+    /// <param name="key">Of random values.</param>
+    public static void Head(ValueModel guide, LanguageModel from, HeadInit init, ulong key)
+    {
+        Tensor head = guide.Weights.Head, bias = guide.Weights.HeadBias;
+        if (!bias.IsNone) TensorValues.Write(new float[bias.Count], bias);
+        PhiloxStream random = new(key);
+        int rows = head.Shape.D0, width = head.Shape.D1, copies = init == HeadInit.Reuse ? guide.Settings.Family.Atoms : 1;
+        int step = Math.Max(1, PieceLength / (width * copies)) * copies;
+        for (int first = 0; first < rows; first += step)
+        {
+            Tensor piece = head.Range(first, Math.Min(step, rows - first));
+            float[] values = new float[piece.Count];
+            if (init == HeadInit.Random)
+                foreach (ref float value in values.AsSpan()) value = ValueHeadDeviation * random.NextNormal();
+            if (init == HeadInit.Reuse)
+            {
+                float[] source = TensorValues.Read(from.Weights.Head.Range(first / copies, piece.Shape.D0 / copies));
+                for (int row = 0; row < piece.Shape.D0; row++) source.AsSpan(row / copies * width, width).CopyTo(values.AsSpan(row * width));
+            }
+            TensorValues.Write(values, piece);
         }
     }
 

@@ -6,8 +6,12 @@ namespace QSharp.Model;
 public static class MemoryPlan
 {
     /// <summary>Weights with matrices of a type.</summary>
-    public static long Weights(TransformerConfig config, DType matrices) =>
-        Arena.Measure(arena => new Weights(config, HeadShape.Language(config), matrices, arena));
+    /// <param name="guide">What the head is of, where the model is a guide with a trunk of its own.</param>
+    public static long Weights(TransformerConfig config, DType matrices, ValueSettings? guide = null)
+    {
+        HeadShape head = guide is null ? HeadShape.Language(config) : ValueHead.ShapeOf(guide, config);
+        return Arena.Measure(arena => new Weights(config, head, matrices, arena));
+    }
 
     /// <summary>Keys and values of one row.</summary>
     /// <param name="context">Tokens.</param>

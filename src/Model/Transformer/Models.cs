@@ -63,7 +63,7 @@ public sealed class LanguageModel : HeadedModel
 public sealed class ValueModel : HeadedModel, IGuide
 {
     public ValueModel(Ops ops, TransformerConfig config, ValueSettings settings, DType? matrixType = null)
-        : base(ops, config, ValueHead.ShapeOf(settings.Kind, settings.Family, config), matrixType)
+        : base(ops, config, ValueHead.ShapeOf(settings, config), matrixType)
     {
         Settings = settings;
         Head = new ValueHead(ops, settings.Kind, settings.Family, Weights);

@@ -12,6 +12,19 @@ public enum HeadKind
     Q,
 }
 
+/// <summary>Where a value head starts from.</summary>
+public enum HeadInit
+{
+    /// <summary>0, with a bias: every return equally likely, so no tilt before the first step.</summary>
+    Zero,
+
+    /// <summary>N(0, 0.02), without a bias: the paper's V-type head.</summary>
+    Random,
+
+    /// <summary>Each token's row of the language model's head, once for each atom, without a bias: the official code's Q-type head.</summary>
+    Reuse,
+}
+
 /// <summary>Hidden states to the logits of the return distribution Z(x, y) (method notes §2.3).</summary>
 public sealed class ValueHead(Ops ops, HeadKind kind, ReturnFamily family, Weights weights) : IHead
 {
@@ -21,9 +34,8 @@ public sealed class ValueHead(Ops ops, HeadKind kind, ReturnFamily family, Weigh
 
     public DType TrainingOutputs(DType hidden) => DType.F32;
 
-    /// <summary>Shape of the head's matrix. The head starts at zero and has a bias: every return equally likely.</summary>
-    public static HeadShape ShapeOf(HeadKind kind, ReturnFamily family, TransformerConfig config) =>
-        new(kind == HeadKind.V ? family.Atoms : checked(config.Vocab * family.Atoms), Bias: true, Tied: false);
+    public static HeadShape ShapeOf(ValueSettings settings, TransformerConfig config) =>
+        new(settings.Kind == HeadKind.V ? settings.Family.Atoms : checked(config.Vocab * settings.Family.Atoms), settings.HasBias, Tied: false);
 
     /// <summary>V reads one hidden state a token; Q may read one for several candidate tokens: hidden is then [M/K, C].</summary>
     public void Forward(Tensor hidden, Tensor tokens, Tensor outputs)

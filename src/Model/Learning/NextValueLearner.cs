@@ -1,0 +1,145 @@
+using QSharp.Engine;
+using QSharp.Kernels;
+
+namespace QSharp.Model;
+
+/// <summary>How a guide's data was sampled, for a learner that asks π_ref what could have come next.</summary>
+/// <param name="Vocabulary">Ids that may be drawn, the first of π_ref's.</param>
+/// <param name="Candidates">K: the likeliest tokens that are asked about.</param>
+public readonly record struct NextTokenLaw(float Temperature, float TopP, int Vocabulary, int Candidates);
+
+/// <summary>
+/// A guide that learns the mean of its own next values in place of the reward (CD-Q, Mudgal et al. 2024, method notes §4.1): before
+/// the last token v̇_t = Σ_z π_ref(z | x, y^t) V(x, y^t, z), at the last one R. The sum is over the K likeliest tokens of π_ref,
+/// renormalised; with K of the vocabulary it is whole. The values are those of the guide as it is, without a gradient; each step
+/// walks its rows as decoding does, one pass of π_ref and one of K siblings a token.
+/// </summary>
+public sealed class NextValueLearner : ModelLearner
+{
+    private readonly LanguageModel _reference;
+    private readonly ReturnFamily _family;
+    private readonly NextTokenLaw _law;
+    private readonly int _k;
+    private readonly CachedModel _cache;
+    private readonly GuideState _state;
+    private readonly SampleBatch _walk;
+    private readonly DeviceBuffer _memory;
+    private readonly Tensor _logits, _candidates, _logProbs, _values, _next, _chosen, _running, _outside;
+    private readonly int[] _hostCandidates, _hostNext, _hostChosen, _hostRunning, _hostOutside, _starts;
+    private readonly float[] _hostLogProbs, _hostValues;
+
+    public NextValueLearner(
+        LanguageModel reference, NextTokenLaw law, ValueModel guide, Method method, IBatchSource source, OptimizerSettings settings, BatchSize size, RolloutRows? heldOut)
+        : base(guide, method, source, settings, size, heldOut)
+    {
+        (_reference, _law, _family) = (reference, law, guide.Settings.Family);
+        int rows = size.Rows, time = Longest;
+        _k = law.Candidates == GuideRecipe.AllCandidates ? law.Vocabulary : Math.Min(law.Candidates, law.Vocabulary);
+        int k = _k;
+        SamplerShape shape = new(rows, time, time, k);
+        try
+        {
+            _cache = new CachedModel(reference, rows, time, time, step: 1);
+            _state = ((IGuide)guide).Open(_cache, shape, k);
+            ((_logits, _candidates, _logProbs, _values, _next, _chosen, _running, _outside), _memory) = Arena.Build(Ops.Device, arena => (
+                arena.Take((rows, law.Vocabulary)), arena.Take((rows, k), DType.I32), arena.Take((rows, k)), arena.Take((rows, k, _family.Atoms)),
+                arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32)));
+        }
+        catch
+        {
+            _state?.Dispose();
+            _cache?.Dispose();
+            base.Dispose();
+            throw;
+        }
+        _walk = new SampleBatch(rows, time, newTokens: 1);
+        (_hostCandidates, _hostLogProbs, _hostValues) = (new int[rows * k], new float[rows * k], new float[rows * k * _family.Atoms]);
+        (_hostNext, _hostChosen, _hostRunning, _hostOutside, _starts) = (new int[rows], new int[rows], new int[rows], new int[rows], new int[rows]);
+    }
+
+    public override long Fill(int step)
+    {
+        long tokens = base.Fill(step);
+        _walk.Clear();
+        int steps = 0;
+        for (int row = 0; row < Batch.Rows; row++)
+        {
+            ReadOnlySpan<int> text = Batch.TextOf(row, out int bidirectional);
+            // What is read at once: the prompt where it is bidirectional, else all up to the first token with loss.
+            _starts[row] = bidirectional > 0 ? bidirectional : Math.Min(text.Length - Batch.LossesOf(row).Count + 1, text.Length - 1);
+            _walk.Add(text[.._starts[row]], 1, row);
+            steps = Math.Max(steps, text.Length - _starts[row]);
+        }
+        _cache.Prefill(_walk, CacheLayout.Sequence);
+        _state.Prefill(_walk);
+        for (int i = 0; i < steps; i++)
+        {
+            ScoreNext(isAfterPrompt: i == 0);
+            for (int row = 0; row < Batch.Rows; row++) SetTarget(row, _starts[row] + i);
+            if (i + 1 < steps) Take(i);
+        }
+        return tokens;
+    }
+
+    public override void Dispose()
+    {
+        _state.Dispose();
+        _cache.Dispose();
+        _memory.Dispose();
+        base.Dispose();
+    }
+
+    private void ScoreNext(bool isAfterPrompt)
+    {
+        _reference.Head.Forward(isAfterPrompt ? _cache.LastHidden : _cache.Single.Hidden, Tensor.None, _logits);
+        Ops.LogSoftmax(_logits, _law.Temperature > 0 ? _law.Temperature : 1, _logits);
+        Ops.TopK(_logits, _candidates, _logProbs);
+        _state.ScoreNext(_candidates, isAfterPrompt, _values);
+        Ops.Device.Download<int>(_candidates, _hostCandidates);
+        Ops.Device.Download<float>(_logProbs, _hostLogProbs);
+        Ops.Device.Download<float>(_values, _hostValues);
+    }
+
+    /// <summary>The target of the last of <paramref name="length"/> tokens, where it bears loss and is not the last of all.</summary>
+    private void SetTarget(int row, int length)
+    {
+        int tokens = Batch.TextOf(row, out _).Length;
+        (int start, int count) = Batch.LossesOf(row);
+        int loss = length - 1 - (tokens - count);
+        if (loss < 0 || length >= tokens) return;
+        double mass = 0, mean = 0;
+        for (int k = 0; k < _k; k++)
+        {
+            int at = row * _k + k;
+            double share = Math.Exp(_hostLogProbs[at]);
+            mean += share * _family.Mean(_hostValues.AsSpan(at * _family.Atoms, _family.Atoms));
+            mass += share;
+            if (mass >= _law.TopP || _law.Temperature == 0) break;   // likeliest first, so this is π_ref's own top-p set
+        }
+        Batch.LossReturns[start + loss] = (float)(mean / mass);
+    }
+
+    /// <summary>Every row goes on with its own next token, whether or not it is one of the candidates.</summary>
+    private void Take(int step)
+    {
+        bool hasOutside = false;
+        for (int row = 0; row < _hostRunning.Length; row++)
+        {
+            (_hostRunning[row], _hostOutside[row], _hostChosen[row], _hostNext[row]) = (0, 0, -1, 0);
+            if (row >= Batch.Rows) continue;
+            ReadOnlySpan<int> text = Batch.TextOf(row, out _);
+            int at = _starts[row] + step;
+            if (at + 1 >= text.Length) continue;   // after the last token nothing is asked
+            (_hostRunning[row], _hostNext[row]) = (1, text[at]);
+            _hostChosen[row] = _hostCandidates.AsSpan(row * _k, _k).IndexOf(text[at]);
+            if (_hostChosen[row] < 0) (_hostOutside[row], hasOutside) = (1, true);
+        }
+        Device device = Ops.Device;
+        device.Upload<int>(_hostNext, _next);
+        device.Upload<int>(_hostChosen, _chosen);
+        device.Upload<int>(_hostRunning, _running);
+        device.Upload<int>(_hostOutside, _outside);
+        _cache.Append(_next, _running);
+        _state.Take(new DrawnTokens(_next, _chosen, _running, hasOutside ? _outside : Tensor.None));
+    }
+}

@@ -1,0 +1,56 @@
+using System.Text.Json.Nodes;
+
+using Xunit;
+
+namespace QSharp.Tests.Cli;
+
+/// <summary>How a guide is learned, as a user says it.</summary>
+public sealed class LearningOptionsTests(InitialModelTests.Run run) : IClassFixture<InitialModelTests.Run>
+{
+    [Fact]
+    public async Task Losses_and_batches_of_a_distribution_leave_a_report_and_a_picture()
+    {
+        JsonObject report = await run.Done(
+            "train", "--data", "data", "--family", "categorical", "--atoms", "5", "--loss", "kl-regularised", "--lag", "10", "--loss-on-prompt-end", "--batch-tokens", "160",
+            "--held-out", "0.5", "--keep-no-variation", "--guide-steps", "30", "--out", "regularised");
+        Assert.NotNull(report["held_out"]!["brier"]);
+        Assert.Equal((2, 0), ((int)report["problems"]!, (int)report["dropped_problems"]!));
+        byte[] picture = File.ReadAllBytes(run.Folder["regularised", "reliability.png"]);
+        Assert.True(picture.Length > 5000 && picture[1] == 'P');
+        Assert.Contains("Brier", File.ReadAllText(run.Folder["regularised", "reliability.svg"]));
+        JsonObject config = JsonNode.Parse(File.ReadAllText(run.Folder["regularised", "config.json"]))!.AsObject();
+        Assert.Equal(("kl-regularised", 10, 160), ((string)config["loss"]!, (int)config["lag"]!, (int)config["batch_tokens"]!));
+        await run.Done("train", "--data", "data", "--family", "categorical", "--loss", "sinkhorn", "--prefix", "single", "--guide-steps", "20", "--out", "sinkhorn");
+        await run.Done("train", "--data", "data", "--method", "cd-q", "--guide-steps", "5", "--batch", "4", "--out", "cd-q");
+    }
+
+    [Fact]
+    public async Task A_guide_for_one_eta_is_decoded_at_that_eta_alone()
+    {
+        await run.Done("train", "--data", "data", "--loss", "exponential", "--eta", "0.2", "--batch", "8", "--learning-rate", "3e-3", "--guide-steps", "150", "--out", "exponential");
+        Assert.Equal(0.2f, (float)JsonNode.Parse(File.ReadAllText(run.Folder["exponential/guide/config.json"]))!["qsharp"]!["eta"]!);
+        JsonObject report = await run.Done("evaluate", "--guide", "exponential/guide", "--eta", "0.2", "--methods", "qsharp", "--samples", "200", "--out", "at-eta");
+        double[] pass = [.. report["results"]!.AsArray().Select(each => (double)each!["pass_at_1"]!)];
+        Assert.True(pass[1] > pass[0] + 0.05, $"pass@1 is {pass[0]} and {pass[1]}.");
+        await Refused(["evaluate", "--guide", "exponential/guide", "--eta", "0.1", "--methods", "qsharp"], "η = 0.2");
+        await Refused(["evaluate", "--guide", "exponential/guide", "--eta", "0.2", "--methods", "cd"], "exponential");
+    }
+
+    [Theory]
+    [InlineData("--loss exponential", "--eta"), InlineData("--loss sinkhorn", "--family categorical"), InlineData("--eta 0.1", "every η")]
+    [InlineData("--kappa 2", "kl-regularised"), InlineData("--loss mse --method cd", "--loss"), InlineData("--batch-tokens 3", "longest roll-out")]
+    [InlineData("--init x --method ppo", "--init")]
+    public async Task What_has_no_sense_is_refused_before_anything_is_written(string options, string name)
+    {
+        string[] data = options.Contains("ppo") ? [] : ["--data", "data"];
+        await Refused(["train", .. data, .. options.Split(' ')], name);
+    }
+
+    private async Task Refused(string[] args, params string[] names)
+    {
+        CliResult result = await run.Cli(args[0], [.. args[1..], "--out", "never"]);
+        Assert.Equal((2, ""), (result.ExitCode, result.Out));
+        Sentence.Assert(result.Error.Split('\n')[0], names);
+        Assert.False(Directory.Exists(run.Folder["never"]));
+    }
+}
