@@ -22,10 +22,10 @@ public sealed class NextValueLearner : ModelLearner
     private readonly int _k;
     private readonly CachedModel _cache;
     private readonly GuideState _state;
-    private readonly SampleBatch _walk;
+    private readonly PromptSlots _slots;
     private readonly DeviceBuffer _memory;
-    private readonly Tensor _logits, _candidates, _logProbs, _values, _next, _chosen, _running, _outside;
-    private readonly int[] _hostCandidates, _hostNext, _hostChosen, _hostRunning, _hostOutside, _starts;
+    private readonly Tensor _logits, _candidates, _logProbs, _values, _next, _chosen, _running, _outside, _source;
+    private readonly int[] _hostCandidates, _hostNext, _hostChosen, _hostRunning, _hostOutside, _hostSource, _starts, _lengths;
     private readonly float[] _hostLogProbs, _hostValues;
 
     public NextValueLearner(
@@ -39,11 +39,11 @@ public sealed class NextValueLearner : ModelLearner
         SamplerShape shape = new(rows, time, time, k);
         try
         {
-            _cache = new CachedModel(reference, rows, time, time, step: 1);
+            _cache = new CachedModel(reference, rows, prompts: rows, time, time, step: 1);
             _state = ((IGuide)guide).Open(_cache, shape, k);
-            ((_logits, _candidates, _logProbs, _values, _next, _chosen, _running, _outside), _memory) = Arena.Build(Ops.Device, arena => (
+            ((_logits, _candidates, _logProbs, _values, _next, _chosen, _running, _outside, _source), _memory) = Arena.Build(Ops.Device, arena => (
                 arena.Take((rows, law.Vocabulary)), arena.Take((rows, k), DType.I32), arena.Take((rows, k)), arena.Take((rows, k, _family.Atoms)),
-                arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32)));
+                arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32)));
         }
         catch
         {
@@ -52,29 +52,32 @@ public sealed class NextValueLearner : ModelLearner
             base.Dispose();
             throw;
         }
-        _walk = new SampleBatch(rows, time, newTokens: 1);
+        _slots = new PromptSlots(rows, rows, time);
         (_hostCandidates, _hostLogProbs, _hostValues) = (new int[rows * k], new float[rows * k], new float[rows * k * _family.Atoms]);
-        (_hostNext, _hostChosen, _hostRunning, _hostOutside, _starts) = (new int[rows], new int[rows], new int[rows], new int[rows], new int[rows]);
+        (_hostNext, _hostChosen, _hostRunning, _hostOutside) = (new int[rows], new int[rows], new int[rows], new int[rows]);
+        (_hostSource, _starts, _lengths) = (new int[rows], new int[rows], new int[rows]);
     }
 
     public override long Fill(int step)
     {
         long tokens = base.Fill(step);
-        _walk.Clear();
+        _slots.Reset(keepsPrompts: false);   // the guide has changed since the last step
         int steps = 0;
         for (int row = 0; row < Batch.Rows; row++)
         {
             ReadOnlySpan<int> text = Batch.TextOf(row, out int bidirectional);
             // What is read at once: the prompt where it is bidirectional, else all up to the first token with loss.
             _starts[row] = bidirectional > 0 ? bidirectional : Math.Min(text.Length - Batch.LossesOf(row).Count + 1, text.Length - 1);
-            _walk.Add(text[.._starts[row]], 1, row);
+            _slots.Take(row, text[.._starts[row]]);
             steps = Math.Max(steps, text.Length - _starts[row]);
         }
-        _cache.Prefill(_walk, CacheLayout.Sequence);
-        _state.Prefill(_walk);
+        for (int row = 0; row < _hostSource.Length; row++) _hostSource[row] = _hostSource.Length + _slots.Of[row];
+        Ops.Device.Upload<int>(_hostSource, _source);
+        _cache.Start(_slots, _lengths, CacheLayout.Sequence, _source);
+        _state.Start(_slots, _lengths, _source);
         for (int i = 0; i < steps; i++)
         {
-            ScoreNext(isAfterPrompt: i == 0);
+            ScoreNext();
             for (int row = 0; row < Batch.Rows; row++) SetTarget(row, _starts[row] + i);
             if (i + 1 < steps) Take(i);
         }
@@ -89,12 +92,12 @@ public sealed class NextValueLearner : ModelLearner
         base.Dispose();
     }
 
-    private void ScoreNext(bool isAfterPrompt)
+    private void ScoreNext()
     {
-        _reference.Head.Forward(isAfterPrompt ? _cache.LastHidden : _cache.Single.Hidden, Tensor.None, _logits);
+        _reference.Head.Forward(_cache.Hidden, Tensor.None, _logits);
         Ops.LogSoftmax(_logits, _law.Temperature > 0 ? _law.Temperature : 1, _logits);
         Ops.TopK(_logits, _candidates, _logProbs);
-        _state.ScoreNext(_candidates, isAfterPrompt, _values);
+        _state.ScoreNext(_candidates, _values);
         Ops.Device.Download<int>(_candidates, _hostCandidates);
         Ops.Device.Download<float>(_logProbs, _hostLogProbs);
         Ops.Device.Download<float>(_values, _hostValues);
@@ -125,7 +128,7 @@ public sealed class NextValueLearner : ModelLearner
         bool hasOutside = false;
         for (int row = 0; row < _hostRunning.Length; row++)
         {
-            (_hostRunning[row], _hostOutside[row], _hostChosen[row], _hostNext[row]) = (0, 0, -1, 0);
+            (_hostRunning[row], _hostOutside[row], _hostChosen[row], _hostNext[row], _hostSource[row]) = (0, 0, -1, 0, row);
             if (row >= Batch.Rows) continue;
             ReadOnlySpan<int> text = Batch.TextOf(row, out _);
             int at = _starts[row] + step;
@@ -139,7 +142,9 @@ public sealed class NextValueLearner : ModelLearner
         device.Upload<int>(_hostChosen, _chosen);
         device.Upload<int>(_hostRunning, _running);
         device.Upload<int>(_hostOutside, _outside);
+        device.Upload<int>(_hostSource, _source);
         _cache.Append(_next, _running);
-        _state.Take(new DrawnTokens(_next, _chosen, _running, hasOutside ? _outside : Tensor.None));
+        _cache.Select(_source);
+        _state.Take(new DrawnTokens(_next, _chosen, _running, hasOutside ? _outside : Tensor.None, _source));
     }
 }
