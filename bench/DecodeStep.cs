@@ -128,7 +128,7 @@ internal sealed class DecodeStep : IDisposable
     }
 
     private Action Draw(GuidanceRule rule) => () => _ops.TiltedSample(
-        _t.Peaked, Tensor.None, Tensor.None, Tensor.None, _t.Streams, _t.Positions, rule, Key, _t.Token, Tensor.None, _t.Statistics);
+        _t.Peaked, Tensor.None, Tensor.None, Tensor.None, Tensor.None, _t.Streams, _t.Positions, rule, Key, _t.Token, Tensor.None, _t.Statistics);
 
     private sealed class Tensors
     {

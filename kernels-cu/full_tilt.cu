@@ -4,9 +4,9 @@
 #include "tiles.cuh"
 
 extern "C" __global__ void __launch_bounds__(256) QS_NAME(full_tilt)(
-    const float* values, const float* bias, int tilt, int atoms, float low, float high, float lambda, float* g, int columns,
-    int tiles, int width) {
-    Law law = {tilt, atoms, low, high, lambda, OUTSIDE_ZERO};
+    const float* values, const float* bias, int tilt, int atoms, float low, float high, float lambda, const float* weights,
+    int weightStride, float* g, int columns, int tiles, int width) {
+    Law law = {tilt, atoms, low, high, lambda, OUTSIDE_ZERO, row_of(weights, weightStride, blockIdx.x)};
     int token = 4 * (blockIdx.y * blockDim.x + threadIdx.x);
     if (token >= columns) return;
     float gains[4] = {};

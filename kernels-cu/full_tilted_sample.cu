@@ -18,25 +18,25 @@ enum { CHUNK = 4096, CHUNK_THREADS = 256 };
 struct FullPart {
     float max, mass;
     WeighedSum law, rest;
-    float score;
-    int token;   // −1: none has weight
+    float score, plain;   // plain: q's own draw, for a row that a weighted tilt leaves no token of
+    int token, plain_token;   // −1: none has weight
 };
 
 extern "C" __global__ void __launch_bounds__(256) QS_NAME(full_tilt_chunks)(
-    const float* logits, const float* values, const float* bias, const int* streams, const int* positions, float* orders,
-    const Support* supports, int tilt, int atoms, float low, float high, float lambda, float scale, int tiltsFirst, int greedy,
+    const float* logits, const float* values, const float* bias, const float* weights, int weightStride,
+    const int* streams, const int* positions, float* orders, const Support* supports, int tilt, int atoms, float low, float high, float lambda, float scale, int tiltsFirst, int greedy,
     unsigned long long key, FullPart* parts, int columns, int tiles, int width) {
     int row = blockIdx.x, start = blockIdx.y * CHUNK, end = min(columns, start + CHUNK), stream = streams[row], position = positions[row];
     const float* x = logits + (size_t)row * columns;
     if (orders) orders += (size_t)row * columns;
-    Law law = {tilt, atoms, low, high, lambda, OUTSIDE_ZERO};
+    Law law = {tilt, atoms, low, high, lambda, OUTSIDE_ZERO, row_of(weights, weightStride, row)};
     Tiles tokens(values, bias, atoms, columns, tiles, width);
     Support support = {-QS_INFINITY, -1};
     if (supports) support = supports[row];
     bool wide = columns % 4 == 0 && aligned16(x);
-    float max = -QS_INFINITY, mass = 0, best = -QS_INFINITY, tilt_scale = tiltsFirst ? scale : 1;
+    float max = -QS_INFINITY, mass = 0, best = -QS_INFINITY, plain = best, tilt_scale = tiltsFirst ? scale : 1;
     WeighedSum sum, rest;
-    int winner = -1;
+    int winner = -1, plain_winner = -1;
     // The clean logits of four tokens, −∞ outside of the support; true if one is in it.
     auto load = [&](int token, float (&v)[4]) {
         bool any = false;
@@ -55,48 +55,61 @@ extern "C" __global__ void __launch_bounds__(256) QS_NAME(full_tilt_chunks)(
     }
     max = block_max(max);
     for (int token = start + 4 * threadIdx.x; token < end; token += 4 * CHUNK_THREADS) {
-        float v[4], g[4] = {}, r[4];
+        float v[4], w[4], g[4] = {}, r[4];
         bool any = load(token, v);
         if (any && law.guided()) tokens.tilts(token, law, g);
         if (orders && !supports)
             for (int i = 0; i < 4 && token + i < columns; i++) orders[token + i] = clean(v[i] + g[i]);
         if (!any) continue;
         for (int i = 0; i < 4; i++) {
-            v[i] = (v[i] - max) * scale;
-            mass += expf(v[i]);
-            r[i] = tilt == TILT_MEAN ? v[i] : clean(v[i] + g[i]);
+            w[i] = (v[i] - max) * scale;
+            mass += expf(w[i]);
+            r[i] = tilt == TILT_MEAN ? w[i] : clean(w[i] + g[i]);
         }
         if (tiltsFirst || tilt == TILT_MEAN) rest.add(r, g);
         for (int i = 0; i < 4; i++) {
             g[i] *= tilt_scale;
-            v[i] = clean(v[i] + g[i]);
+            v[i] = clean(w[i] + g[i]);
         }
         sum.add(v, g);
         uint4 block = {};
         if (!greedy) block = philox(key, (unsigned)token >> 2, position, stream, 0);
         unsigned words[4] = {block.x, block.y, block.z, block.w};
-        for (int i = 0; i < 4; i++) {
-            if (!(v[i] + (greedy ? 0 : gumbel_bound(words[i])) > best)) continue;
-            float score = greedy ? v[i] : v[i] + gumbel_of(words[i]);
-            if (score > best) {
-                best = score;
-                winner = token + i;
+        auto draw = [&](const float (&scores)[4], float& best, int& winner) {
+            for (int i = 0; i < 4; i++) {
+                if (!(scores[i] + (greedy ? 0 : gumbel_bound(words[i])) > best)) continue;
+                float score = greedy ? scores[i] : scores[i] + gumbel_of(words[i]);
+                if (score > best) {
+                    best = score;
+                    winner = token + i;
+                }
             }
-        }
+        };
+        draw(v, best, winner);
+        if (tilt == TILT_WEIGHTED) draw(w, plain, plain_winner);
     }
     mass = block_sum(mass);
     sum.reduce();
     rest.reduce();
     unsigned long long chosen = block_max(winner < 0 ? 0 : order_key(best, winner));
+    unsigned long long other = block_max(plain_winner < 0 ? 0 : order_key(plain, plain_winner));
     if (threadIdx.x == 0)
-        parts[(size_t)row * gridDim.y + blockIdx.y] = {max, mass, sum, rest, key_value(chosen), chosen ? (int)key_index(chosen) : -1};
+        parts[(size_t)row * gridDim.y + blockIdx.y] = {max, mass, sum, rest, key_value(chosen), key_value(other),
+            chosen ? (int)key_index(chosen) : -1, other ? (int)key_index(other) : -1};
 }
 QS_KERNEL(full_tilt_chunks)
 
 extern "C" __global__ void __launch_bounds__(1024, 1) QS_NAME(full_tilt_nucleus)(
-    const float* scores, float scale, float topP, Support* supports, int columns) {
+    const float* logits, float* orders, float scale, float topP, Support* supports, int columns) {
     QS_SHARED(Bins, bins, 1);
-    RowNucleus row = row_nucleus(bins[0], scores + (size_t)blockIdx.x * columns, columns, scale, topP);
+    logits += (size_t)blockIdx.x * columns;
+    if (orders) orders += (size_t)blockIdx.x * columns;
+    RowNucleus row = row_nucleus(bins[0], orders ? orders : logits, columns, scale, topP);
+    if (orders && row.max == -QS_INFINITY) {   // the tilt left no token: q's own set
+        for (int c = threadIdx.x; c < columns; c += blockDim.x) orders[c] = clean(logits[c]);
+        __syncthreads();
+        row = row_nucleus(bins[0], orders, columns, scale, topP);
+    }
     if (threadIdx.x == 0) supports[blockIdx.x] = row.kept.support;
 }
 QS_KERNEL(full_tilt_nucleus)
@@ -120,19 +133,21 @@ template <class Weighed> __device__ __forceinline__ RowSum merged(const FullPart
     return {sum > 0 ? top + log(sum) : -QS_INFINITY, moment / sum};
 }
 
-extern "C" __global__ void __launch_bounds__(128) QS_NAME(full_tilt_finish)(
-    const float* logits, const float* values, const float* bias, const float* prefixTilt, const FullPart* all, const FullPart* kept,
-    int chunks, int tilt, int atoms, float low, float high, float lambda, float scale, int tiltsFirst, int* next, float* statistics,
+extern "C" __global__ void __launch_bounds__(128, 1) QS_NAME(full_tilt_finish)(
+    const float* logits, const float* values, const float* bias, const float* weights, int weightStride,
+    const float* prefixTilt, const FullPart* all, const FullPart* kept, int chunks, int tilt, int atoms, float low, float high,
+    float lambda, float scale, int tiltsFirst, int* next, float* statistics,
     int columns, int tiles, int width) {
     int row = blockIdx.x, token = -1;
     const float* x = logits + (size_t)row * columns;
     all += (size_t)row * chunks;
     kept += (size_t)row * chunks;
-    Law law = {tilt, atoms, low, high, lambda, OUTSIDE_ZERO};
+    Law law = {tilt, atoms, low, high, lambda, OUTSIDE_ZERO, row_of(weights, weightStride, row)};
     float origin = -QS_INFINITY, prefix = prefixTilt ? prefixTilt[row] : __int_as_float(0x7fc00000);
     for (int c = threadIdx.x; c < chunks; c += blockDim.x) origin = fmaxf(origin, all[c].max);
     origin = block_max(origin);
-    double log_all = 0, log_mass = 0, log_normalizer = 0, kl = 0, residual = 0, best = -QS_INFINITY;
+    double log_all = 0, log_mass = 0, log_normalizer = 0, kl = 0, residual = 0;
+    bool lost = false;
     if (origin > -QS_INFINITY) {
         auto mass = [](const FullPart& part) { return WeighedSum{0, part.mass, 0}; };
         auto whole = [](const FullPart& part) { return part.law; };
@@ -147,16 +162,27 @@ extern "C" __global__ void __launch_bounds__(128) QS_NAME(full_tilt_finish)(
             RowSum from = merged(tiltsFirst ? all : kept, chunks, origin, scale, rest);
             mean = tilt == TILT_MEAN ? from.mean : from.log - log_all;
         }
-        if (prefix == prefix) residual = prefix - mean;
-        int mine = 0x7fffffff;
-        for (int c = threadIdx.x; c < chunks; c += blockDim.x) {
-            double score = ((double)kept[c].max - origin) * scale + kept[c].score;
-            if (kept[c].token < 0 || !(score > best || (score == best && kept[c].token < mine))) continue;
-            best = score;
-            mine = kept[c].token;
+        if (prefix > -QS_INFINITY) residual = prefix - mean;
+        auto winner = [&](bool plain) {   // the best of the chunks, ties to the lower token
+            double best = -QS_INFINITY;
+            int mine = 0x7fffffff;
+            for (int c = threadIdx.x; c < chunks; c += blockDim.x) {
+                int id = plain ? kept[c].plain_token : kept[c].token;
+                double score = ((double)kept[c].max - origin) * scale + (plain ? kept[c].plain : kept[c].score);
+                if (id < 0 || !(score > best || (score == best && id < mine))) continue;
+                best = score;
+                mine = id;
+            }
+            double highest = block_highest(best);
+            return highest > -QS_INFINITY ? -block_max(best == highest ? -mine : -0x7fffffff) : -1;
+        };
+        token = winner(false);
+        lost = token < 0 && tilt == TILT_WEIGHTED;
+        if (lost) {   // the tilt left no token: drawn from q
+            token = winner(true);
+            log_normalizer = kl = 0;
+            residual = __int_as_float(0x7fc00000);
         }
-        double winner = block_highest(best);
-        if (winner > -QS_INFINITY) token = -block_max(best == winner ? -mine : -0x7fffffff);
     }
     bool drew = token >= 0;
     if (!drew) {
@@ -173,13 +199,13 @@ extern "C" __global__ void __launch_bounds__(128) QS_NAME(full_tilt_finish)(
     Moments moments = {0, 0};
     if (drew) {
         AtomsOfToken drawn = Tiles(values, bias, atoms, columns, tiles, width).atoms_of(token, atoms);
-        gain = atoms == 1 ? tilt_of_logit(drawn[0], law) : tilt_of_atoms(drawn, law);
+        gain = lost ? 0 : atoms == 1 ? tilt_of_logit(drawn[0], law) : tilt_of_atoms(drawn, law);
         moments = tilted_moments(drawn, law);
     }
     if (threadIdx.x != 0) return;
     double log_reference = ((double)clean(x[token]) - origin) * scale - log_mass, gamma = gain * (double)(tiltsFirst ? scale : 1);
     double result[9] = {log_reference + gamma - log_normalizer, log_reference, fmax(kl, 0.0), log_all - log_mass, log_normalizer,
-        residual, gain, moments.mean, moments.variance};
+        residual, lost ? residual : gain, moments.mean, moments.variance};
     for (int i = 0; i < 9; i++)   // SampleStatistics, column by column
         statistics[(size_t)row * 9 + i] = drew ? (float)result[i] : __int_as_float(0x7fc00000);
 }

@@ -6,8 +6,8 @@
 #include "tilt.cuh"
 
 extern "C" __global__ void __launch_bounds__(1024) QS_NAME(outside_tilt)(
-    const float* logReference, const int* candidates, const float* g, const float* prefixTilt, int tilt, int atoms, float low,
-    float high, float lambda, int outside, float* gOutside, float* residual, int columns, int slots) {
+    const float* logReference, const int* candidates, float* g, const float* weights, int weightStride, const float* prefixTilt, int tilt,
+    int atoms, float low, float high, float lambda, int outside, float* gOutside, float* residual, int columns, int slots) {
     QS_DYN_SHARED(unsigned, marks);   // [columns / 32, rounded up]
     const float* x = logReference + (size_t)blockIdx.x * columns;
     candidates += (size_t)blockIdx.x * slots;
@@ -26,10 +26,10 @@ extern "C" __global__ void __launch_bounds__(1024) QS_NAME(outside_tilt)(
     });
     tail.reduce(1);
     double log_tail = tail.max == -QS_INFINITY ? -QS_INFINITY : tail.max + log((double)tail.sum);
-    Law law = {tilt, atoms, low, high, lambda, outside};
+    Law law = {tilt, atoms, low, high, lambda, outside, row_of(weights, weightStride, blockIdx.x)};
     float prefix = prefixTilt ? prefixTilt[blockIdx.x] : __int_as_float(0x7fc00000);
     OutsideTilt result = tilt_outside(law, slots, log_tail, prefix, there,
-        [&](int k) { return (double)clean(x[candidates[k]]); }, [&](int k) { return g[k]; });
+        [&](int k) { return (double)clean(x[candidates[k]]); }, g);
     if (threadIdx.x != 0) return;
     gOutside[blockIdx.x] = (float)result.tilt;
     if (residual) residual[blockIdx.x] = (float)result.residual;

@@ -141,7 +141,7 @@ template <class Scores> __device__ __forceinline__ Nucleus nucleus(
 }
 
 // The top-p set of a row of scores, and the sum of all of them.
-struct RowNucleus { Nucleus kept; double sum; };
+struct RowNucleus { Nucleus kept; double sum; float max; };
 __device__ __forceinline__ RowNucleus row_nucleus(Bins& bins, const float* x, int columns, float scale, float top_p) {
     SoftmaxSum softmax;
     for_row<4>(x, columns, [&](int, float (&v)[4]) {
@@ -149,5 +149,5 @@ __device__ __forceinline__ RowNucleus row_nucleus(Bins& bins, const float* x, in
         softmax.add(v, scale);
     });
     softmax.reduce(scale);
-    return {nucleus(bins, softmax.max, softmax.sum, scale, top_p, columns, RowScores{x, columns}), softmax.sum};
+    return {nucleus(bins, softmax.max, softmax.sum, scale, top_p, columns, RowScores{x, columns}), softmax.sum, softmax.max};
 }

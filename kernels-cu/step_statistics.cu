@@ -6,8 +6,9 @@
 
 extern "C" __global__ void __launch_bounds__(1024) QS_NAME(step_statistics)(
     const float* logPolicy, const float* logReference, const float* logMass, const int* next, const int* candidates,
-    const float* valueLogits, const float* g, const float* gOutside, const float* residual, int tilt, int atoms, float low,
-    float high, float lambda, int tiltsFirst, float scale, int* chosen, float* statistics, int columns, int slots) {
+    const float* valueLogits, const float* weights, int weightStride, const float* g, const float* gOutside, const float* residual,
+    int tilt, int atoms, float low, float high, float lambda, int tiltsFirst, float scale, int* chosen, float* statistics,
+    int columns, int slots) {
     int row = blockIdx.x, token = next[row], slot = slots;
     for (int k = threadIdx.x; k < slots; k += blockDim.x)
         if (candidates[(size_t)row * slots + k] == token) slot = min(slot, k);
@@ -35,22 +36,22 @@ extern "C" __global__ void __launch_bounds__(1024) QS_NAME(step_statistics)(
     kl = block_sum(kl);
     mass = block_sum(mass);
     if (threadIdx.x >= 32) return;
-    Law law = {tilt, atoms, low, high, lambda, OUTSIDE_ZERO};
+    Law law = {tilt, atoms, low, high, lambda, OUTSIDE_ZERO, row_of(weights, weightStride, row)};
     size_t at = (size_t)row * slots + slot;
     bool tilted = law.guided() && slot >= 0;
     Moments moments = {0, 0};
     if (tilted) moments = tilted_moments(valueLogits + at * atoms, law);
     if (threadIdx.x != 0) return;
     double log_support = tiltsFirst ? log(mass) : 0, log_reference = q[token] - log_support;
-    float gain = !law.guided() ? 0 : tilted ? g[at] : gOutside[row];
+    float gain = !law.guided() ? 0 : tilted ? g[at] : gOutside[row], rest = law.guided() ? residual[row] : 0;
     float* result = statistics + (size_t)row * 9;   // SampleStatistics, column by column
     result[0] = p[token];
     result[1] = (float)log_reference;
     result[2] = (float)fmax(kl + log_support, 0.0);
     result[3] = (float)(-log_support - (logMass ? logMass[row] : 0));
     result[4] = (float)(log_reference - p[token] + (double)gain * (tiltsFirst ? scale : 1));
-    result[5] = law.guided() ? residual[row] : 0;
-    result[6] = gain;
+    result[5] = rest;
+    result[6] = rest == rest ? gain : rest;   // NaN where the tilt left no weight, so that nothing was tilted
     result[7] = (float)moments.mean;
     result[8] = (float)moments.variance;
 }

@@ -137,16 +137,16 @@ struct PatchedScores {   // a row with the candidates' scores replaced: theirs a
 };
 
 extern "C" __global__ void __launch_bounds__(1024) QS_NAME(tilted_nucleus)(
-    const float* logits, const int* candidates, const float* valueLogits, const float* prefixTilt, const Part* parts, int chunks,
-    int tilt, int atoms, float low, float high, float lambda, int outside, float scale, float topP, int tiltsFirst,
-    Support* supports, int columns, int slots) {
+    const float* logits, const int* candidates, const float* valueLogits, const float* weights, int weightStride,
+    const float* prefixTilt, const Part* parts, int chunks, int tilt, int atoms, float low, float high, float lambda, int outside,
+    float scale, float topP, int tiltsFirst, Support* supports, int columns, int slots) {
     QS_DYN_SHARED(float, tilts);   // [slots]
     QS_SHARED(Bins, bins, 1);
     int row = blockIdx.x;
     const float* x = logits + (size_t)row * columns;
     candidates += (size_t)row * slots;
     parts += (size_t)row * chunks;
-    Law law = {tilt, atoms, low, high, lambda, outside};
+    Law law = {tilt, atoms, low, high, lambda, outside, row_of(weights, weightStride, row)};
     tilts_of(valueLogits + (size_t)row * slots * atoms, slots, law, tilts);
     __syncthreads();
     auto there = [&](int k) { return (unsigned)candidates[k] < (unsigned)columns; };
@@ -163,7 +163,7 @@ extern "C" __global__ void __launch_bounds__(1024) QS_NAME(tilted_nucleus)(
     if (scores.patched) {
         float prefix = prefixTilt ? prefixTilt[row] : __int_as_float(0x7fc00000);
         double gain = tilt_outside(law, slots, log_tail - log_all, prefix, there,
-            [&](int k) { return weight(k) - log_all; }, [&](int k) { return tilts[k]; }).tilt;
+            [&](int k) { return weight(k) - log_all; }, tilts).tilt;
         scores.open = gain > -QS_INFINITY;
         scores.shift = scores.open ? gain : 0;
         origin = scores.open ? top : -QS_INFINITY;
@@ -179,17 +179,17 @@ extern "C" __global__ void __launch_bounds__(1024) QS_NAME(tilted_nucleus)(
 QS_KERNEL(tilted_nucleus)
 
 extern "C" __global__ void __launch_bounds__(128) QS_NAME(tilted_finish)(
-    const float* logits, const int* candidates, const float* valueLogits, const float* prefixTilt, const int* streams,
-    const int* positions, const Part* all, const Part* kept, const Support* supports, int chunks, int tilt, int atoms, float low,
-    float high, float lambda, int outside, float scale, int tiltsFirst, int greedy, unsigned long long key, int* next, int* chosen,
-    float* statistics, int columns, int slots, int listed) {
+    const float* logits, const int* candidates, const float* valueLogits, const float* weights, int weightStride,
+    const float* prefixTilt, const int* streams, const int* positions, const Part* all, const Part* kept, const Support* supports,
+    int chunks, int tilt, int atoms, float low, float high, float lambda, int outside, float scale, int tiltsFirst, int greedy,
+    unsigned long long key, int* next, int* chosen, float* statistics, int columns, int slots, int listed) {
     QS_DYN_SHARED(float, tilts);   // [slots]; slots is 0 where unguided, `listed` is not
     int row = blockIdx.x, stream = streams[row], position = positions[row];
     const float* x = logits + (size_t)row * columns;
     candidates += (size_t)row * listed;
     all += (size_t)row * chunks;
     kept += (size_t)row * chunks;
-    Law law = {tilt, atoms, low, high, lambda, outside};
+    Law law = {tilt, atoms, low, high, lambda, outside, row_of(weights, weightStride, row)};
     tilts_of(valueLogits + (size_t)row * slots * atoms, slots, law, tilts);
     __syncthreads();
     auto there = [&](int k) { return (unsigned)candidates[k] < (unsigned)columns; };
@@ -212,7 +212,7 @@ extern "C" __global__ void __launch_bounds__(128) QS_NAME(tilted_finish)(
         if (first) {
             // 2. The tilt of the tokens outside from all of q; top-p came after the tilt.
             OutsideTilt rest = tilt_outside(law, slots, log_tail - log_all, prefix, there,
-                [&](int k) { return weight(k) - log_all; }, [&](int k) { return tilts[k]; });
+                [&](int k) { return weight(k) - log_all; }, tilts);
             gain = rest.tilt;
             residual = rest.residual;
             scores.open = gain > -QS_INFINITY;
@@ -223,7 +223,7 @@ extern "C" __global__ void __launch_bounds__(128) QS_NAME(tilted_finish)(
         log_mass = block_log_sum(slots, log_tail, kept_weight);
         if (!first) {
             OutsideTilt rest = tilt_outside(law, slots, log_tail - log_mass, prefix, there,
-                [&](int k) { return kept_weight(k) - log_mass; }, [&](int k) { return tilts[k]; });
+                [&](int k) { return kept_weight(k) - log_mass; }, tilts);
             gain = rest.tilt;
             residual = rest.residual;
         }
@@ -232,7 +232,7 @@ extern "C" __global__ void __launch_bounds__(128) QS_NAME(tilted_finish)(
         auto share = [&](int k) { return kept_weight(k) - log_mass + tilts[k] * tilt_scale; };
         log_normalizer = block_log_sum(slots, log_outside, [&](int k) { return there(k) ? share(k) : -QS_INFINITY; });
         for (int k = threadIdx.x; k < slots; k += blockDim.x)
-            if (in(k) && weight(k) > -QS_INFINITY) kl += exp(share(k) - log_normalizer) * (tilts[k] * tilt_scale - log_normalizer);
+            if (in(k) && share(k) > -QS_INFINITY) kl += exp(share(k) - log_normalizer) * (tilts[k] * tilt_scale - log_normalizer);
         kl = block_sum(kl);
         if (log_outside > -QS_INFINITY) kl += exp(log_outside - log_normalizer) * (gamma - log_normalizer);
         // 4. The draw: the best of the candidates and of the chunks, ties to the lower token.
@@ -287,7 +287,7 @@ extern "C" __global__ void __launch_bounds__(128) QS_NAME(tilted_finish)(
     if (threadIdx.x != 0) return;
     double log_reference = ((double)clean(x[token]) - origin) * scale - log_mass;
     double values[9] = {log_reference + gain * tilt_scale - log_normalizer, log_reference, fmax(kl, 0.0), log_all - log_mass,
-        log_normalizer, residual, gain, moments.mean, moments.variance};
+        log_normalizer, residual, residual == residual ? gain : residual, moments.mean, moments.variance};
     for (int i = 0; i < 9; i++)   // SampleStatistics, column by column
         statistics[(size_t)row * 9 + i] = drew ? (float)values[i] : __int_as_float(0x7fc00000);
 }

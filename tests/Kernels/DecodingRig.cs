@@ -24,6 +24,7 @@ internal sealed class DecodingRig : IDisposable
         Candidates = Take((rows, k), DType.I32);
         ValueLogits = Take((rows, k, family.Atoms));
         Prefix = Take(rows);
+        Weights = Take((rows, family.Returns));
         Streams = Take(rows, DType.I32);
         Positions = Take(rows, DType.I32);
         Next = Take(rows, DType.I32);
@@ -58,6 +59,9 @@ internal sealed class DecodingRig : IDisposable
 
     public Tensor Prefix { get; }
 
+    /// <summary>Log-weights of the returns, which only weighted tilts read.</summary>
+    public Tensor Weights { get; }
+
     public Tensor Streams { get; }
 
     public Tensor Positions { get; }
@@ -70,7 +74,7 @@ internal sealed class DecodingRig : IDisposable
 
     /// <summary>
     /// Peaked logits with ties and masks, the K highest as candidates, any value logits, a prefix known in three rows
-    /// of four.
+    /// of four; tables in which one return in three has no weight, and none has in every eighth row.
     /// </summary>
     public void Draw(ulong seed, float lambda, double spread = 2)
     {
@@ -87,14 +91,16 @@ internal sealed class DecodingRig : IDisposable
         {
             float mean = Family.Min + (Family.Max - Family.Min) * random.NextUniform();
             Prefix.Span<float>()[row] = row % 4 == 3 ? float.NaN : lambda * mean;
+            foreach (ref float weight in Weights.Slice(row).Span<float>())
+                weight = row % 8 == 7 || random.NextInt(3) == 0 ? float.NegativeInfinity : lambda * random.NextUniform();
         }
     }
 
     public void Fused(GuidanceRule rule) =>
-        Ops.TiltedSample(Logits, Candidates, ValueLogits, Prefix, Streams, Positions, rule, Key, Next, Chosen, Statistics);
+        Ops.TiltedSample(Logits, Candidates, ValueLogits, WeightsOf(rule), Prefix, Streams, Positions, rule, Key, Next, Chosen, Statistics);
 
     public void FusedWithoutValues(GuidanceRule rule) =>
-        Ops.TiltedSample(Logits, Tensor.None, Tensor.None, Tensor.None, Streams, Positions, rule, Key, Next, Chosen, Statistics);
+        Ops.TiltedSample(Logits, Tensor.None, Tensor.None, Tensor.None, Tensor.None, Streams, Positions, rule, Key, Next, Chosen, Statistics);
 
     public void Naive(GuidanceRule rule)
     {
@@ -103,8 +109,8 @@ internal sealed class DecodingRig : IDisposable
         if (rule.IsGuided && rule.Order == Order.TiltThenTemper)
         {
             Ops.LogSoftmax(Logits, temperature, _logQ);
-            Ops.AtomTilt(ValueLogits, rule.Family, rule.Tilt, rule.Lambda, _g);
-            Ops.OutsideTilt(_logQ, Candidates, _g, Prefix, rule, _outside, _residual);
+            Ops.AtomTilt(ValueLogits, rule.Family, rule.Tilt, rule.Lambda, WeightsOf(rule), _g);
+            Ops.OutsideTilt(_logQ, Candidates, _g, WeightsOf(rule), Prefix, rule, _outside, _residual);
             Ops.Scatter(Logits, Candidates, _g, _outside, _scores);
             Ops.TopP(_scores, temperature, rule.TopP, _masked, Tensor.None);
             Ops.LogSoftmax(_masked, temperature, _logPolicy);
@@ -117,8 +123,8 @@ internal sealed class DecodingRig : IDisposable
             policy = _logQ;
             if (rule.IsGuided)
             {
-                Ops.AtomTilt(ValueLogits, rule.Family, rule.Tilt, rule.Lambda, _g);
-                Ops.OutsideTilt(_logQ, Candidates, _g, Prefix, rule, _outside, _residual);
+                Ops.AtomTilt(ValueLogits, rule.Family, rule.Tilt, rule.Lambda, WeightsOf(rule), _g);
+                Ops.OutsideTilt(_logQ, Candidates, _g, WeightsOf(rule), Prefix, rule, _outside, _residual);
                 Ops.Scatter(_logQ, Candidates, _g, _outside, _scores);
                 Ops.LogSoftmax(_scores, 1, _logPolicy);
                 policy = _logPolicy;
@@ -126,14 +132,16 @@ internal sealed class DecodingRig : IDisposable
         }
         if (rule.Temperature == 0) Ops.TopK(policy, Next.As((Rows, 1)), Tensor.None);
         else Ops.SampleRow(policy, Streams, Positions, Key, Next);
-        Ops.StepStatistics(policy, _logQ, logMass, Next, rule, Candidates, ValueLogits, _g, _outside, _residual, Chosen, Statistics);
+        Ops.StepStatistics(policy, _logQ, logMass, Next, rule, Candidates, ValueLogits, WeightsOf(rule), _g, _outside, _residual, Chosen, Statistics);
     }
 
     /// <summary>The float64 oracle of one row.</summary>
     public GuidedStep Exact(GuidanceRule rule, int row) => GuidedStep.Of(
         rule, Row(Logits, row), [.. Candidates.Slice(row).Span<int>()],
         [.. Row(ValueLogits, row).Chunk(Family.Atoms)], Prefix.Span<float>()[row], Key, Streams.Span<int>()[row],
-            Positions.Span<int>()[row]);
+            Positions.Span<int>()[row], rule.Tilt == Tilt.Weighted ? Row(Weights, row) : null);
+
+    private Tensor WeightsOf(GuidanceRule rule) => rule.Tilt == Tilt.Weighted ? Weights : Tensor.None;
 
     public (int[] Next, int[] Chosen, float[] Statistics) Result() =>
         (Next.Span<int>().ToArray(), Chosen.Span<int>().ToArray(), Statistics.Span<float>().ToArray());

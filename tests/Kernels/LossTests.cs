@@ -57,7 +57,7 @@ public sealed class LossTests : IDisposable
             double[] expected = new double[atoms];
             expected[atom] = 1;
             foreach (Projection projection in new[] { Projection.TwoHot, Projection.Nearest })
-                Assert.All(Target(family, projection, family.Atom(atom)).Zip(expected), pair => Assert.Equal(pair.Second, pair.First, 2e-5));
+                Assert.All(Target(family, projection, family.Return(atom)).Zip(expected), pair => Assert.Equal(pair.Second, pair.First, 2e-5));
         }
     }
 

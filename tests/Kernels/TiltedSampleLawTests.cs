@@ -124,7 +124,7 @@ public class TiltedSampleLawTests
     {
         using DecodingRig rig = new(1, 8, 1, ReturnFamily.Bernoulli);
         rig.ValueLogits.Span<float>()[0] = logit;
-        rig.Ops.AtomTilt(rig.ValueLogits, ReturnFamily.Bernoulli, Tilt.LogMeanExp, 10, rig.Statistics.As(9).Range(0, 1));
+        rig.Ops.AtomTilt(rig.ValueLogits, ReturnFamily.Bernoulli, Tilt.LogMeanExp, 10, Tensor.None, rig.Statistics.As(9).Range(0, 1));
         float g = rig.Statistics.Span<float>()[0];
         double exact = SamplingOracle.Tilt([logit], ReturnFamily.Bernoulli, Tilt.LogMeanExp, 10);
         Assert.Equal(1, g / expected, 1e-4);

@@ -23,7 +23,7 @@ public class ValueBaselineTests
         using (memory)
         {
             TensorValues.Write(logits, values);
-            Ops.For(device).AtomTilt(values, ReturnFamily.Bernoulli, rule.Tilt, rule.Lambda, g);
+            Ops.For(device).AtomTilt(values, ReturnFamily.Bernoulli, rule.Tilt, rule.Lambda, Tensor.None, g);
             float[] tilts = TensorValues.Read(g);
             for (int i = 0; i < logits.Length; i++)
             {

@@ -53,14 +53,14 @@ internal sealed record HeadTiming(double Product, double Drawn, double Tilted)
         void Draw()
         {
             Product();
-            ops.TiltedSample(logits, Tensor.None, Tensor.None, Tensor.None, streams, positions, alone, 1, next, Tensor.None, statistics);
+            ops.TiltedSample(logits, Tensor.None, Tensor.None, Tensor.None, Tensor.None, streams, positions, alone, 1, next, Tensor.None, statistics);
         }
 
         void Guide()
         {
             Product();
             ops.TopK(logits, slots, Tensor.None);
-            ops.TiltedSample(logits, slots, values, Tensor.None, streams, positions, tilt, 1, next, chosen, statistics);
+            ops.TiltedSample(logits, slots, values, Tensor.None, Tensor.None, streams, positions, tilt, 1, next, chosen, statistics);
         }
     }
 }

@@ -25,6 +25,14 @@ public abstract partial class Ops
         Require(float.IsFinite(lambda), $"λ is {lambda}.", op);
     }
 
+    /// <summary>A weighted tilt has a table of log-weights, [1, R] or [rows, R]; no other tilt has.</summary>
+    private protected void RequireWeights(Tilt tilt, ReturnFamily family, Tensor weights, int rows, [CallerMemberName] string op = "")
+    {
+        bool isWeighted = tilt == Tilt.Weighted;
+        Require(weights.IsNone != isWeighted, isWeighted ? "a weighted tilt needs log-weights." : "log-weights are for a weighted tilt only.", op);
+        if (isWeighted) Require(weights, weights.Shape.Rows == 1 ? 1 : rows, family.Returns, DType.F32, nameof(weights), op);
+    }
+
     private protected static void RequireRule(GuidanceRule rule, [CallerMemberName] string op = "")
     {
         if (rule.Temperature != 0) RequireTemperature(rule.Temperature, op);

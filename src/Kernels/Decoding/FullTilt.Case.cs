@@ -14,17 +14,17 @@ internal sealed class FullTiltCase(string suffix, ReturnFamily family, Tilt tilt
     ];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>
-        [TileCase.Logits(s[0], s[1], s[2], family, 4), TileCase.Bias(s[0], family)];
+        [TileCase.Logits(s[0], s[1], s[2], family, 4), TileCase.Bias(s[0], family), .. WeightTables.Operand(tilt, family, s[0])];
 
     public override IReadOnlyList<Operand> Outputs(CaseShape s) => [new("g", (s[0], s[1]))];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>
-        ops.FullTilt(inputs[0], inputs[1], family, tilt, lambda, outputs[0]);
+        ops.FullTilt(inputs[0], inputs[1], family, tilt, lambda, WeightTables.Of(inputs, 2), outputs[0]);
 
     public override double[][] Oracle(CaseShape s, double[][] inputs) =>
     [
         [.. Enumerable.Range(0, s[0]).SelectMany(row => TileCase.Tokens(inputs[0], inputs[1], s[0], row, s[1], s[2], family)
-            .Select(atoms => SamplingOracle.Tilt(atoms, family, tilt, lambda)))],
+            .Select(atoms => SamplingOracle.Tilt(atoms, family, tilt, lambda, WeightTables.Row(inputs, 2, family, row))))],
     ];
 
     public override Cost Cost(CaseShape s) => new(4L * s[0] * s[1] * (family.Atoms + 1), 20L * s[0] * s[1] * family.Atoms);

@@ -26,9 +26,10 @@ internal sealed class FullTiltedSampleCase(string suffix, GuidanceRule rule) : O
             ? double.NegativeInfinity : 50 + 2 * random.NextNormal() },
         TileCase.Logits(s[0], s[1], s[2], rule.Family, 2),
         TileCase.Bias(s[0], rule.Family),
-        new("prefixTilt", s[0]) { Draw = (ref PhiloxStream random, int index) => index % 4 == 3 ? double.NaN : rule.Lambda * random.NextUniform() },
+        new("prefixTilt", s[0]) { Draw = (ref PhiloxStream random, int index) => index % 4 == 3 ? double.NaN : (rule.Tilt == Tilt.Weighted ? 1 : rule.Lambda) * random.NextUniform() },
         new("streams", s[0], DType.I32) { Draw = Draws.Fixed(row => row) },
         new("positions", s[0], DType.I32) { Draw = Draws.Integer(0, 4000) },
+        .. WeightTables.Operand(rule.Tilt, rule.Family, s[0]),
     ];
 
     // Without the set of tilted scores the scratch is not touched, so it is no output to be checked.
@@ -37,7 +38,7 @@ internal sealed class FullTiltedSampleCase(string suffix, GuidanceRule rule) : O
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>
         ops.FullTiltedSample(
-            inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], inputs[5], rule, Key, rule.CutsTilted ? outputs[2] : Tensor.None,
+            inputs[0], inputs[1], inputs[2], WeightTables.Of(inputs, 6), inputs[3], inputs[4], inputs[5], rule, Key, rule.CutsTilted ? outputs[2] : Tensor.None,
             outputs[0], outputs[1]);
 
     public override double[][] Oracle(CaseShape s, double[][] inputs)
@@ -46,14 +47,10 @@ internal sealed class FullTiltedSampleCase(string suffix, GuidanceRule rule) : O
         double[][][] values = [.. Enumerable.Range(0, s[0]).Select(b => TileCase.Tokens(inputs[1], inputs[2], s[0], b, s[1], s[2], rule.Family))];
         double[][] logits = [.. inputs[0].Chunk(Math.Max(s[1], 1))];
         GuidedStep[] steps = [.. values.Select((row, b) => GuidedStep.Of(
-            rule, logits[b], tokens, row, inputs[3][b], Key, (int)inputs[4][b], (int)inputs[5][b]))];
+            rule, logits[b], tokens, row, inputs[3][b], Key, (int)inputs[4][b], (int)inputs[5][b], WeightTables.Row(inputs, 6, rule.Family, b)))];
         double[] next = [.. steps.Select(step => (double)step.Next)], statistics = [.. steps.SelectMany(step => step.Statistics)];
         if (!rule.CutsTilted) return [next, statistics];
-        return
-        [
-            next, statistics,
-            [.. values.SelectMany((row, b) => row.Select((atoms, id) => logits[b][id] + SamplingOracle.Tilt(atoms, rule.Family, rule.Tilt, rule.Lambda)))],
-        ];
+        return [next, statistics, [.. values.SelectMany((row, b) => row.Select((atoms, id) => logits[b][id] + SamplingOracle.Tilt(atoms, rule.Family, rule.Tilt, rule.Lambda)))]];
     }
 
     // One read of all logits; two exponentials an atom.

@@ -4,10 +4,10 @@ namespace QSharp.Kernels;
 
 public sealed partial class CudaOps
 {
-    private const int FloatsPerFullPart = 10;   // FullPart of full_tilted_sample.cu, whose CHUNK is tilted_sample's
+    private const int FloatsPerFullPart = 12;   // FullPart of full_tilted_sample.cu, whose CHUNK is tilted_sample's
 
     private protected override void FullTiltedSampleCore(
-        Tensor refLogits, Tensor valueLogits, Tensor valueBias, TokenTiles tiles, Tensor prefixTilt, Tensor streams, Tensor positions,
+        Tensor refLogits, Tensor valueLogits, Tensor valueBias, TokenTiles tiles, Tensor weights, Tensor prefixTilt, Tensor streams, Tensor positions,
         GuidanceRule rule, ulong key, Tensor orders, Tensor next, Tensor statistics)
     {
         int rows = refLogits.Shape.Rows, columns = refLogits.Shape.Last;
@@ -19,22 +19,22 @@ public sealed partial class CudaOps
         if (rule.TopP < 1)
         {
             kept = scratch.Range(parts, parts);
-            Tensor supports = scratch.Range(2 * parts, 2 * rows), cut = rule.CutsTilted ? orders : refLogits;
-            Chunks(rule.CutsTilted ? rule.Tilt : Tilt.None, rule.CutsTilted ? orders : Tensor.None, Tensor.None, all);
-            Load("full_tilted_sample", "full_tilt_nucleus").Launch(rows, SelectThreads, 0, cut, scale, rule.TopP, supports, columns);
-            Chunks(rule.Tilt, rule.CutsTilted ? orders : Tensor.None, supports, kept);
+            Tensor supports = scratch.Range(2 * parts, 2 * rows), cut = rule.CutsTilted ? orders : Tensor.None;
+            Chunks(rule.CutsTilted ? rule.Tilt : Tilt.None, rule.CutsTilted ? weights : Tensor.None, cut, Tensor.None, all);
+            Load("full_tilted_sample", "full_tilt_nucleus").Launch(rows, SelectThreads, 0, refLogits, cut, scale, rule.TopP, supports, columns);
+            Chunks(rule.Tilt, weights, cut, supports, kept);
         }
         else
         {
-            Chunks(rule.Tilt, Tensor.None, Tensor.None, all);
+            Chunks(rule.Tilt, weights, Tensor.None, Tensor.None, all);
         }
         const int FinishThreads = 128;
         Load("full_tilted_sample", "full_tilt_finish").Launch(
-            rows, FinishThreads, 0, refLogits, valueLogits, valueBias, prefixTilt, all, kept, chunks, (int)rule.Tilt, family.Atoms,
-            family.Min, family.Max, rule.Lambda, scale, tiltsFirst, next, statistics, columns, tiles.Count, tiles.Width);
+            rows, FinishThreads, 0, refLogits, valueLogits, valueBias, weights, WeightStride(weights), prefixTilt, all, kept, chunks, (int)rule.Tilt,
+            family.Atoms, family.Min, family.Max, rule.Lambda, scale, tiltsFirst, next, statistics, columns, tiles.Count, tiles.Width);
 
-        void Chunks(Tilt tilt, Tensor made, Tensor within, Tensor result) => Load("full_tilted_sample", "full_tilt_chunks").Launch(
-            (rows, chunks), Threads, 0, refLogits, valueLogits, valueBias, streams, positions, made, within, (int)tilt, family.Atoms,
-            family.Min, family.Max, rule.Lambda, scale, tiltsFirst, greedy, key, result, columns, tiles.Count, tiles.Width);
+        void Chunks(Tilt tilt, Tensor table, Tensor made, Tensor within, Tensor result) => Load("full_tilted_sample", "full_tilt_chunks").Launch(
+            (rows, chunks), Threads, 0, refLogits, valueLogits, valueBias, table, WeightStride(table), streams, positions, made, within, (int)tilt,
+            family.Atoms, family.Min, family.Max, rule.Lambda, scale, tiltsFirst, greedy, key, result, columns, tiles.Count, tiles.Width);
     }
 }

@@ -13,11 +13,12 @@ public abstract partial class Ops
     /// law and the draw are made in that visit, and no [B, V] result. Below top-p 1 the set is found first. In the order
     /// <see cref="Order.TemperThenTilt"/> that takes π_ref's logits alone, and value logits outside of it are not read; in the
     /// other order the set is one of tilted scores, which are kept in <paramref name="orders"/> and cost a second visit of its tokens.
-    /// A token whose tilt is NaN is not drawn. An unguided rule is π_ref bit for bit.
+    /// A token whose tilt is NaN is not drawn; a row that a weighted tilt leaves no token of is drawn from q, with ρ of NaN. An unguided rule is π_ref bit for bit.
     /// </summary>
     /// <param name="refLogits">[B, V].</param>
     /// <param name="valueLogits">[B, n, A, W] in tiles (see TokenTiles): W = 128, or one tile of at least V; None if unguided.</param>
     /// <param name="valueBias">[B, A], added to the value logits of every token; or None.</param>
+    /// <param name="weights">For <see cref="Tilt.Weighted"/>: [B, R] or [1, R], as for AtomTilt; else None.</param>
     /// <param name="prefixTilt">[B] or None, as in <see cref="TiltedSample"/>: only ρ depends on it.</param>
     /// <param name="streams">[B] I32.</param>
     /// <param name="positions">[B] I32.</param>
@@ -25,7 +26,7 @@ public abstract partial class Ops
     /// <param name="next">[B] I32.</param>
     /// <param name="statistics">[B, <see cref="SampleStatistics.Count"/>]; may be None.</param>
     public void FullTiltedSample(
-        Tensor refLogits, Tensor valueLogits, Tensor valueBias, Tensor prefixTilt, Tensor streams, Tensor positions,
+        Tensor refLogits, Tensor valueLogits, Tensor valueBias, Tensor weights, Tensor prefixTilt, Tensor streams, Tensor positions,
         GuidanceRule rule, ulong key, Tensor orders, Tensor next, Tensor statistics)
     {
         int rows = refLogits.Shape.Rows, vocabulary = refLogits.Shape.Last;
@@ -34,6 +35,7 @@ public abstract partial class Ops
         RequireRule(rule);
         TokenTiles tiles = rule.IsGuided
             ? RequireTiles(valueLogits, valueBias, rows, vocabulary, rule.Family.Atoms, nameof(FullTiltedSample)) : default;
+        RequireWeights(rule.Tilt, rule.Family, weights, rows);
         if (!prefixTilt.IsNone) Require(prefixTilt, rows);
         Require(streams, rows, DType.I32);
         Require(positions, rows, DType.I32);
@@ -42,21 +44,22 @@ public abstract partial class Ops
         if (!statistics.IsNone) Require(statistics, rows, SampleStatistics.Count);
         using OpSpan traced = Traced(refLogits, valueLogits, valueBias, prefixTilt);
         if (rule.IsGuided)
-            FullTiltedSampleCore(refLogits, valueLogits, valueBias, tiles, prefixTilt, streams, positions, rule, key, orders, next, statistics);
+            FullTiltedSampleCore(
+                refLogits, valueLogits, valueBias, tiles, weights, prefixTilt, streams, positions, rule, key, orders, next, statistics);
         else
             TiltedSampleCore(
-                refLogits, Tensor.None, Tensor.None, Tensor.None, streams, positions, rule, key, next, Tensor.None, statistics);
+                refLogits, Tensor.None, Tensor.None, Tensor.None, Tensor.None, streams, positions, rule, key, next, Tensor.None, statistics);
     }
 
     private protected abstract void FullTiltedSampleCore(
-        Tensor refLogits, Tensor valueLogits, Tensor valueBias, TokenTiles tiles, Tensor prefixTilt, Tensor streams, Tensor positions,
+        Tensor refLogits, Tensor valueLogits, Tensor valueBias, TokenTiles tiles, Tensor weights, Tensor prefixTilt, Tensor streams, Tensor positions,
         GuidanceRule rule, ulong key, Tensor orders, Tensor next, Tensor statistics);
 }
 
 public sealed unsafe partial class CpuOps
 {
     private protected override void FullTiltedSampleCore(
-        Tensor refLogits, Tensor valueLogits, Tensor valueBias, TokenTiles tiles, Tensor prefixTilt, Tensor streams, Tensor positions,
+        Tensor refLogits, Tensor valueLogits, Tensor valueBias, TokenTiles tiles, Tensor weights, Tensor prefixTilt, Tensor streams, Tensor positions,
         GuidanceRule rule, ulong key, Tensor orders, Tensor next, Tensor statistics)
     {
         FullTiltedSampleWork work = new()
@@ -64,6 +67,7 @@ public sealed unsafe partial class CpuOps
             Reference = refLogits.Floats(),
             ValueLogits = valueLogits.Floats(),
             ValueBias = valueBias.Floats(),
+            Weights = new WeightTable(weights),
             PrefixTilt = prefixTilt.Floats(),
             Streams = streams.Ints(),
             Positions = positions.Ints(),
@@ -83,6 +87,7 @@ public sealed unsafe partial class CpuOps
         public float* Reference;
         public float* ValueLogits;
         public float* ValueBias;
+        public WeightTable Weights;
         public float* PrefixTilt;
         public int* Streams;
         public int* Positions;
@@ -108,7 +113,7 @@ public sealed unsafe partial class CpuOps
             float prefix = PrefixTilt is null ? float.NaN : PrefixTilt[row];
             TileTilts tilts = new(
                 ValueLogits + row * Tiles.RowLength, ValueBias is null ? null : ValueBias + (long)row * Tiles.Atoms, Tiles, Vocabulary,
-                Law.Family, Law.Tilt, Law.Lambda, atoms);
+                Law.Family, Law.Tilt, Law.Lambda, Weights.Row(row), atoms);
             ScoreRow reference = new(x, Vocabulary), cut = reference;
             ScoreSum all = reference.Sum(Law.Scale, tops);
             Sweep sweep = new(this, row, all.Max, needsRest: !float.IsNaN(prefix));
@@ -129,6 +134,18 @@ public sealed unsafe partial class CpuOps
                 sweep.Draw(reference, cut, tilts);
             }
             (_, int token) = sweep.Noisy.Best;
+            bool isUntilted = token < 0 && !all.IsEmpty && Law.Tilt == Tilt.Weighted;
+            if (isUntilted)
+            {
+                // No token that may be drawn has a return with weight: the row is drawn from q.
+                cut = reference;
+                all = cut.Sum(Law.Scale, tops);
+                cut.Tops = tops;
+                cut.Support = Nucleus.Find(cut, all, Law.Scale, Law.TopP);
+                sweep = new Sweep(this, row, all.Max, needsRest: false);
+                sweep.Draw(reference, cut, default);
+                (_, token) = sweep.Noisy.Best;
+            }
             bool drew = token >= 0;
             Next[row] = drew ? token : GumbelMax.FirstLegal(x, Vocabulary);
             if (Statistics is null) return;
@@ -136,19 +153,20 @@ public sealed unsafe partial class CpuOps
             result.Fill(float.NaN);
             if (!drew) return;
             double logAll = Math.Log(all.Sum), logMass = cut.Support.IsAll ? logAll : sweep.Mass.Log;
-            double tiltScale = Law.TiltsFirst ? Law.Scale : 1, tilt = tilts.Of(token), logNormalizer = sweep.Law.Log - logMass;
+            double tiltScale = Law.TiltsFirst ? Law.Scale : 1, tilt = isUntilted ? 0 : tilts.Of(token), logNormalizer = sweep.Law.Log - logMass;
             double logReference = ((double)ScoreRow.Clean(x[token]) - all.Max) * Law.Scale - logMass;
             double mean = !Law.TiltsFirst && Law.Tilt != Tilt.Mean ? logNormalizer
                 : Law.Tilt == Tilt.Mean ? sweep.Rest.Mean : sweep.Rest.Log - logAll;
             tilts.Atoms(token, atoms);
-            (double tiltedMean, double variance) = Tilts.Moments(atoms, Law.Family, Law.Lambda);
+            (double tiltedMean, double variance) = Tilts.Moments(atoms, Law.Family, Law.Lambda, Weights.Row(row));
             result[SampleStatistics.LogPolicy] = (float)(logReference + tilt * tiltScale - logNormalizer);
             result[SampleStatistics.LogReference] = (float)logReference;
             result[SampleStatistics.Kl] = (float)Math.Max(sweep.Law.Mean - logNormalizer, 0);
             result[SampleStatistics.KlFloor] = (float)(logAll - logMass);
             result[SampleStatistics.LogNormalizer] = (float)logNormalizer;
-            result[SampleStatistics.Residual] = float.IsNaN(prefix) ? 0 : (float)(prefix - mean);
-            result[SampleStatistics.ChosenTilt] = (float)tilt;
+            bool isKnown = !float.IsNaN(prefix) && prefix > float.NegativeInfinity;
+            result[SampleStatistics.Residual] = isUntilted ? float.NaN : isKnown ? (float)(prefix - mean) : 0;
+            result[SampleStatistics.ChosenTilt] = isUntilted ? float.NaN : (float)tilt;
             result[SampleStatistics.TiltedMean] = (float)tiltedMean;
             result[SampleStatistics.TiltedVariance] = (float)variance;
         }

@@ -11,6 +11,12 @@ public enum Tilt
 
     /// <summary>Controlled decoding and value-augmented sampling: λ·E[Z].</summary>
     Mean,
+
+    /// <summary>
+    /// Any function of the reward: ln E[exp(h(Z))] by a table of log-weights h of the returns, one for all rows or one a row
+    /// (method notes §7.4). λ is not read.
+    /// </summary>
+    Weighted,
 }
 
 /// <summary>The tilt of tokens that are not among the K candidates (method notes §3.3).</summary>
@@ -52,7 +58,7 @@ public sealed record GuidanceRule(
         new(Tilt.None, ReturnFamily.Bernoulli, 0, Outside.Zero, temperature, topP);
 
     /// <summary>Whether the value model has any say; λ = 0 is π_ref bit for bit.</summary>
-    public bool IsGuided => Tilt != Tilt.None && Lambda != 0;
+    public bool IsGuided => Tilts.IsTilted(Tilt, Lambda);
 
     /// <summary>Whether top-p cuts tilted scores rather than π_ref's own.</summary>
     public bool CutsTilted => IsGuided && Order == Order.TiltThenTemper && TopP < 1;
@@ -76,13 +82,16 @@ public static class SampleStatistics
     /// <summary>ln Σ q(y) exp(g(y)), the normaliser of the tilt.</summary>
     public const int LogNormalizer = 4;
 
-    /// <summary>ρ = ln W(x) − ln Σ q(y) W(x, y) over the candidates' share; 0 for an exact head, 0 where ln W(x) is not known.</summary>
+    /// <summary>
+    /// ρ = ln W(x) − ln Σ q(y) W(x, y) over the candidates' share; 0 for an exact head, 0 where ln W(x) is not known or a W is 0;
+    /// NaN where the tilt left no token any weight, so that the row was drawn from q.
+    /// </summary>
     public const int Residual = 5;
 
-    /// <summary>The tilt g of the drawn token: ln W of the next prefix under Q♯.</summary>
+    /// <summary>The tilt g of the drawn token: ln W of the next prefix under Q♯. NaN in a row that was drawn from q.</summary>
     public const int ChosenTilt = 6;
 
-    /// <summary>Mean of Z at the drawn token under the tilted law (∝ p·exp(λz)).</summary>
+    /// <summary>Mean of Z at the drawn token under the tilted law (∝ p·exp(λz), or p·exp(h)); 0 for a token outside of the candidates.</summary>
     public const int TiltedMean = 7;
 
     /// <summary>Variance of Z at the drawn token under the tilted law.</summary>

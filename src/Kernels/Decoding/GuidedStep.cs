@@ -7,7 +7,8 @@ namespace QSharp.Kernels;
 internal sealed record GuidedStep(int Next, int Chosen, double[] Statistics, double[] Policy, double Gap)
 {
     public static GuidedStep Of(
-        GuidanceRule rule, double[] logits, int[] candidates, double[][] valueLogits, double prefix, ulong key, int stream, int position)
+        GuidanceRule rule, double[] logits, int[] candidates, double[][] valueLogits, double prefix, ulong key, int stream, int position,
+        double[]? weights = null)
     {
         int[] slots = new int[logits.Length];   // of each token; -1 outside
         Array.Fill(slots, -1);
@@ -19,10 +20,11 @@ internal sealed record GuidedStep(int Next, int Chosen, double[] Statistics, dou
         double floor = 0;
         if (!tiltsFirst) (logQ, floor) = Restrict(logQ, SamplingOracle.TopP(logits, temperature, rule.TopP));
 
-        double[] g = isGuided ? [.. valueLogits.Select(value => SamplingOracle.Tilt(value, rule.Family, rule.Tilt, rule.Lambda))] : [];
+        double[] g = isGuided ? [.. valueLogits.Select(value => SamplingOracle.Tilt(value, rule.Family, rule.Tilt, rule.Lambda, weights))] : [];
         double[] q = isGuided ? [.. candidates.Select(id => Math.Exp(logQ[id]))] : [];
         double tail = logQ.Where((_, id) => !isGuided || slots[id] < 0).Sum(Math.Exp);
-        (double outside, double residual) = SamplingOracle.OutsideTilt(rule, g, q, tail, prefix);
+        (double outside, double residual) = SamplingOracle.OutsideTilt(rule, g, q, tail, prefix, weights);
+        if (double.IsNaN(residual)) Array.Clear(g);
         double[] tilt = [.. logits.Select((_, id) => isGuided && slots[id] >= 0 ? g[slots[id]] : outside)];
 
         double[] logPolicy;
@@ -45,7 +47,7 @@ internal sealed record GuidedStep(int Next, int Chosen, double[] Statistics, dou
         double kl = logPolicy.Zip(logQ, (p, r) => double.IsNegativeInfinity(p) ? 0 : Math.Exp(p) * (p - r)).Sum();
         double gamma = tilt[next] / (tiltsFirst ? temperature : 1);
         (double mean, double variance) = isGuided && chosen >= 0
-            ? SamplingOracle.Moments(valueLogits[chosen], rule.Family, rule.Lambda) : (0, 0);
+            ? SamplingOracle.Moments(valueLogits[chosen], rule.Family, rule.Lambda, weights) : (0, 0);
         double[] statistics = new double[SampleStatistics.Count];
         statistics[SampleStatistics.LogPolicy] = logPolicy[next];
         statistics[SampleStatistics.LogReference] = logQ[next];
@@ -53,7 +55,7 @@ internal sealed record GuidedStep(int Next, int Chosen, double[] Statistics, dou
         statistics[SampleStatistics.KlFloor] = floor;
         statistics[SampleStatistics.LogNormalizer] = logQ[next] + gamma - logPolicy[next];
         statistics[SampleStatistics.Residual] = residual;
-        statistics[SampleStatistics.ChosenTilt] = tilt[next];
+        statistics[SampleStatistics.ChosenTilt] = double.IsNaN(residual) ? double.NaN : tilt[next];
         statistics[SampleStatistics.TiltedMean] = mean;
         statistics[SampleStatistics.TiltedVariance] = variance;
         return new GuidedStep(next, chosen, statistics, [.. logPolicy.Select(Math.Exp)], gap);

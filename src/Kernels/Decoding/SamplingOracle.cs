@@ -56,36 +56,43 @@ internal static class SamplingOracle
     private static double[] LogLaw(double[] logits, ReturnFamily family) =>
         LogSoftmax(family.Kind == FamilyKind.Bernoulli ? [0, logits[0]] : logits, 1);
 
-    public static double Tilt(double[] logits, ReturnFamily family, Tilt tilt, double lambda) => tilt switch
+    /// <summary>h of each return: λz, or a table.</summary>
+    private static double[] LogWeights(ReturnFamily family, double lambda, double[]? weights) => weights ?? [.. Atoms(family).Select(z => lambda * z)];
+
+    public static double Tilt(double[] logits, ReturnFamily family, Tilt tilt, double lambda, double[]? weights = null) => tilt switch
     {
         QSharp.Kernels.Tilt.None => 0,
         QSharp.Kernels.Tilt.Mean => lambda * LogLaw(logits, family).Zip(Atoms(family), (p, z) => Math.Exp(p) * z).Sum(),
-        _ => LogSumExp(LogLaw(logits, family).Zip(Atoms(family), (p, z) => p + lambda * z)),
+        _ => LogSumExp(LogLaw(logits, family).Zip(LogWeights(family, lambda, weights), (p, h) => p + h)),
     };
 
-    /// <summary>Mean and variance of Z under p·exp(λz).</summary>
-    public static (double Mean, double Variance) Moments(double[] logits, ReturnFamily family, double lambda)
+    /// <summary>Mean and variance of Z under p·exp(h); 0 and 0 where that has no weight.</summary>
+    public static (double Mean, double Variance) Moments(double[] logits, ReturnFamily family, double lambda, double[]? weights = null)
     {
-        double[] z = Atoms(family), law = [.. LogSoftmax([.. LogLaw(logits, family).Zip(z, (p, v) => p + lambda * v)], 1).Select(Math.Exp)];
+        double[] z = Atoms(family), logs = [.. LogLaw(logits, family).Zip(LogWeights(family, lambda, weights), (p, h) => p + h)];
+        if (logs.All(double.IsNegativeInfinity)) return (0, 0);
+        double[] law = [.. LogSoftmax(logs, 1).Select(Math.Exp)];
         double mean = law.Zip(z, (p, v) => p * v).Sum();
         return (mean, law.Zip(z, (p, v) => p * (v - mean) * (v - mean)).Sum());
     }
 
-    /// <summary>The tilt outside of the candidates, and ρ.</summary>
+    /// <summary>The tilt outside of the candidates, and ρ, which is NaN where the tilt leaves no token any weight, so that none is to be tilted.</summary>
     /// <param name="g">Tilts of the candidates.</param>
     /// <param name="q">Their probabilities.</param>
-    public static (double Tilt, double Residual) OutsideTilt(GuidanceRule rule, double[] g, double[] q, double tail, double prefix)
+    public static (double Tilt, double Residual) OutsideTilt(
+        GuidanceRule rule, double[] g, double[] q, double tail, double prefix, double[]? weights = null)
     {
         if (g.Length == 0) return (0, 0);
         bool isMean = rule.Tilt == QSharp.Kernels.Tilt.Mean, isKnown = !double.IsNaN(prefix);
         double mass = q.Sum();
-        double shift = isMean ? 0 : g.Max();
+        double shift = isMean || double.IsNegativeInfinity(g.Max()) ? 0 : g.Max();
         double Weight(double tilt) => isMean ? tilt : Math.Exp(tilt - shift);
         double Tilt(double weight) => isMean ? weight : Math.Log(weight) + shift;
         double part = q.Zip(g, (p, tilt) => p * Weight(tilt)).Sum();
         double residual = isKnown && mass > 0 ? prefix - Tilt(part / mass) : 0;
-        double low = Math.Min(rule.Lambda * rule.Family.Min, rule.Lambda * rule.Family.Max);
-        double high = Math.Max(rule.Lambda * rule.Family.Min, rule.Lambda * rule.Family.Max);
+        if (double.IsInfinity(residual) || double.IsNegativeInfinity(prefix)) residual = 0;
+        double[] h = LogWeights(rule.Family, rule.Lambda, weights);
+        (double low, double high) = (h.Min(), h.Max());
         double Martingale()
         {
             if (tail <= 1e-6) return double.NegativeInfinity;
@@ -101,6 +108,7 @@ internal static class SamplingOracle
             Outside.Truncate => double.NegativeInfinity,
             _ => Martingale(),
         };
-        return (tilt, residual);
+        bool candidatesHaveWeight = q.Zip(g, (p, each) => p > 0 && !double.IsNegativeInfinity(each)).Any(has => has);
+        return candidatesHaveWeight || (tail > 0 && !double.IsNegativeInfinity(tilt)) ? (tilt, residual) : (0, double.NaN);
     }
 }

@@ -24,7 +24,8 @@ internal sealed class StepStatisticsCase(string suffix, GuidanceRule rule) : OpC
         new("valueLogits", (s[0], s[2], rule.Family.Atoms)),
         new("g", (s[0], s[2])),
         new("gOutside", s[0]),
-        new("residual", s[0]),
+        new("residual", s[0]) { Draw = (ref PhiloxStream random, int row) => rule.Tilt == Tilt.Weighted && row % 3 == 1 ? double.NaN : random.NextNormal() },
+        .. WeightTables.Operand(rule.Tilt, rule.Family, s[0]),
     ];
 
     public override IReadOnlyList<Operand> Outputs(CaseShape s) =>
@@ -32,7 +33,7 @@ internal sealed class StepStatisticsCase(string suffix, GuidanceRule rule) : OpC
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>
         ops.StepStatistics(
-            inputs[0], inputs[1], inputs[2], inputs[3], rule, inputs[4], inputs[5], inputs[6], inputs[7], inputs[8],
+            inputs[0], inputs[1], inputs[2], inputs[3], rule, inputs[4], inputs[5], WeightTables.Of(inputs, 9), inputs[6], inputs[7], inputs[8],
             outputs[0], outputs[1]);
 
     public override double[][] Oracle(CaseShape s, double[][] inputs)
@@ -49,13 +50,14 @@ internal sealed class StepStatisticsCase(string suffix, GuidanceRule rule) : OpC
             double tilt = !rule.IsGuided ? 0 : slot >= 0 ? inputs[6][b * s[2] + slot] : inputs[7][b];
             int first = (b * s[2] + Math.Max(slot, 0)) * rule.Family.Atoms;
             (double mean, double variance) = rule.IsGuided && slot >= 0
-                ? SamplingOracle.Moments(inputs[5][first..(first + rule.Family.Atoms)], rule.Family, rule.Lambda)
+                ? SamplingOracle.Moments(
+                    inputs[5][first..(first + rule.Family.Atoms)], rule.Family, rule.Lambda, WeightTables.Row(inputs, 9, rule.Family, b))
                 : (0, 0);
             chosen.Add(slot);
             statistics.AddRange([
                 p[next], q[next] - support, Math.Max(kl, 0), -support - inputs[2][b],
                 q[next] - support - p[next] + tilt / (restricts ? rule.Temperature : 1),
-                rule.IsGuided ? inputs[8][b] : 0, tilt, mean, variance,
+                rule.IsGuided ? inputs[8][b] : 0, rule.IsGuided && double.IsNaN(inputs[8][b]) ? double.NaN : tilt, mean, variance,
             ]);
         }
         return [[.. chosen], [.. statistics]];

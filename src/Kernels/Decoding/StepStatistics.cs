@@ -14,9 +14,9 @@ public abstract partial class Ops
     /// <code>
     /// TemperThenTilt                                       TiltThenTemper
     /// TopP(refLogits, T, p, masked, logMass)               LogSoftmax(refLogits, T, logQ)
-    /// LogSoftmax(masked, T, logQ)                          AtomTilt(valueLogits, family, tilt, λ, g)
-    /// AtomTilt(valueLogits, family, tilt, λ, g)            OutsideTilt(logQ, candidates, g, prefix, rule, gOutside, residual)
-    /// OutsideTilt(logQ, candidates, g, prefix, rule, …)    Scatter(refLogits, candidates, g, gOutside, scores)
+    /// LogSoftmax(masked, T, logQ)                          AtomTilt(valueLogits, family, tilt, λ, h, g)
+    /// AtomTilt(valueLogits, family, tilt, λ, h, g)         OutsideTilt(logQ, candidates, g, h, prefix, rule, gOutside, residual)
+    /// OutsideTilt(logQ, candidates, g, h, prefix, rule, …) Scatter(refLogits, candidates, g, gOutside, scores)
     /// Scatter(logQ, candidates, g, gOutside, scores)       TopP(scores, T, p, masked, None)
     /// LogSoftmax(scores, 1, logPolicy)                     LogSoftmax(masked, T, logPolicy)
     /// </code>
@@ -29,6 +29,7 @@ public abstract partial class Ops
     /// <param name="next">[B] I32, the drawn tokens.</param>
     /// <param name="candidates">[B, K] I32; None if unguided.</param>
     /// <param name="valueLogits">[B, K, A]; None if unguided.</param>
+    /// <param name="weights">h, the log-weights of a weighted tilt: [B, R] or [1, R]; else None.</param>
     /// <param name="g">[B, K]; None if unguided.</param>
     /// <param name="gOutside">[B]; None if unguided.</param>
     /// <param name="residual">[B]; None if unguided.</param>
@@ -36,7 +37,7 @@ public abstract partial class Ops
     /// <param name="statistics">[B, <see cref="SampleStatistics.Count"/>]; may be None.</param>
     public void StepStatistics(
         Tensor logPolicy, Tensor logReference, Tensor logMass, Tensor next, GuidanceRule rule,
-        Tensor candidates, Tensor valueLogits, Tensor g, Tensor gOutside, Tensor residual, Tensor chosen, Tensor statistics)
+        Tensor candidates, Tensor valueLogits, Tensor weights, Tensor g, Tensor gOutside, Tensor residual, Tensor chosen, Tensor statistics)
     {
         int rows = logPolicy.Shape.Rows;
         Require(logPolicy, rows, logPolicy.Shape.Last);
@@ -53,23 +54,24 @@ public abstract partial class Ops
             Require(gOutside, rows);
             Require(residual, rows);
         }
+        RequireWeights(rule.Tilt, rule.Family, weights, rows);
         if (!chosen.IsNone) Require(chosen, rows, DType.I32);
         if (!statistics.IsNone) Require(statistics, rows, SampleStatistics.Count);
         using OpSpan traced = Traced(logPolicy, logReference, logMass, next);
-        StepStatisticsCore(logPolicy, logReference, logMass, next, rule, candidates, valueLogits, g, gOutside, residual, chosen,
-            statistics);
+        StepStatisticsCore(
+            logPolicy, logReference, logMass, next, rule, candidates, valueLogits, weights, g, gOutside, residual, chosen, statistics);
     }
 
     private protected abstract void StepStatisticsCore(
         Tensor logPolicy, Tensor logReference, Tensor logMass, Tensor next, GuidanceRule rule,
-        Tensor candidates, Tensor valueLogits, Tensor g, Tensor gOutside, Tensor residual, Tensor chosen, Tensor statistics);
+        Tensor candidates, Tensor valueLogits, Tensor weights, Tensor g, Tensor gOutside, Tensor residual, Tensor chosen, Tensor statistics);
 }
 
 public sealed unsafe partial class CpuOps
 {
     private protected override void StepStatisticsCore(
         Tensor logPolicy, Tensor logReference, Tensor logMass, Tensor next, GuidanceRule rule,
-        Tensor candidates, Tensor valueLogits, Tensor g, Tensor gOutside, Tensor residual, Tensor chosen, Tensor statistics)
+        Tensor candidates, Tensor valueLogits, Tensor weights, Tensor g, Tensor gOutside, Tensor residual, Tensor chosen, Tensor statistics)
     {
         StepStatisticsWork work = new()
         {
@@ -79,6 +81,7 @@ public sealed unsafe partial class CpuOps
             Next = next.Ints(),
             Candidates = candidates.Ints(),
             ValueLogits = valueLogits.Floats(),
+            Weights = new WeightTable(weights),
             Tilts = g.Floats(),
             Outside = gOutside.Floats(),
             Residual = residual.Floats(),
@@ -99,6 +102,7 @@ public sealed unsafe partial class CpuOps
         public int* Next;
         public int* Candidates;
         public float* ValueLogits;
+        public WeightTable Weights;
         public float* Tilts;
         public float* Outside;
         public float* Residual;
@@ -126,7 +130,8 @@ public sealed unsafe partial class CpuOps
             double tilt = !Law.IsGuided ? 0 : slot >= 0 ? Tilts[(long)row * Slots + slot] : Outside[row];
             double logReference = q[token] - logSupport;
             (double mean, double variance) = Law.IsGuided && slot >= 0
-                ? Kernels.Tilts.Moments(ValueLogits + ((long)row * Slots + slot) * Law.Family.Atoms, Law.Family, Law.Lambda)
+                ? Kernels.Tilts.Moments(
+                    ValueLogits + ((long)row * Slots + slot) * Law.Family.Atoms, Law.Family, Law.Lambda, Weights.Row(row))
                 : default;
             result[SampleStatistics.LogPolicy] = p[token];
             result[SampleStatistics.LogReference] = (float)logReference;
@@ -134,7 +139,8 @@ public sealed unsafe partial class CpuOps
             result[SampleStatistics.KlFloor] = (float)(-logSupport - (LogMass is null ? 0 : LogMass[row]));
             result[SampleStatistics.LogNormalizer] = (float)(logReference - p[token] + tilt * (Law.TiltsFirst ? Law.Scale : 1));
             result[SampleStatistics.Residual] = Law.IsGuided ? Residual[row] : 0;
-            result[SampleStatistics.ChosenTilt] = (float)tilt;
+            // ρ is NaN where nothing was tilted because the tilt left no weight.
+            result[SampleStatistics.ChosenTilt] = Law.IsGuided && float.IsNaN(Residual[row]) ? float.NaN : (float)tilt;
             result[SampleStatistics.TiltedMean] = (float)mean;
             result[SampleStatistics.TiltedVariance] = (float)variance;
         }

@@ -3,7 +3,10 @@ using System.Runtime.Intrinsics;
 
 namespace QSharp.Kernels;
 
-/// <summary>The tilts of one row's tokens from their value logits in tiles, eight tokens at a time (see <see cref="TokenTiles"/>).</summary>
+/// <summary>
+/// The tilts of one row's tokens from their value logits in tiles, eight tokens at a time (see <see cref="TokenTiles"/>). The default
+/// tilts nothing.
+/// </summary>
 internal readonly unsafe struct TileTilts
 {
     // e^(λz) less its largest stays above the least normal float by far; beyond, each atom takes two exponentials.
@@ -15,15 +18,17 @@ internal readonly unsafe struct TileTilts
     private readonly TokenTiles _tiles;
     private readonly ReturnFamily _family;
     private readonly Tilt _tilt;
-    private readonly float _lambda, _step, _highest;
+    private readonly Tilts.Change _change;
+    private readonly float _step, _origin, _highest;
     private readonly bool _isNarrow;
     private readonly int _vocabulary;
 
     /// <param name="logits">The row's, [n, A, W].</param>
     /// <param name="bias">The row's, [A], added to the logits of every token; or null.</param>
     /// <param name="vocabulary">V.</param>
+    /// <param name="weights">The row's log-weights of the returns for <see cref="Tilt.Weighted"/>, else null.</param>
     /// <param name="scratch">[A], of no further use to the caller.</param>
-    public TileTilts(float* logits, float* bias, TokenTiles tiles, int vocabulary, ReturnFamily family, Tilt tilt, float lambda, float* scratch)
+    public TileTilts(float* logits, float* bias, TokenTiles tiles, int vocabulary, ReturnFamily family, Tilt tilt, float lambda, float* weights, float* scratch)
     {
         _logits = logits;
         _bias = bias;
@@ -32,13 +37,21 @@ internal readonly unsafe struct TileTilts
         _vocabulary = vocabulary;
         _family = family;
         _tilt = tilt;
-        _lambda = lambda;
+        _change = new Tilts.Change(family, lambda, weights);
         if (family.Kind != FamilyKind.Categorical) return;
         _step = lambda * family.Step;
-        float range = _step * (tiles.Atoms - 1);
-        _highest = MathF.Max(range, 0);
-        _isNarrow = MathF.Abs(range) <= NarrowRange;
-        for (int a = 0; a < tiles.Atoms; a++) scratch[a] = _isNarrow ? MathF.Exp(a * _step - _highest) : a * _step;
+        _origin = weights is null ? lambda * family.Min : 0;
+        float lowest = float.PositiveInfinity;
+        _highest = float.NegativeInfinity;
+        for (int a = 0; a < tiles.Atoms; a++)
+        {
+            scratch[a] = weights is null ? a * _step : weights[a];
+            lowest = MathF.Min(lowest, scratch[a]);
+            _highest = MathF.Max(_highest, scratch[a]);
+        }
+        _isNarrow = _highest - lowest <= NarrowRange;
+        if (!_isNarrow) return;
+        for (int a = 0; a < tiles.Atoms; a++) scratch[a] = MathF.Exp(scratch[a] - _highest);
     }
 
     /// <summary>g of tokens <paramref name="first"/> … <paramref name="first"/> + <paramref name="count"/> − 1, both multiples of 8.</summary>
@@ -47,7 +60,7 @@ internal readonly unsafe struct TileTilts
     {
         for (int i = 0; i < count; i += 8)
         {
-            bool isAny = Vector256.GreaterThanAny(Vector256.Load(scores + i), Vector256.Create(float.NegativeInfinity));
+            bool isAny = _logits is not null && Vector256.GreaterThanAny(Vector256.Load(scores + i), Vector256.Create(float.NegativeInfinity));
             (isAny ? OfEight(first + i) : default).Store(g + i);
         }
     }
@@ -74,11 +87,11 @@ internal readonly unsafe struct TileTilts
     {
         float* x = _logits + _tiles.At(token);
         int lanes = Math.Min(8, _vocabulary - token);
-        if (_family.Kind != FamilyKind.Categorical) return Tilts.OfBernoulli(Load(x, 0, lanes), _family, _tilt, _lambda);
+        if (_family.Kind != FamilyKind.Categorical) return Tilts.OfBernoulli(Load(x, 0, lanes), _tilt, _change);
         int atoms = _tiles.Atoms;
         Vector256<float> top = Load(x, 0, lanes);
         for (int a = 1; a < atoms; a++) top = Vector256.Max(top, Load(x, a, lanes));
-        Vector256<float> sum = default, tilted = default, lowest = Vector256.Create(_lambda * _family.Min);
+        Vector256<float> sum = default, tilted = default, origin = Vector256.Create(_origin);
         if (_tilt == Tilt.Mean)
         {
             for (int a = 0; a < atoms; a++)
@@ -87,7 +100,7 @@ internal readonly unsafe struct TileTilts
                 sum += weight;
                 tilted += weight * a;
             }
-            return lowest + _step * (tilted / sum);
+            return origin + _step * (tilted / sum);
         }
         if (_isNarrow)
         {
@@ -97,17 +110,19 @@ internal readonly unsafe struct TileTilts
                 sum += weight;
                 tilted += weight * _weights[a];
             }
-            return lowest + (Vector256.Create(_highest) + VectorMath.Log(tilted / sum));
+            return origin + (Vector256.Create(_highest) + VectorMath.Log(tilted / sum));
         }
-        Vector256<float> tiltedTop = Load(x, 0, lanes);
-        for (int a = 1; a < atoms; a++) tiltedTop = Vector256.Max(tiltedTop, Load(x, a, lanes) + Vector256.Create(_weights[a]));
+        Vector256<float> none = Vector256.Create(float.NegativeInfinity), tiltedTop = none;
+        for (int a = 0; a < atoms; a++) tiltedTop = Vector256.Max(tiltedTop, Load(x, a, lanes) + Vector256.Create(_weights[a]));
         for (int a = 0; a < atoms; a++)
         {
             Vector256<float> logit = Load(x, a, lanes);
             sum += VectorMath.Exp(logit - top);
             tilted += VectorMath.Exp(logit + Vector256.Create(_weights[a]) - tiltedTop);
         }
-        return lowest + (tiltedTop - top + VectorMath.Log(tilted / sum));
+        // Where no return that the token can give has weight, it has none.
+        Vector256<float> g = origin + (tiltedTop - top + VectorMath.Log(tilted / sum));
+        return Vector256.ConditionalSelect(Vector256.Equals(tiltedTop, none), none, g);
     }
 
     /// <summary>One atom of eight tokens, of which only <paramref name="lanes"/> need be there.</summary>

@@ -22,23 +22,26 @@ internal sealed class TiltedSampleCase(string suffix, GuidanceRule rule) : OpCas
         new("candidates", (s[0], s[2]), DType.I32) { Draw = Draws.Fixed(index => Candidate(index / s[2], index % s[2], s)) },
         new("valueLogits", (s[0], s[2], rule.Family.Atoms)) { Draw = Draws.Normal(2) },
         new("prefixTilt", s[0]) { Draw = (ref PhiloxStream random, int index) => index % 4 == 3 ? double.NaN
-            : rule.Lambda * random.NextUniform() },
+            : (rule.Tilt == Tilt.Weighted ? 1 : rule.Lambda) * random.NextUniform() },
         new("streams", s[0], DType.I32) { Draw = Draws.Fixed(row => row) },
         new("positions", s[0], DType.I32) { Draw = Draws.Integer(0, 4000) },
+        .. WeightTables.Operand(rule.Tilt, rule.Family, s[0]),
     ];
 
     public override IReadOnlyList<Operand> Outputs(CaseShape s) =>
         [new("next", s[0], DType.I32), new("chosen", s[0], DType.I32), new("statistics", (s[0], SampleStatistics.Count))];
 
     public override void Run(Ops ops, CaseShape s, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs) =>
-        ops.TiltedSample(inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], inputs[5], rule, Key, outputs[0], outputs[1], outputs[2]);
+        ops.TiltedSample(
+            inputs[0], inputs[1], inputs[2], WeightTables.Of(inputs, 6), inputs[3], inputs[4], inputs[5], rule, Key, outputs[0], outputs[1],
+            outputs[2]);
 
     public override double[][] Oracle(CaseShape s, double[][] inputs)
     {
         GuidedStep[] steps = [.. inputs[0].Chunk(s[1]).Select((logits, b) => GuidedStep.Of(
             rule, logits, [.. inputs[1][(b * s[2])..((b + 1) * s[2])].Select(id => (int)id)],
             [.. inputs[2][(b * s[2] * rule.Family.Atoms)..((b + 1) * s[2] * rule.Family.Atoms)].Chunk(rule.Family.Atoms)],
-            inputs[3][b], Key, (int)inputs[4][b], (int)inputs[5][b]))];
+            inputs[3][b], Key, (int)inputs[4][b], (int)inputs[5][b], WeightTables.Row(inputs, 6, rule.Family, b)))];
         return
         [
             [.. steps.Select(step => (double)step.Next)], [.. steps.Select(step => (double)step.Chosen)],

@@ -7,7 +7,7 @@ public sealed partial class CudaOps
     private const int TokensPerChunk = 4096, FloatsPerPart = 4;   // CHUNK and Part of tilted_sample.cu
 
     private protected override void TiltedSampleCore(
-        Tensor refLogits, Tensor candidates, Tensor valueLogits, Tensor prefixTilt, Tensor streams, Tensor positions,
+        Tensor refLogits, Tensor candidates, Tensor valueLogits, Tensor weights, Tensor prefixTilt, Tensor streams, Tensor positions,
         GuidanceRule rule, ulong key, Tensor next, Tensor chosen, Tensor statistics)
     {
         int rows = refLogits.Shape.Rows, columns = refLogits.Shape.Last, listed = candidates.IsNone ? 0 : candidates.Shape.Last;
@@ -23,7 +23,7 @@ public sealed partial class CudaOps
             kept = scratch.Range(parts, parts);
             supports = scratch.Range(2 * parts, 2 * rows);
             Load("tilted_sample", "tilted_nucleus").Launch(
-                rows, SelectThreads, slots * sizeof(float), refLogits, candidates, valueLogits, prefixTilt, all, chunks,
+                rows, SelectThreads, slots * sizeof(float), refLogits, candidates, valueLogits, weights, WeightStride(weights), prefixTilt, all, chunks,
                 (int)rule.Tilt, family.Atoms, family.Min, family.Max, rule.Lambda, (int)rule.Outside, scale, rule.TopP, tiltsFirst,
                 supports, columns, slots);
             chunk.Launch(
@@ -31,8 +31,11 @@ public sealed partial class CudaOps
         }
         const int FinishThreads = 128;
         Load("tilted_sample", "tilted_finish").Launch(
-            rows, FinishThreads, slots * sizeof(float), refLogits, candidates, valueLogits, prefixTilt, streams, positions, all, kept,
-            supports, chunks, (int)rule.Tilt, family.Atoms, family.Min, family.Max, rule.Lambda, (int)rule.Outside, scale, tiltsFirst,
+            rows, FinishThreads, slots * sizeof(float), refLogits, candidates, valueLogits, weights, WeightStride(weights), prefixTilt, streams,
+            positions, all, kept, supports, chunks, (int)rule.Tilt, family.Atoms, family.Min, family.Max, rule.Lambda, (int)rule.Outside, scale, tiltsFirst,
             greedy, key, next, chosen, statistics, columns, slots, listed);
     }
+
+    /// <summary>From a row's log-weights to the next one's; 0 where all rows have the same.</summary>
+    private static int WeightStride(Tensor weights) => weights.IsNone || weights.Shape.Rows == 1 ? 0 : weights.Shape.Last;
 }

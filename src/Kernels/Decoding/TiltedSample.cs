@@ -29,11 +29,17 @@ public abstract partial class Ops
     /// A token whose logit is −∞ or NaN, or that lies outside of the top-p set, is never drawn. A row in which no token has
     /// weight gives its first token that is neither −∞ nor NaN (0 if there is none), with statistics of NaN. A candidate slot
     /// outside of [0, V) is empty; a row with empty slots only is drawn without a tilt. Candidates of a row must differ.
+    /// A token whose tilt is −∞ is never drawn either; where that leaves no token any weight, the row is drawn from q without a
+    /// tilt, and Residual and ChosenTilt are NaN.
     /// </para>
     /// </summary>
     /// <param name="refLogits">[B, V].</param>
     /// <param name="candidates">[B, K] I32, in any order, K at most 4096; None if unguided.</param>
     /// <param name="valueLogits">[B, K, A] ([B, K] does for A = 1); None if unguided.</param>
+    /// <param name="weights">
+    /// For <see cref="Tilt.Weighted"/>: log-weights of the returns, [B, R] or [1, R] for all rows, R = family.Returns; finite or
+    /// −∞. Else None.
+    /// </param>
     /// <param name="prefixTilt">
     /// [B] or None: the tilt of the prefix, in the tilt's own terms: ln W(x), or λ·E[Z] for <see cref="Tilt.Mean"/>: what
     /// ChosenTilt was one step before. NaN where not known.
@@ -44,7 +50,7 @@ public abstract partial class Ops
     /// <param name="chosen">[B] I32: the slot of next among the candidates, −1 if it is none of them; may be None.</param>
     /// <param name="statistics">[B, <see cref="SampleStatistics.Count"/>]; may be None.</param>
     public void TiltedSample(
-        Tensor refLogits, Tensor candidates, Tensor valueLogits, Tensor prefixTilt, Tensor streams, Tensor positions,
+        Tensor refLogits, Tensor candidates, Tensor valueLogits, Tensor weights, Tensor prefixTilt, Tensor streams, Tensor positions,
         GuidanceRule rule, ulong key, Tensor next, Tensor chosen, Tensor statistics)
     {
         int rows = refLogits.Shape.Rows;
@@ -53,6 +59,7 @@ public abstract partial class Ops
         RequireRule(rule);
         if (rule.IsGuided || !candidates.IsNone) RequireCandidates(candidates, rows);
         if (rule.IsGuided) Require(valueLogits, checked((int)candidates.Count * rule.Family.Atoms));
+        RequireWeights(rule.Tilt, rule.Family, weights, rows);
         if (!prefixTilt.IsNone) Require(prefixTilt, rows);
         Require(streams, rows, DType.I32);
         Require(positions, rows, DType.I32);
@@ -60,18 +67,18 @@ public abstract partial class Ops
         if (!chosen.IsNone) Require(chosen, rows, DType.I32);
         if (!statistics.IsNone) Require(statistics, rows, SampleStatistics.Count);
         using OpSpan traced = Traced(refLogits, candidates, valueLogits, prefixTilt);
-        TiltedSampleCore(refLogits, candidates, valueLogits, prefixTilt, streams, positions, rule, key, next, chosen, statistics);
+        TiltedSampleCore(refLogits, candidates, valueLogits, weights, prefixTilt, streams, positions, rule, key, next, chosen, statistics);
     }
 
     private protected abstract void TiltedSampleCore(
-        Tensor refLogits, Tensor candidates, Tensor valueLogits, Tensor prefixTilt, Tensor streams, Tensor positions,
+        Tensor refLogits, Tensor candidates, Tensor valueLogits, Tensor weights, Tensor prefixTilt, Tensor streams, Tensor positions,
         GuidanceRule rule, ulong key, Tensor next, Tensor chosen, Tensor statistics);
 }
 
 public sealed unsafe partial class CpuOps
 {
     private protected override void TiltedSampleCore(
-        Tensor refLogits, Tensor candidates, Tensor valueLogits, Tensor prefixTilt, Tensor streams, Tensor positions,
+        Tensor refLogits, Tensor candidates, Tensor valueLogits, Tensor weights, Tensor prefixTilt, Tensor streams, Tensor positions,
         GuidanceRule rule, ulong key, Tensor next, Tensor chosen, Tensor statistics)
     {
         TiltedSampleWork work = new()
@@ -79,6 +86,7 @@ public sealed unsafe partial class CpuOps
             Reference = refLogits.Floats(),
             Candidates = candidates.Ints(),
             ValueLogits = valueLogits.Floats(),
+            Weights = new WeightTable(weights),
             PrefixTilt = prefixTilt.Floats(),
             Streams = streams.Ints(),
             Positions = positions.Ints(),
@@ -113,11 +121,21 @@ public sealed unsafe partial class CpuOps
         public readonly bool CutsTilted = rule.CutsTilted;
     }
 
+    /// <summary>Log-weights of the returns, one row for all or one a row; or none.</summary>
+    private readonly struct WeightTable(Tensor weights)
+    {
+        private readonly float* _first = weights.Floats();
+        private readonly int _stride = weights.IsNone || weights.Shape.Rows == 1 ? 0 : weights.Shape.Last;
+
+        public float* Row(int row) => _first + (long)row * _stride;
+    }
+
     private struct TiltedSampleWork : IWork
     {
         public float* Reference;
         public int* Candidates;
         public float* ValueLogits;
+        public WeightTable Weights;
         public float* PrefixTilt;
         public int* Streams;
         public int* Positions;
@@ -185,7 +203,7 @@ public sealed unsafe partial class CpuOps
             for (int k = 0; k < side.Count; k++) side.LogShares[k] = side.LogWeights[k] - logMass;
             float prefix = PrefixTilt is null ? float.NaN : PrefixTilt[row];
             (double outsideTilt, double residual) = Tilts.OfOutside(
-                Law.Outside, Law.Family, Law.Tilt, Law.Lambda, side.Tilts, side.LogShares, side.Count, logTail - logMass, prefix);
+                Law.Outside, Law.Family, Law.Tilt, Law.Lambda, Weights.Row(row), side.Tilts, side.LogShares, side.Count, logTail - logMass, prefix);
 
             // 4. Top-p on π where it comes after the tilt; and π's support where it is less than all.
             double tiltScale = tiltsFirst ? Law.Scale : 1;
@@ -197,7 +215,7 @@ public sealed unsafe partial class CpuOps
             double logNormalizer = Tilts.LogSum(side.LogShares, side.Count, logOutside), kl = 0;
             if (logOutside > double.NegativeInfinity) kl = Math.Exp(logOutside - logNormalizer) * (outsideGamma - logNormalizer);
             for (int k = 0; k < side.Count; k++)
-                if (side.LogWeights[k] > double.NegativeInfinity)
+                if (side.LogShares[k] > double.NegativeInfinity)
                     kl += Math.Exp(side.LogShares[k] - logNormalizer) * (side.Tilts[k] * tiltScale - logNormalizer);
 
             // 6. The draw: candidates first, so that the pass over the others knows what it has to beat.
@@ -230,10 +248,10 @@ public sealed unsafe partial class CpuOps
             result[SampleStatistics.KlFloor] = (float)(logAll - logMass);
             result[SampleStatistics.LogNormalizer] = (float)logNormalizer;
             result[SampleStatistics.Residual] = (float)residual;
-            result[SampleStatistics.ChosenTilt] = (float)tilt;
+            result[SampleStatistics.ChosenTilt] = double.IsNaN(residual) ? float.NaN : (float)tilt;
             (double mean, double variance) = drawn < 0
                 ? default
-                : Tilts.Moments(ValueLogits + ((long)row * Slots + slot) * Law.Family.Atoms, Law.Family, Law.Lambda);
+                : Tilts.Moments(ValueLogits + ((long)row * Slots + slot) * Law.Family.Atoms, Law.Family, Law.Lambda, Weights.Row(row));
             result[SampleStatistics.TiltedMean] = (float)mean;
             result[SampleStatistics.TiltedVariance] = (float)variance;
         }
@@ -244,7 +262,7 @@ public sealed unsafe partial class CpuOps
             long first = (long)row * Slots;
             side.Count = Tilts.Sort(Candidates + first, Slots, Vocabulary, sorted);
             float* bySlot = side.Orders;
-            Tilts.Of(ValueLogits + first * Law.Family.Atoms, Slots, Law.Family, Law.Tilt, Law.Lambda, bySlot);
+            Tilts.Of(ValueLogits + first * Law.Family.Atoms, Slots, Law.Family, Law.Tilt, Law.Lambda, Weights.Row(row), bySlot);
             for (int k = 0; k < side.Count; k++)
             {
                 int token = (int)(sorted[k] >> 32);

@@ -11,37 +11,59 @@ internal static unsafe class Tilts
     /// <summary>Most candidates of a row: their side table lies on the stack.</summary>
     public const int MostCandidates = 4096;
 
+    /// <summary>Whether a tilt has any say.</summary>
+    public static bool IsTilted(Tilt tilt, float lambda) => tilt == Tilt.Weighted || (tilt != Tilt.None && lambda != 0);
+
     /// <summary>g of <paramref name="count"/> tokens from their [count, A] value logits.</summary>
-    public static void Of(float* logits, int count, ReturnFamily family, Tilt tilt, float lambda, float* g)
+    /// <param name="weights">A row of log-weights of the returns for <see cref="Tilt.Weighted"/>, else null.</param>
+    public static void Of(float* logits, int count, ReturnFamily family, Tilt tilt, float lambda, float* weights, float* g)
     {
-        if (tilt == Tilt.None || lambda == 0)
+        if (!IsTilted(tilt, lambda))
         {
             new Span<float>(g, count).Clear();
             return;
         }
         if (family.Kind == FamilyKind.Categorical)
         {
-            for (int i = 0; i < count; i++) g[i] = OfAtoms(logits + (long)i * family.Atoms, family, tilt, lambda);
+            for (int i = 0; i < count; i++) g[i] = OfAtoms(logits + (long)i * family.Atoms, family, tilt, lambda, weights);
             return;
         }
+        Change change = new(family, lambda, weights);
         int k = 0;
-        for (; k + 8 <= count; k += 8) OfBernoulli(Vector256.Load(logits + k), family, tilt, lambda).Store(g + k);
-        for (; k < count; k++) g[k] = OfBernoulli(Vector256.Create(logits[k]), family, tilt, lambda)[0];
+        for (; k + 8 <= count; k += 8) OfBernoulli(Vector256.Load(logits + k), tilt, change).Store(g + k);
+        for (; k < count; k++) g[k] = OfBernoulli(Vector256.Create(logits[k]), tilt, change)[0];
     }
 
     /// <summary>
-    /// λ·Min + softplus(ℓ + d) − softplus(ℓ) with d = λ(Max − Min). Written as a difference of hinges, which is d itself
+    /// Two log-weights as g = Origin + softplus(±ℓ + Difference) − softplus(±ℓ). Those of a table are counted from the larger
+    /// one, so that neither −∞ nor cancellation is in the way.
+    /// </summary>
+    public readonly struct Change
+    {
+        public readonly float Origin, Sign, Difference;
+
+        public Change(ReturnFamily family, float lambda, float* weights)
+        {
+            (Origin, Sign, Difference) = (lambda * family.Min, 1, lambda * (family.Max - family.Min));
+            if (weights is null) return;
+            bool rises = weights[1] > weights[0];
+            (Origin, Sign, Difference) = rises ? (weights[1], -1, weights[0] - weights[1]) : (weights[0], 1, weights[1] - weights[0]);
+            if (float.IsNegativeInfinity(Origin)) Difference = 0;
+        }
+    }
+
+    /// <summary>
+    /// Origin + softplus(ℓ + d) − softplus(ℓ) for d = Difference. Written as a difference of hinges, which is d itself
     /// where both are open, plus a difference of two numbers in [0, ln 2]: nothing large cancels.
     /// </summary>
-    public static Vector256<float> OfBernoulli(Vector256<float> logit, ReturnFamily family, Tilt tilt, float lambda)
+    public static Vector256<float> OfBernoulli(Vector256<float> logit, Tilt tilt, in Change change)
     {
-        float range = family.Max - family.Min;
-        if (tilt == Tilt.Mean)
-            return Vector256.Create(lambda * family.Min) + VectorMath.Sigmoid(logit) * (lambda * range);
-        Vector256<float> zero = Vector256<float>.Zero, d = Vector256.Create(lambda * range), shifted = logit + d;
+        if (tilt == Tilt.Mean) return Vector256.Create(change.Origin) + VectorMath.Sigmoid(logit) * change.Difference;
+        logit *= change.Sign;
+        Vector256<float> zero = Vector256<float>.Zero, d = Vector256.Create(change.Difference), shifted = logit + d;
         Vector256<float> hinges = Vector256.ConditionalSelect(
             Vector256.GreaterThan(Vector256.Min(logit, shifted), zero), d, Vector256.Max(shifted, zero) - Vector256.Max(logit, zero));
-        return Vector256.Create(lambda * family.Min) + (hinges + (SoftplusRest(shifted) - SoftplusRest(logit)));
+        return Vector256.Create(change.Origin) + (hinges + (SoftplusRest(shifted) - SoftplusRest(logit)));
     }
 
     /// <summary>softplus(x) − max(x, 0) = ln(1 + e^(−|x|)), exact to rounding (Kahan).</summary>
@@ -51,31 +73,35 @@ internal static unsafe class Tilts
         return Vector256.ConditionalSelect(Vector256.Equals(sum, one), e, VectorMath.Log(sum) * (e / (sum - one)));
     }
 
-    /// <summary>LSE(ℓ_i + λ z_i) − LSE(ℓ_i), or λ Σ softmax(ℓ)_i z_i; z counted from Min so that no constant is summed.</summary>
-    private static float OfAtoms(float* logits, ReturnFamily family, Tilt tilt, float lambda)
+    /// <summary>LSE(ℓ_i + h_i) − LSE(ℓ_i), or λ Σ softmax(ℓ)_i z_i; λz is counted from Min so that no constant is summed.</summary>
+    private static float OfAtoms(float* logits, ReturnFamily family, Tilt tilt, float lambda, float* weights)
     {
         int atoms = family.Atoms;
-        float step = lambda * family.Step;
+        float step = lambda * family.Step, origin = weights is null ? lambda * family.Min : 0;
         Vector256<float> max = Vector256.Create(float.NegativeInfinity), tiltedMax = max;
         for (int i = 0; i < atoms; i += 8)
         {
             Vector256<float> x = Load(logits, i, atoms);
             max = Vector256.Max(max, x);
-            tiltedMax = Vector256.Max(tiltedMax, x + Index(i) * step);
+            tiltedMax = Vector256.Max(tiltedMax, Raised(x, i, step, weights, atoms));
         }
         float top = ScoreRow.Largest(max), tiltedTop = ScoreRow.Largest(tiltedMax);
+        if (float.IsNegativeInfinity(tiltedTop)) return tiltedTop;   // no return that the token can give has weight
         Vector256<float> sum = default, tiltedSum = default, moment = default;
         for (int i = 0; i < atoms; i += 8)
         {
-            Vector256<float> x = Load(logits, i, atoms), index = Index(i), weight = VectorMath.Exp(x - Vector256.Create(top));
+            Vector256<float> x = Load(logits, i, atoms), weight = VectorMath.Exp(x - Vector256.Create(top));
             sum += weight;
-            moment += weight * index;
-            tiltedSum += VectorMath.Exp(x + index * step - Vector256.Create(tiltedTop));
+            moment += weight * Index(i);
+            tiltedSum += VectorMath.Exp(Raised(x, i, step, weights, atoms) - Vector256.Create(tiltedTop));
         }
         float total = Vector256.Sum(sum);
-        if (tilt == Tilt.Mean) return lambda * family.Min + step * (Vector256.Sum(moment) / total);
-        return lambda * family.Min + (tiltedTop - top + MathF.Log(Vector256.Sum(tiltedSum) / total));
+        if (tilt == Tilt.Mean) return origin + step * (Vector256.Sum(moment) / total);
+        return origin + (tiltedTop - top + MathF.Log(Vector256.Sum(tiltedSum) / total));
     }
+
+    private static Vector256<float> Raised(Vector256<float> x, int i, float step, float* weights, int atoms) =>
+        weights is null ? x + Index(i) * step : x + Load(weights, i, atoms);
 
     private static Vector256<float> Index(int i) => Vector256.Create((float)i) + Vector256.Create(0f, 1, 2, 3, 4, 5, 6, 7);
 
@@ -88,14 +114,16 @@ internal static unsafe class Tilts
     }
 
     /// <summary>
-    /// The tilt of the tokens outside and the residual ρ (method notes §3.3).
+    /// The tilt of the tokens outside and the residual ρ (method notes §3.3). Where no token would keep any weight, none is
+    /// tilted: all tilts become 0 and ρ NaN.
     /// </summary>
+    /// <param name="weights">A row of log-weights of the returns for <see cref="Tilt.Weighted"/>, else null.</param>
     /// <param name="g">Tilts of the candidates.</param>
     /// <param name="logShare">ln q of the candidates; −∞ where one has no weight.</param>
     /// <param name="logTail">ln of q's mass outside of the candidates.</param>
     /// <param name="prefixTilt">The tilt of the prefix: ln W(x), or λ E[Z] for <see cref="Tilt.Mean"/>; NaN if not known.</param>
     public static (double Tilt, double Residual) OfOutside(
-        Outside outside, ReturnFamily family, Tilt tilt, float lambda,
+        Outside outside, ReturnFamily family, Tilt tilt, float lambda, float* weights,
         float* g, double* logShare, int count, double logTail, float prefixTilt)
     {
         if (count == 0) return (0, 0);   // nothing is known of this row, so nothing is tilted
@@ -113,22 +141,27 @@ internal static unsafe class Tilts
             part = LogSumTilted(logShare, g, count);
         bool hasMass = !double.IsNegativeInfinity(logMass), isKnown = !float.IsNaN(prefixTilt);
         if (hasMass) mean = tilt == Tilt.Mean ? part / Math.Exp(logMass) : part - logMass;
-        double residual = hasMass && isKnown ? prefixTilt - mean : 0;
+        bool isFinite = !double.IsNegativeInfinity(mean) && !float.IsNegativeInfinity(prefixTilt);
+        double residual = hasMass && isKnown && isFinite ? prefixTilt - mean : 0;
         double result = outside switch
         {
             Outside.Zero => 0,
             Outside.Min => least,
             Outside.Mean => total / count,
             Outside.Truncate => double.NegativeInfinity,
-            _ => OfTail(family, tilt, lambda, isKnown ? prefixTilt : mean, isKnown, part, logTail),
+            _ => OfTail(family, tilt, lambda, weights, isKnown ? prefixTilt : mean, isKnown, part, logTail),
         };
-        return (result, residual);
+        bool candidatesHaveWeight = hasMass && (tilt == Tilt.Mean || !double.IsNegativeInfinity(part));
+        if (candidatesHaveWeight || !(double.IsNegativeInfinity(logTail) || double.IsNegativeInfinity(result))) return (result, residual);
+        new Span<float>(g, count).Clear();
+        return (0, double.NaN);
     }
 
-    private static double OfTail(ReturnFamily family, Tilt tilt, float lambda, double prefix, bool isKnown, double part, double logTail)
+    private static double OfTail(
+        ReturnFamily family, Tilt tilt, float lambda, float* weights, double prefix, bool isKnown, double part, double logTail)
     {
         if (logTail <= Math.Log(LightestTail)) return double.NegativeInfinity;
-        double a = (double)lambda * family.Min, b = (double)lambda * family.Max, low = Math.Min(a, b), high = Math.Max(a, b);
+        (double low, double high) = Bounds(family, lambda, weights);
         prefix = Clamp(prefix, low, high);
         if (!isKnown) return prefix;
         if (tilt == Tilt.Mean) return Clamp((prefix - part) / Math.Exp(logTail), low, high);
@@ -136,25 +169,41 @@ internal static unsafe class Tilts
         return Clamp(prefix + LogOneMinusExp(part - prefix) - logTail, low, high);
     }
 
-    /// <summary>Mean and variance of Z under p_i · exp(λ z_i) for one token's value logits.</summary>
-    public static (double Mean, double Variance) Moments(float* logits, ReturnFamily family, float lambda)
+    /// <summary>The least and the largest tilt that any law can have.</summary>
+    public static (double Low, double High) Bounds(ReturnFamily family, float lambda, float* weights)
+    {
+        double a = (double)lambda * family.Min, b = (double)lambda * family.Max;
+        if (weights is not null) a = b = weights[0];
+        for (int i = 1; weights is not null && i < family.Returns; i++) (a, b) = (Math.Min(a, weights[i]), Math.Max(b, weights[i]));
+        return (Math.Min(a, b), Math.Max(a, b));
+    }
+
+    /// <summary>
+    /// Mean and variance of Z under p_i · exp(λ z_i), or p_i · exp(h_i), for one token's value logits; 0 and 0 where that law
+    /// has no weight.
+    /// </summary>
+    public static (double Mean, double Variance) Moments(float* logits, ReturnFamily family, float lambda, float* weights)
     {
         double range = (double)family.Max - family.Min;
         if (family.Kind == FamilyKind.Bernoulli)
         {
-            double x = logits[0] + lambda * range, small = Math.Exp(-Math.Abs(x)), p = (x >= 0 ? 1 : small) / (1 + small);
+            double x = logits[0] + (weights is null ? lambda * range : (double)weights[1] - weights[0]);
+            if (double.IsNaN(x)) return default;
+            double small = Math.Exp(-Math.Abs(x)), p = (x >= 0 ? 1 : small) / (1 + small);
             return (family.Min + range * p, range * range * small / ((1 + small) * (1 + small)));
         }
         double step = (double)lambda * family.Step, max = double.NegativeInfinity, sum = 0, first = 0, second = 0;
-        for (int i = 0; i < family.Atoms; i++) max = Math.Max(max, logits[i] + i * step);
+        double Log(int i) => logits[i] + (weights is null ? i * step : weights[i]);
+        for (int i = 0; i < family.Atoms; i++) max = Math.Max(max, Log(i));
+        if (double.IsNegativeInfinity(max)) return default;
         for (int i = 0; i < family.Atoms; i++)
         {
-            double weight = Math.Exp(logits[i] + i * step - max);
+            double weight = Math.Exp(Log(i) - max);
             sum += weight;
             first += weight * i;
         }
         first /= sum;
-        for (int i = 0; i < family.Atoms; i++) second += Math.Exp(logits[i] + i * step - max) * (i - first) * (i - first);
+        for (int i = 0; i < family.Atoms; i++) second += Math.Exp(Log(i) - max) * (i - first) * (i - first);
         return (family.Min + family.Step * first, (double)family.Step * family.Step * second / sum);
     }
 

@@ -18,13 +18,34 @@ public readonly record struct ReturnFamily(FamilyKind Kind, float Min, float Max
 
     public static ReturnFamily Categorical(float min, float max, int atoms) => new(FamilyKind.Categorical, min, max, atoms);
 
-    /// <summary>Return of atom <paramref name="index"/> (categorical).</summary>
-    public float Atom(int index) => Min + index * Step;
+    /// <summary>How many returns have a probability: both ends for Bernoulli, else the atoms.</summary>
+    public int Returns => Kind == FamilyKind.Bernoulli ? 2 : Atoms;
+
+    /// <summary>Return <paramref name="index"/> of <see cref="Returns"/>, ascending.</summary>
+    public float Return(int index) => Kind == FamilyKind.Bernoulli ? (index == 0 ? Min : Max) : Min + index * Step;
 
     /// <summary>E[Z] by one token's value logits, <see cref="Atoms"/> of them.</summary>
     public unsafe float Mean(ReadOnlySpan<float> logits)
     {
-        fixed (float* first = logits) return (float)Tilts.Moments(first, this, 0).Mean;
+        fixed (float* first = logits) return (float)Tilts.Moments(first, this, 0, null).Mean;
+    }
+
+    /// <summary>Adds a share of a token's law to a law.</summary>
+    /// <param name="logits">The token's value logits, <see cref="Atoms"/> of them.</param>
+    /// <param name="law">One probability for each of <see cref="Returns"/>.</param>
+    public void AddLaw(ReadOnlySpan<float> logits, double share, Span<double> law)
+    {
+        double max = 0, sum = 0;
+        if (Kind == FamilyKind.Bernoulli)
+        {
+            double small = Math.Exp(-Math.Abs((double)logits[0])), likelier = 1 / (1 + small);
+            law[logits[0] > 0 ? 1 : 0] += share * likelier;
+            law[logits[0] > 0 ? 0 : 1] += share * likelier * small;
+            return;
+        }
+        for (int i = 0; i < Atoms; i++) max = i == 0 ? logits[0] : Math.Max(max, logits[i]);
+        for (int i = 0; i < Atoms; i++) sum += Math.Exp(logits[i] - max);
+        for (int i = 0; i < Atoms; i++) law[i] += share * Math.Exp(logits[i] - max) / sum;
     }
 
     /// <summary>Distance of neighbouring atoms (categorical).</summary>

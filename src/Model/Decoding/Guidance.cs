@@ -10,8 +10,9 @@ namespace QSharp.Model;
 /// <param name="PrefixTilt">[B]: ln W of the prefix, NaN where not known; or None.</param>
 /// <param name="Streams">[B] I32: each row's stream of random numbers.</param>
 /// <param name="Positions">[B] I32: index of the token to be drawn.</param>
+/// <param name="Weights">[B, R] or [1, R]: log-weights of the returns for a weighted tilt; else None.</param>
 public readonly record struct GuidanceInputs(
-    Tensor RefLogits, Tensor Candidates, Tensor ValueLogits, Tensor PrefixTilt, Tensor Streams, Tensor Positions)
+    Tensor RefLogits, Tensor Candidates, Tensor ValueLogits, Tensor PrefixTilt, Tensor Streams, Tensor Positions, Tensor Weights = default)
 {
     /// <summary>[B, A], added to the value logits of every token; or None.</summary>
     public Tensor ValueBias { get; init; }
@@ -47,11 +48,11 @@ public sealed class FusedGuidance(Ops ops) : Guidance
     {
         if (inputs.IsFull)
             ops.FullTiltedSample(
-                inputs.RefLogits, inputs.ValueLogits, inputs.ValueBias, inputs.PrefixTilt, inputs.Streams, inputs.Positions,
+                inputs.RefLogits, inputs.ValueLogits, inputs.ValueBias, inputs.Weights, inputs.PrefixTilt, inputs.Streams, inputs.Positions,
                 rule, key, rule.CutsTilted ? Orders(inputs.RefLogits.Shape) : Tensor.None, outputs.Next, outputs.Statistics);
         else
             ops.TiltedSample(
-                inputs.RefLogits, inputs.Candidates, inputs.ValueLogits, inputs.PrefixTilt, inputs.Streams, inputs.Positions,
+                inputs.RefLogits, inputs.Candidates, inputs.ValueLogits, inputs.Weights, inputs.PrefixTilt, inputs.Streams, inputs.Positions,
                 rule, key, outputs.Next, outputs.Chosen, outputs.Statistics);
     }
 

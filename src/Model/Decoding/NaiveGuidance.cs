@@ -32,14 +32,14 @@ public sealed class NaiveGuidance(Ops ops) : Guidance
             Tensor untilted = temperFirst ? b.LogReference : inputs.RefLogits;
             if (inputs.IsFull)
             {
-                ops.FullTilt(inputs.ValueLogits, inputs.ValueBias, rule.Family, rule.Tilt, rule.Lambda, b.Tilts);
+                ops.FullTilt(inputs.ValueLogits, inputs.ValueBias, rule.Family, rule.Tilt, rule.Lambda, inputs.Weights, b.Tilts);
                 ops.TiltResidual(b.LogReference, b.Tilts, inputs.PrefixTilt, rule.Tilt, b.Residual);
                 ops.Add(untilted, b.Tilts, b.Scores);
             }
             else
             {
-                ops.AtomTilt(inputs.ValueLogits, rule.Family, rule.Tilt, rule.Lambda, b.Tilts);
-                ops.OutsideTilt(b.LogReference, inputs.Candidates, b.Tilts, inputs.PrefixTilt, rule, b.OutsideTilt, b.Residual);
+                ops.AtomTilt(inputs.ValueLogits, rule.Family, rule.Tilt, rule.Lambda, inputs.Weights, b.Tilts);
+                ops.OutsideTilt(b.LogReference, inputs.Candidates, b.Tilts, inputs.Weights, inputs.PrefixTilt, rule, b.OutsideTilt, b.Residual);
                 ops.Scatter(untilted, inputs.Candidates, b.Tilts, b.OutsideTilt, b.Scores);
             }
             if (temperFirst)
@@ -59,23 +59,23 @@ public sealed class NaiveGuidance(Ops ops) : Guidance
         if (!rule.IsGuided)
         {
             ops.StepStatistics(
-                logPolicy, b.LogReference, logMass, outputs.Next, rule, Tensor.None, Tensor.None, Tensor.None, Tensor.None, Tensor.None,
+                logPolicy, b.LogReference, logMass, outputs.Next, rule, Tensor.None, Tensor.None, Tensor.None, Tensor.None, Tensor.None, Tensor.None,
                 outputs.Chosen, outputs.Statistics);
         }
         else if (inputs.IsFull)
         {
             // The drawn token is the one candidate that the statistics need to look up.
             ops.TokenAtoms(inputs.ValueLogits, inputs.ValueBias, outputs.Next, b.DrawnAtoms);
-            ops.AtomTilt(b.DrawnAtoms, rule.Family, rule.Tilt, rule.Lambda, b.DrawnTilt);
+            ops.TokenAtoms(b.Tilts.As((b.Tilts.Shape.D0, 1, 1, b.Tilts.Shape.D1)), Tensor.None, outputs.Next, b.DrawnTilt);
             ops.StepStatistics(
-                logPolicy, b.LogReference, logMass, outputs.Next, rule, outputs.Next.As(b.DrawnTilt.Shape), b.DrawnAtoms, b.DrawnTilt,
-                b.OutsideTilt, b.Residual, Tensor.None, outputs.Statistics);
+                logPolicy, b.LogReference, logMass, outputs.Next, rule, outputs.Next.As(b.DrawnTilt.Shape), b.DrawnAtoms, inputs.Weights,
+                b.DrawnTilt, b.OutsideTilt, b.Residual, Tensor.None, outputs.Statistics);
         }
         else
         {
             ops.StepStatistics(
-                logPolicy, b.LogReference, logMass, outputs.Next, rule, inputs.Candidates, inputs.ValueLogits, b.Tilts, b.OutsideTilt,
-                b.Residual, outputs.Chosen, outputs.Statistics);
+                logPolicy, b.LogReference, logMass, outputs.Next, rule, inputs.Candidates, inputs.ValueLogits, inputs.Weights, b.Tilts,
+                b.OutsideTilt, b.Residual, outputs.Chosen, outputs.Statistics);
         }
     }
 

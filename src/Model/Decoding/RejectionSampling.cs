@@ -4,7 +4,7 @@ using QSharp.Kernels;
 namespace QSharp.Model;
 
 /// <summary>What one draw by rejection reads and writes; see <see cref="GuidanceInputs"/> and <see cref="GuidanceOutputs"/>.</summary>
-internal readonly record struct RejectionStep(Tensor RefLogits, Tensor Streams, Tensor Positions, GuidanceOutputs Outputs);
+internal readonly record struct RejectionStep(Tensor RefLogits, Tensor Weights, Tensor Streams, Tensor Positions, GuidanceOutputs Outputs);
 
 /// <summary>
 /// Exact draws from π ∝ π_ref·W over the whole vocabulary, no top-K (method notes §3.5): y is drawn from π_ref and accepted
@@ -27,7 +27,7 @@ internal sealed class RejectionSampling : IDisposable
     private readonly DeviceBuffer _memory;
     private readonly Tensor _next, _ignored, _statistics, _proposals, _valueLogits, _tilts, _counts, _chosen;
     private readonly int[] _hostNext, _hostProposals, _hostCounts, _hostChosen, _drawnTokens;
-    private readonly float[] _hostStatistics, _hostTilts, _drawnStatistics;
+    private readonly float[] _hostStatistics, _hostTilts, _drawnStatistics, _bounds;
     private readonly double[] _weights, _weightedTilts;
 
     /// <param name="guide">V-type: a Q-type guide has the tilts of all tokens at once, and needs no rejection.</param>
@@ -47,6 +47,7 @@ internal sealed class RejectionSampling : IDisposable
         _hostStatistics = new float[Proposals * rows * SampleStatistics.Count];
         _hostTilts = new float[rows * Proposals];
         _drawnStatistics = new float[rows * SampleStatistics.Count];
+        _bounds = new float[rows];
         _weights = new double[rows];
         _weightedTilts = new double[rows];
     }
@@ -57,8 +58,11 @@ internal sealed class RejectionSampling : IDisposable
     /// <summary>Draws the next token of the rows that run. Each one's column stays in the value model's cache, not yet counted.</summary>
     /// <param name="positions">Of each row's token.</param>
     /// <param name="running">1 for each row that runs, else 0.</param>
+    /// <param name="weights">What step.Weights holds, [R, returns]; not read unless the tilt is weighted.</param>
     /// <exception cref="UserException">A row accepted none of 100,000 proposals.</exception>
-    public void Draw(in RejectionStep step, GuidanceRule rule, ulong key, ReadOnlySpan<int> positions, ReadOnlySpan<int> streams, ReadOnlySpan<int> running)
+    public void Draw(
+        in RejectionStep step, GuidanceRule rule, ulong key, ReadOnlySpan<int> positions, ReadOnlySpan<int> streams, ReadOnlySpan<int> running,
+        float[] weights)
     {
         int rows = _hostNext.Length, pending = 0;
         for (int row = 0; row < rows; row++)
@@ -68,19 +72,21 @@ internal sealed class RejectionSampling : IDisposable
         }
         Array.Clear(_weights);
         Array.Clear(_weightedTilts);
-        float bound = rule.Lambda * (rule.Lambda > 0 ? rule.Family.Max : rule.Family.Min);
+        _bounds.AsSpan().Fill(rule.Lambda * (rule.Lambda > 0 ? rule.Family.Max : rule.Family.Min));
+        if (rule.Tilt == Tilt.Weighted)
+            for (int row = 0; row < rows; row++) _bounds[row] = Largest(weights.AsSpan(row * rule.Family.Returns, rule.Family.Returns));
         for (int round = 0; pending > 0; round++)
         {
             if (round == MostRounds)
                 throw new UserException($"--candidates all: none of {MostRounds * Proposals:N0} proposals was accepted, so the guide sees next to no chance at this η; take a larger --eta, or a number of candidates.");
             Propose(step, rule, key, round);
-            Score(rule);
-            pending -= Accept(key, round, positions, streams, bound);
+            Score(step.Weights, rule);
+            pending -= Accept(key, round, positions, streams);
             // The next round's proposals go where this one's lie, but not over a column that is kept.
             _ops.Device.Upload<int>(_hostChosen, _chosen);
             _guide.Trunk.KeepSibling(_cache.Cache, _chosen);
         }
-        Finish(bound, step.Outputs);
+        Finish(step.Outputs);
     }
 
     /// <summary>Counts the drawn tokens, whose columns are in the guide's cache already.</summary>
@@ -96,7 +102,7 @@ internal sealed class RejectionSampling : IDisposable
         for (int i = 0; i < Proposals; i++)
         {
             _ops.TiltedSample(
-                step.RefLogits, Tensor.None, Tensor.None, Tensor.None, step.Streams, step.Positions, reference,
+                step.RefLogits, Tensor.None, Tensor.None, Tensor.None, Tensor.None, step.Streams, step.Positions, reference,
                 Philox.Key(key, (uint)(1 + round * Proposals + i)), _next, _ignored, _statistics);
             _ops.Device.Download<int>(_next, _hostNext);
             _ops.Device.Download<float>(_statistics, _hostStatistics.AsSpan(i * rows * SampleStatistics.Count, rows * SampleStatistics.Count));
@@ -105,16 +111,16 @@ internal sealed class RejectionSampling : IDisposable
         _ops.Device.Upload<int>(_hostProposals, _proposals);
     }
 
-    private void Score(GuidanceRule rule)
+    private void Score(Tensor weights, GuidanceRule rule)
     {
         _ops.Device.Upload<int>(_hostCounts, _counts);
         _cache.ScoreNext(_proposals, _counts, _valueLogits);
-        _ops.AtomTilt(_valueLogits, rule.Family, rule.Tilt, rule.Lambda, _tilts);
+        _ops.AtomTilt(_valueLogits, rule.Family, rule.Tilt, rule.Lambda, weights, _tilts);
         _ops.Device.Download<float>(_tilts, _hostTilts);
     }
 
     /// <returns>How many rows have accepted a proposal.</returns>
-    private int Accept(ulong key, int round, ReadOnlySpan<int> positions, ReadOnlySpan<int> streams, float bound)
+    private int Accept(ulong key, int round, ReadOnlySpan<int> positions, ReadOnlySpan<int> streams)
     {
         int rows = _hostNext.Length, columns = SampleStatistics.Count, accepted = 0;
         ulong acceptKey = Philox.Key(key, AcceptStream + (uint)round);
@@ -125,7 +131,8 @@ internal sealed class RejectionSampling : IDisposable
             for (int i = 0; i < Proposals; i++)
             {
                 int at = row * Proposals + i;
-                double weight = Math.Exp(_hostTilts[at] - bound);
+                if (float.IsNegativeInfinity(_hostTilts[at])) continue;   // a token that no return with weight can follow
+                double weight = Math.Exp(_hostTilts[at] - _bounds[row]);
                 _weights[row] += weight;
                 _weightedTilts[row] += weight * _hostTilts[at];
                 (uint word, _, _, _) = Philox.Block(acceptKey, (uint)streams[row], (uint)positions[row], (uint)i, 0);
@@ -145,13 +152,20 @@ internal sealed class RejectionSampling : IDisposable
         return accepted;
     }
 
-    private void Finish(float bound, in GuidanceOutputs outputs)
+    private static float Largest(ReadOnlySpan<float> values)
+    {
+        float largest = float.NegativeInfinity;
+        foreach (float value in values) largest = MathF.Max(largest, value);
+        return largest;
+    }
+
+    private void Finish(in GuidanceOutputs outputs)
     {
         for (int row = 0; row < _drawnTokens.Length; row++)
         {
             if (_weights[row] == 0) continue;   // did not run
             Span<float> statistics = _drawnStatistics.AsSpan(row * SampleStatistics.Count, SampleStatistics.Count);
-            double logNormalizer = bound + Math.Log(_weights[row]);
+            double logNormalizer = _bounds[row] + Math.Log(_weights[row]);
             statistics[SampleStatistics.LogPolicy] = (float)(statistics[SampleStatistics.LogReference] + statistics[SampleStatistics.ChosenTilt] - logNormalizer);
             statistics[SampleStatistics.LogNormalizer] = (float)logNormalizer;
             statistics[SampleStatistics.Kl] = (float)Math.Max(0, _weightedTilts[row] / _weights[row] - logNormalizer);

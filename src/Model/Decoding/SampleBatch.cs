@@ -38,6 +38,9 @@ public sealed class SampleBatch(int rows, int promptTokens, int newTokens, int h
     /// <summary>By which each row's asker knows it (<see cref="SampleRequest.Number"/>).</summary>
     public long[] Numbers { get; } = new long[rows];
 
+    /// <summary>[R, returns of the guide's family]: log-weights of the returns for a weighted tilt, finite or −∞; empty where there are none.</summary>
+    public float[] Weights { get; set; } = [];
+
     public int[] Responses { get; } = new int[rows * newTokens];            // [R, N]
 
     public int[] ResponseLengths { get; } = new int[rows];

@@ -41,7 +41,7 @@ public sealed class Sampler : IDisposable
     private readonly RejectionSampling? _rejection;
     private readonly bool _scoresAll;   // by a Q-type guide; a V-type one goes by rejection
     private readonly DeviceBuffer _memory;
-    private readonly Tensor _logits, _candidates, _valueLogits, _prefixTilt, _tiltRows;
+    private readonly Tensor _logits, _candidates, _valueLogits, _weights, _prefixTilt, _tiltRows;
     private readonly RowInputs _inputs;
     private readonly DrawnRows _drawn;
     private readonly int[] _active, _lengths;       // rows that draw in this step; columns behind each row's prompt
@@ -79,8 +79,9 @@ public sealed class Sampler : IDisposable
             _referenceCache = new CachedModel(reference, rows, shape.PromptSlots, shape.PromptTokens, shape.NewTokens, step: 1);
             _guideState = guide?.Open(_referenceCache, shape with { Vocabulary = vocabulary }, _scoresAll ? GuideRecipe.AllCandidates : k);
             if (rejects) _rejection = new RejectionSampling((ValueModel)guide!, ((OwnTrunkState)_guideState!).Cache, rows);
-            ((_logits, _candidates, _valueLogits, _prefixTilt, _tiltRows, _inputs, _drawn), _memory) = Arena.Build(_ops.Device, arena => (
-                arena.Take((rows, vocabulary)), arena.Take((rows, k), DType.I32), arena.Take((rows, k, atoms)), arena.Take(rows), arena.Take(rows, DType.I32),
+            ((_logits, _candidates, _valueLogits, _weights, _prefixTilt, _tiltRows, _inputs, _drawn), _memory) = Arena.Build(_ops.Device, arena => (
+                arena.Take((rows, vocabulary)), arena.Take((rows, k), DType.I32), arena.Take((rows, k, atoms)),
+                arena.Take((rows, guide?.Settings.Family.Returns ?? 1)), arena.Take(rows), arena.Take(rows, DType.I32),
                 new RowInputs(rows, arena), new DrawnRows(rows, arena)));
             _ops.Device.Upload<int>(tiltRows, _tiltRows);
         }
@@ -100,7 +101,7 @@ public sealed class Sampler : IDisposable
     /// <summary>Seconds spent on reading prompts, all runs together.</summary>
     public double PromptSeconds { get; private set; }
 
-    /// <summary>Samples a response for every row of the batch.</summary>
+    /// <summary>Samples a response for every row of the batch. A weighted tilt takes each row's log-weights from the batch.</summary>
     /// <param name="key">Of the noise; with the rows' streams and the positions it fixes every draw.</param>
     /// <param name="goesOn">Sees every row and token as it is drawn, and says whether the response goes on; null: always.</param>
     public void Run(SampleBatch batch, GuidanceRule rule, ulong key, CancellationToken stop = default, Func<int, int, bool>? goesOn = null)
@@ -221,7 +222,8 @@ public sealed class Sampler : IDisposable
         }
         _inputs.Upload();
         if (hasStarted) StartCaches(rule);
-        if (_rejection is not null && rule.IsGuided) DrawByRejection(rule, key, isFirst);
+        if (hasStarted && rule.Tilt == Tilt.Weighted) UploadWeights(batch);
+        if (_rejection is not null && rule.IsGuided) DrawByRejection(batch, rule, key, isFirst);
         else if (isFirst)
         {
             if (rule.IsGuided) _ops.Fill(_prefixTilt, float.NaN);
@@ -238,6 +240,15 @@ public sealed class Sampler : IDisposable
         _ops.Device.Synchronize();
         PromptSeconds += System.Diagnostics.Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
+
+    private void UploadWeights(SampleBatch batch)
+    {
+        if (batch.Weights.Length != _weights.Count)
+            throw new ArgumentException($"A weighted tilt needs {_weights.Count} log-weights for the batch, not {batch.Weights.Length}.");
+        _ops.Device.Upload<float>(batch.Weights, _weights);
+    }
+
+    private Tensor WeightsOf(GuidanceRule rule) => rule.Tilt == Tilt.Weighted ? _weights : Tensor.None;
 
     /// <summary>Takes the tokens drawn into the caches and draws the next ones.</summary>
     /// <param name="hasOutside">Whether any row drew a token that is none of the candidates.</param>
@@ -257,7 +268,7 @@ public sealed class Sampler : IDisposable
     private void Draw(GuidanceRule rule, ulong key)
     {
         _reference.Head.Forward(_referenceCache.Hidden, Tensor.None, _logits);
-        GuidanceInputs inputs = new(_logits, Tensor.None, Tensor.None, Tensor.None, _inputs.Streams, _inputs.Positions);
+        GuidanceInputs inputs = new(_logits, Tensor.None, Tensor.None, Tensor.None, _inputs.Streams, _inputs.Positions, WeightsOf(rule));
         if (rule.IsGuided && _scoresAll)
         {
             TokenLogits all = _guideState!.ScoreAll();
@@ -272,7 +283,7 @@ public sealed class Sampler : IDisposable
         _guidance.Sample(inputs, rule, key, new GuidanceOutputs(_drawn.Next, _drawn.Chosen, _drawn.Statistics));
     }
 
-    private void DrawByRejection(GuidanceRule rule, ulong key, bool isFirst)
+    private void DrawByRejection(SampleBatch batch, GuidanceRule rule, ulong key, bool isFirst)
     {
         if (!isFirst)
         {
@@ -280,8 +291,8 @@ public sealed class Sampler : IDisposable
             _rejection!.Take(_inputs.Running);
         }
         _reference.Head.Forward(_referenceCache.Hidden, Tensor.None, _logits);
-        RejectionStep step = new(_logits, _inputs.Streams, _inputs.Positions, new GuidanceOutputs(_drawn.Next, _drawn.Chosen, _drawn.Statistics));
-        _rejection!.Draw(step, rule, key, _inputs.HostPositions, _inputs.HostStreams, _active);
+        RejectionStep step = new(_logits, WeightsOf(rule), _inputs.Streams, _inputs.Positions, new GuidanceOutputs(_drawn.Next, _drawn.Chosen, _drawn.Statistics));
+        _rejection!.Draw(step, rule, key, _inputs.HostPositions, _inputs.HostStreams, _active, batch.Weights);
     }
 
     /// <summary>Tells the device which rows drew a token from outside of the candidates; false if none did.</summary>
