@@ -177,7 +177,7 @@ public sealed class GuideLearningTests : IDisposable
         using (memory)
         {
             TensorValues.Write(logits, values);
-            _ops.AtomTilt(values, rule.Family, rule.Tilt, rule.Lambda, g);
+            _ops.AtomTilt(values, rule.Family, rule.Tilt, rule.Lambda, Tensor.None, g);
             float[] tilts = TensorValues.Read(g);
             for (int i = 0; i < logits.Length; i++)
                 Assert.Equal(Math.Log((1 + Math.Exp(-logits[^1])) / (1 + Math.Exp(-logits[i]))), tilts[i] - tilts[^1], 3e-5);
