@@ -20,7 +20,7 @@ public class PolicyVerbTests
         string star = $"star-graph {Sizes} --methods all --reference-steps 60 --guide-steps 30 --test-graphs 200 --eta 0.3,0.1 --out s";
         JsonObject[] methods = [.. (await Run(folder, star))["methods"]!.AsArray().Select(method => method!.AsObject())];
         Assert.Equal(
-            ["reference", "qsharp", "qsharp", "cd", "cd", "cd-log", "vas", "vas", .. Policies], methods.Select(method => (string)method["name"]!));
+            ["reference", "qsharp", "qsharp", "cd", "cd", "cd-log", "vas", "vas", "cd-q", "cd-q", .. Policies], methods.Select(method => (string)method["name"]!));
         foreach (JsonObject method in methods.Where(method => Policies.Contains((string)method["name"]!)))
         {
             Assert.Null(method["eta"]);

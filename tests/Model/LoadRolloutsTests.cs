@@ -31,6 +31,16 @@ public sealed class LoadRolloutsTests : IDisposable
         Write(samplesPerProblem: 2, Sample(0, 0, 1), Sample(0, 1, 0), Sample(1, 2, 1), Sample(1, 3, 1), Sample(2, 4, 0), Sample(2, 5, 0));
         Assert.Equal([0, 1], Load(keep: false).Select(rollout => rollout.Sample));
         Assert.Equal(6, Load(keep: true).Count);
+        RolloutData data = _experiment.LoadRollouts(_folder.Path, _reference, keepNoVariation: false);
+        Assert.Equal((3, 2), (data.Problems, data.DroppedProblems));
+    }
+
+    [Fact]
+    public void Where_all_would_be_dropped_it_is_said_why()
+    {
+        Write(samplesPerProblem: 2, Sample(0, 0, 1), Sample(0, 1, 1), Sample(1, 2, 0), Sample(1, 3, 0));
+        Sentence.Assert(Assert.Throws<UserException>(() => Load(keep: false)).Message, _folder.Path, "--keep-no-variation");
+        Assert.Equal(4, Load(keep: true).Count);
     }
 
     [Fact]

@@ -38,7 +38,13 @@ public class TokenizerMatchTests
         if (document["added_tokens"] is not JsonArray) document["added_tokens"] = new JsonArray();
         document["added_tokens"]!.AsArray().Add(new JsonObject
         {
-            ["id"] = id, ["content"] = token, ["special"] = isSpecial, ["normalized"] = false, ["lstrip"] = false, ["rstrip"] = false, ["single_word"] = false,
+            ["id"] = id,
+            ["content"] = token,
+            ["special"] = isSpecial,
+            ["normalized"] = false,
+            ["lstrip"] = false,
+            ["rstrip"] = false,
+            ["single_word"] = false,
         });
         return document;
     }
