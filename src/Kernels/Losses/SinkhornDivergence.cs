@@ -92,7 +92,7 @@ public sealed unsafe partial class CpuOps
                 double loss = 0;
                 for (int i = 0; i < atoms; i++)
                 {
-                    next[i] = 2 * (MathF.Pow(MathF.Abs(family.Atom(i) - value), power) - u[i]);
+                    next[i] = 2 * (MathF.Pow(MathF.Abs(family.Return(i) - value), power) - u[i]);
                     loss += MathF.Exp(logP[i]) * (double)next[i];
                 }
                 losses[n] = (float)(weight * loss);
