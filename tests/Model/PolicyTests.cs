@@ -216,7 +216,6 @@ public sealed class PolicyTests : IDisposable
         learner.Upload();
         learner.Optimizer.ZeroGradients();
         learner.Forward();
-        learner.Loss();
         learner.Backward();
         return learner.Optimizer.Gradients.Named.SelectMany(parameter => TensorValues.Read(parameter.Value)).ToArray();
     }

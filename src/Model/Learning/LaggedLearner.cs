@@ -51,11 +51,11 @@ public sealed class LaggedLearner : ModelLearner
         base.FillHeldOut(index);
     }
 
-    public override void Loss()
+    private protected override void LossAndGradient(LossTargets targets, Tensor outputs, Tensor losses)
     {
-        if (_isHeldOut) base.Loss();
+        if (_isHeldOut) base.LossAndGradient(targets, outputs, losses);
         else Ops.RegularisedCrossEntropy(
-            Outputs, _anchor, Batch.Targets.Returns, Batch.Targets.Weights, _guide.Settings.Family, _loss.Projection, _loss.Kappa, Losses, Outputs);
+            outputs, _anchor, targets.Returns, targets.Weights, _guide.Settings.Family, _loss.Projection, _loss.Kappa, losses, outputs);
     }
 
     public override void Dispose()

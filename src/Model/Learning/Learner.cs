@@ -13,7 +13,7 @@ public abstract class Learner : IDisposable
     /// <summary>[M]: each position's weighted loss of the last pass; their sum is the batch's.</summary>
     public abstract Tensor Losses { get; }
 
-    /// <summary>[M, Outputs] of the head.</summary>
+    /// <summary>[M, Outputs] of the head; where it does not keep them (<see cref="IHead.KeepsOutputs"/>), some rows of them.</summary>
     public abstract Tensor Outputs { get; }
 
     /// <summary>Bytes of activations and batches.</summary>
@@ -56,13 +56,13 @@ public abstract class Learner : IDisposable
 
     // The parts of a step. Recorded: what changes from step to step lies on the device.
 
-    /// <summary>Fills <see cref="Outputs"/>.</summary>
+    /// <summary>Fills <see cref="Outputs"/>, where the head keeps them.</summary>
     public abstract void Forward();
 
-    /// <summary>Fills <see cref="Losses"/> and puts the gradient in the place of the outputs.</summary>
+    /// <summary>Fills <see cref="Losses"/>. What the outputs were is lost.</summary>
     public abstract void Loss();
 
-    /// <summary>Adds to the gradients.</summary>
+    /// <summary>Fills <see cref="Losses"/> and adds to the gradients.</summary>
     public abstract void Backward();
 
     public abstract void Dispose();
@@ -73,9 +73,15 @@ public abstract class Learner : IDisposable
 /// <param name="Positions">Index of the token among the loss tokens of its response.</param>
 public readonly record struct LossPositions(ReadOnlyMemory<float> Returns, ReadOnlyMemory<float> Weights, ReadOnlyMemory<int> Positions);
 
-/// <summary>A transformer with a head, whole rows a batch.</summary>
+/// <summary>
+/// A transformer with a head, whole rows a batch. Logits of a vocabulary are never held for all M positions: as many rows as
+/// fit a fixed memory are made at a time, and the head's gradient adds up over them in order.
+/// </summary>
 public class ModelLearner : Learner
 {
+    /// <summary>Memory of outputs that are not kept.</summary>
+    private protected const long ChunkBytes = 128 << 20;
+
     private readonly HeadedModel _model;
     private readonly Method _method;
     private readonly IBatchSource _source;
@@ -91,7 +97,9 @@ public class ModelLearner : Learner
     /// <param name="model">Not disposed with the learner.</param>
     /// <param name="size">Of a batch.</param>
     /// <param name="heldOut">Roll-outs of problems that are not trained on, or null.</param>
-    public ModelLearner(HeadedModel model, Method method, IBatchSource source, OptimizerSettings settings, BatchSize size, RolloutRows? heldOut = null)
+    /// <param name="chunkBytes">Memory of a head's outputs that are not kept.</param>
+    public ModelLearner(
+        HeadedModel model, Method method, IBatchSource source, OptimizerSettings settings, BatchSize size, RolloutRows? heldOut = null, long chunkBytes = ChunkBytes)
     {
         _heldOut = heldOut;
         _model = model;
@@ -103,16 +111,17 @@ public class ModelLearner : Learner
             throw new UserException($"The data has rows of {Longest} tokens, but the model's context is {model.Config.Context}; train a model with a longer context.");
         _optimizer = new Optimizer<Weights>(Ops, arena => new Weights(model.Config, model.HeadShape, DType.F32, arena), model.Weights, settings);
         DType type = model.ActivationType;
-        int lossesPerRow = Math.Max(source.LossesPerRow, heldOut?.LossesPerRow ?? 0), width = model.Config.Width;
+        int lossesPerRow = Math.Max(source.LossesPerRow, heldOut?.LossesPerRow ?? 0), width = model.Config.Width, outputs = model.Head.Outputs;
+        DType outputType = model.Head.TrainingOutputs(type);
         try
         {
             ((_batch, _lossHidden, _dLossHidden, _outputs, _losses), _memory) = Arena.Build(Ops.Device, arena =>
             {
                 TrainBatch batch = new(size, Longest, lossesPerRow, arena);
                 int m = batch.LossCapacity;
+                int chunk = model.Head.KeepsOutputs ? m : (int)Math.Clamp(chunkBytes / (outputs * outputType.Size()), 1, Math.Max(m, 1));
                 return (
-                    batch, arena.Take((m, width), type), arena.Take((m, width), type), arena.Take((m, model.Head.Outputs), model.Head.TrainingOutputs(type)),
-                    arena.Take(m));
+                    batch, arena.Take((m, width), type), arena.Take((m, width), type), arena.Take((chunk, outputs), outputType), arena.Take(m));
             });
             // What a batch's own shape decides. As one row of all tokens it takes as much as in any shape.
             ((_activations, _dHidden), _workMemory) = Arena.Build(
@@ -169,20 +178,48 @@ public class ModelLearner : Learner
 
     public override void Forward() => Forward(_model);
 
-    /// <summary>Fills <see cref="Learner.Outputs"/> with those of a model of the same shape.</summary>
+    /// <summary>The same of a model of the same shape.</summary>
     private protected void Forward(HeadedModel model)
     {
         model.Trunk.Forward(_batch.Tokens, _activations);
         Ops.Gather(_activations.Hidden, _batch.LossRows, _lossHidden);
-        model.Head.Forward(_lossHidden, _batch.Targets.Tokens, _outputs);
+        if (model.Head.KeepsOutputs) model.Head.Forward(_lossHidden, _batch.Targets.Tokens, _outputs);
     }
 
-    public override void Loss() => _method.LossAndGradient(Ops, _batch.Targets, _outputs, _losses);
+    /// <summary>How many losses follow from one on before the outputs' memory is full.</summary>
+    private protected int ChunkAt(int first) => Math.Min(_outputs.Shape.D0, (int)_losses.Count - first);
+
+    /// <summary>The head's outputs for some losses, after <see cref="Forward(HeadedModel)"/>.</summary>
+    private protected Tensor OutputsOf(HeadedModel model, int first, int count)
+    {
+        Tensor outputs = _outputs.Range(0, count);
+        if (!model.Head.KeepsOutputs) model.Head.Forward(_lossHidden.Range(first, count), _batch.Targets.Tokens.Range(first, count), outputs);
+        return outputs;
+    }
+
+    public override void Loss()
+    {
+        for (int first = 0, count; (count = ChunkAt(first)) > 0; first += count) LossOf(first, count);
+    }
+
+    /// <returns>The gradient, in the place of the outputs.</returns>
+    private Tensor LossOf(int first, int count)
+    {
+        Tensor outputs = OutputsOf(_model, first, count);
+        LossAndGradient(_batch.Targets.Range(first, count), outputs, _losses.Range(first, count));
+        return outputs;
+    }
+
+    /// <summary>The losses of some positions, and the gradient in the place of the outputs.</summary>
+    private protected virtual void LossAndGradient(LossTargets targets, Tensor outputs, Tensor losses) =>
+        _method.LossAndGradient(Ops, targets, outputs, losses);
 
     public override void Backward()
     {
         Weights gradients = _optimizer.Gradients;
-        _model.Head.Backward(_outputs, _lossHidden, _batch.Targets.Tokens, _dLossHidden, gradients);
+        for (int first = 0, count; (count = ChunkAt(first)) > 0; first += count)
+            _model.Head.Backward(
+                LossOf(first, count), _lossHidden.Range(first, count), _batch.Targets.Tokens.Range(first, count), _dLossHidden.Range(first, count), gradients);
         Ops.Fill(_dHidden, 0f);
         Ops.GatherBackward(_dLossHidden, _batch.LossRows, _dHidden);
         _model.Trunk.Backward(_dHidden, _batch.Tokens, _activations, gradients);

@@ -19,9 +19,11 @@ public sealed class PolicyLearner : ModelLearner
     /// <param name="policy">Starts from π_ref's weights; not disposed with the learner.</param>
     /// <param name="rows">Of a batch.</param>
     /// <param name="critic">For a method that has one; disposed with the learner.</param>
+    /// <param name="chunkBytes">As of <see cref="ModelLearner"/>.</param>
     public PolicyLearner(
-        LanguageModel policy, LanguageModel reference, PolicyMethod method, IBatchSource source, OptimizerSettings settings, int rows, Critic? critic = null)
-        : base(policy, new PretrainMethod(), source, settings, rows)
+        LanguageModel policy, LanguageModel reference, PolicyMethod method, IBatchSource source, OptimizerSettings settings, int rows,
+        Critic? critic = null, long chunkBytes = ChunkBytes)
+        : base(policy, new PretrainMethod(), source, settings, rows, chunkBytes: chunkBytes)
     {
         _policy = policy;
         _reference = reference;
@@ -71,7 +73,9 @@ public sealed class PolicyLearner : ModelLearner
     private void LogProbs(LanguageModel model, float[] values)
     {
         Forward(model);
-        Ops.LogProbs(Outputs, Batch.Targets.Tokens, _logProbs, _logSumExp);
+        for (int first = 0, count; (count = ChunkAt(first)) > 0; first += count)
+            Ops.LogProbs(
+                OutputsOf(model, first, count), Batch.Targets.Tokens.Range(first, count), _logProbs.Range(first, count), _logSumExp.Range(first, count));
         Ops.Device.Download<float>(_logProbs, values);
     }
 }

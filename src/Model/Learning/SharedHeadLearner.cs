@@ -96,7 +96,11 @@ public sealed class SharedHeadLearner : Learner
 
     public override void Loss() => _method.LossAndGradient(Ops, _targets, _outputs, _losses);
 
-    public override void Backward() => _head.Backward(_outputs, _hidden, _table.Rows, _targets.Tokens, _buffers, _gradients, _optimizer.Gradients);
+    public override void Backward()
+    {
+        Loss();
+        _head.Backward(_outputs, _hidden, _table.Rows, _targets.Tokens, _buffers, _gradients, _optimizer.Gradients);
+    }
 
     /// <summary>Gives the guide the head as it now is.</summary>
     public void Finish() => _table.Fold(_weights, _guide.Weights);

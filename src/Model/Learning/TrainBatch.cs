@@ -6,7 +6,11 @@ namespace QSharp.Model;
 /// <param name="Tokens">[M] I32: the token predicted or judged.</param>
 /// <param name="Returns">[M]: return-to-go of the token, for value methods.</param>
 /// <param name="Weights">[M]: share of the batch's loss; 0 for unused entries. A row's weights add up to 1/B (method notes §2.5).</param>
-public sealed record LossTargets(Tensor Tokens, Tensor Returns, Tensor Weights);
+public readonly record struct LossTargets(Tensor Tokens, Tensor Returns, Tensor Weights)
+{
+    /// <summary>Some of them.</summary>
+    public LossTargets Range(int first, int count) => new(Tokens.Range(first, count), Returns.Range(first, count), Weights.Range(first, count));
+}
 
 /// <summary>How much a batch holds.</summary>
 /// <param name="Rows">Most rows.</param>

@@ -5,7 +5,7 @@ using QSharp.Engine;
 namespace QSharp.Model;
 
 /// <summary>
-/// The training loop, once for every method: fill a batch, forward, loss, backward, clip, AdamW. A step's batch and
+/// The training loop, once for every method: fill a batch, forward, loss and backward, clip, AdamW. A step's batch and
 /// random numbers are functions of its number, so stopping and resuming changes nothing.
 /// </summary>
 /// <param name="learner">Disposed with the trainer.</param>
@@ -14,7 +14,7 @@ public sealed class Trainer(Learner learner) : IDisposable
     private readonly float[] _hostLosses = new float[learner.Losses.Count];
     private readonly RecordedStep? _recorded = learner.HasFixedShape ? learner.Ops.Device.Record(() => StepOf(learner)) : null;
 
-    /// <inheritdoc cref="ModelLearner(HeadedModel, Method, IBatchSource, OptimizerSettings, BatchSize, RolloutRows?)"/>
+    /// <inheritdoc cref="ModelLearner(HeadedModel, Method, IBatchSource, OptimizerSettings, BatchSize, RolloutRows?, long)"/>
     public Trainer(HeadedModel model, Method method, IBatchSource source, OptimizerSettings settings, BatchSize size)
         : this(new ModelLearner(model, method, source, settings, size))
     {
@@ -102,7 +102,6 @@ public sealed class Trainer(Learner learner) : IDisposable
     {
         learner.Optimizer.ZeroGradients();
         learner.Forward();
-        learner.Loss();
         learner.Backward();
         learner.Optimizer.Update();
     }

@@ -14,6 +14,12 @@ public interface IHead
     /// <summary>Type of the outputs that training computes, given that of the hidden states: logits of a whole vocabulary are as large as activations.</summary>
     DType TrainingOutputs(DType hidden);
 
+    /// <summary>
+    /// Whether training keeps the outputs of a batch until the next one. A head over the vocabulary does not: its logits are made,
+    /// turned into loss and gradient, and dropped, some rows at a time.
+    /// </summary>
+    bool KeepsOutputs { get; }
+
     /// <param name="hidden">[M, C].</param>
     /// <param name="tokens">[M] I32, the tokens judged or predicted.</param>
     /// <param name="outputs">[M, Outputs].</param>

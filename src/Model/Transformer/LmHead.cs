@@ -15,6 +15,8 @@ public sealed class LmHead(Ops ops, Weights weights) : IHead
 
     public DType TrainingOutputs(DType hidden) => hidden;
 
+    public bool KeepsOutputs => false;
+
     public void Forward(Tensor hidden, Tensor tokens, Tensor outputs) =>
         ops.MatMul(hidden, weights.Head.Range(0, outputs.Shape.Last), Tensor.None, outputs);
 

@@ -34,6 +34,8 @@ public sealed class ValueHead(Ops ops, HeadKind kind, ReturnFamily family, Weigh
 
     public DType TrainingOutputs(DType hidden) => DType.F32;
 
+    public bool KeepsOutputs => true;
+
     public static HeadShape ShapeOf(ValueSettings settings, TransformerConfig config) =>
         new(settings.Kind == HeadKind.V ? settings.Family.Atoms : checked(config.Vocab * settings.Family.Atoms), settings.HasBias, Tied: false);
 
