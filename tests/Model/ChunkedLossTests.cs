@@ -55,7 +55,7 @@ public sealed class ChunkedLossTests(CudaFixture cuda)
         double[][] losses = [.. ((long[])[long.MaxValue, ChunkRows * Vocab * 2]).Select(bytes =>
         {
             using LanguageModel model = new(Ops.For(card), TestModels.Config("llama", Vocab), DType.BF16);
-            Initializer.Fresh(model.Weights, model.Config, 5, zeroHead: false);
+            Initializer.Fresh(model.Weights, model.Config, 5);
             using Trainer trainer = new(Learner(model, bytes));
             return Enumerable.Range(0, 4).Select(_ =>
             {
