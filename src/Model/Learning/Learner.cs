@@ -172,9 +172,16 @@ public class ModelLearner : Learner
     /// <summary>Fills <see cref="Learner.Outputs"/> with those of a model of the same shape.</summary>
     private protected void Forward(HeadedModel model)
     {
-        model.Trunk.Forward(_batch.Tokens, _activations);
-        Ops.Gather(_activations.Hidden, _batch.LossRows, _lossHidden);
+        Read(model, _lossHidden);
         model.Head.Forward(_lossHidden, _batch.Targets.Tokens, _outputs);
+    }
+
+    /// <summary>The hidden states, in a trunk of the same shape, that the losses read.</summary>
+    /// <param name="hidden">[M, C].</param>
+    private protected void Read(HeadedModel model, Tensor hidden)
+    {
+        model.Trunk.Forward(_batch.Tokens, _activations);
+        Ops.Gather(_activations.Hidden, _batch.LossRows, hidden);
     }
 
     public override void Loss() => _method.LossAndGradient(Ops, _batch.Targets, _outputs, _losses);
