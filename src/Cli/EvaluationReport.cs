@@ -49,7 +49,7 @@ internal sealed class EvaluationReport(ITask task, Problem[] problems, List<Eval
             [
                 result.Method, Number(result.Temperature, "0.##"), double.IsFinite(result.Eta) ? Number(result.Eta, "0.####") : "",
                 Number(result.PassAt1.Mean), Number(result.PassAt1.Error), isFirst ? "" : Number(gain.Mean), isFirst ? "" : Number(gain.Error),
-                Number(result.Kl.Mean, "0.00"), .. hasOrigin ? (string[])[Number(result.KlOrigin?.Mean ?? double.NaN, "0.00")] : [], Number(result.TokensPerSecond, "N0"),
+                (result.Blocks is null ? "" : "≤ ") + Number(result.Kl.Mean, "0.00"), .. hasOrigin ? (string[])[Number(result.KlOrigin?.Mean ?? double.NaN, "0.00")] : [], Number(result.TokensPerSecond, "N0"),
             ]);
         }
         ResultTable.Print(output, rows);
@@ -73,16 +73,17 @@ internal sealed class EvaluationReport(ITask task, Problem[] problems, List<Eval
         {
             ["method"] = result.Method,
             ["temperature"] = result.Temperature,
-            ["eta"] = Results.Eta(result.Eta),
+            ["eta"] = result.Blocks is null ? Results.Eta(result.Eta) : null,
             ["pass_at_1"] = result.PassAt1.Mean,
             ["pass_at_1_stderr"] = result.PassAt1.Error,
-            ["kl_guidance"] = result.Kl.Mean,
-            ["kl_guidance_stderr"] = result.Kl.Error,
+            [result.Blocks is null ? "kl_guidance" : "kl_bound"] = result.Kl.Mean,
+            [result.Blocks is null ? "kl_guidance_stderr" : "kl_bound_stderr"] = result.Kl.Error,
             ["kl_floor"] = result.KlFloor.Mean,
-            ["kl_paper"] = result.KlPaper.Mean,
             ["tokens"] = result.Tokens,
             ["tokens_per_second"] = result.TokensPerSecond,
         };
+        if (result.Blocks is { } blocks) json["blocks"] = new JsonArray(blocks.Count, blocks.Tokens);
+        else json["kl_paper"] = result.KlPaper.Mean;
         if (!ReferenceEquals(result, results[0]))
         {
             Estimate gain = result.Gain(results[0]);
@@ -106,13 +107,13 @@ internal sealed class EvaluationReport(ITask task, Problem[] problems, List<Eval
     {
         ["method"] = result.Method,
         ["temperature"] = result.Temperature,
-        ["eta"] = Results.Eta(result.Eta),
+        ["eta"] = result.Blocks is null ? Results.Eta(result.Eta) : null,
         ["problem"] = response.Problem,
         ["sample"] = response.Sample,
         ["prompt_ids"] = new JsonArray([.. problems[response.Problem].Prompt.Select(id => (JsonNode)id)]),
         ["ids"] = new JsonArray([.. response.Tokens.Select(id => (JsonNode)id)]),
         ["reward"] = response.Reward,
-        ["kl"] = response.Kl,
+        [result.Blocks is null ? "kl" : "kl_bound"] = response.Kl,
         ["kl_floor"] = response.KlFloor,
     };
 

@@ -129,6 +129,21 @@ internal static class OptionFactory
             return (new CommaList<int>(sizes), wrong is null ? null : $"--graph {text}: {wrong}say D,L, for example --graph 2,3.");
         });
 
+    /// <summary>M,B of block-wise decoding; nothing by default.</summary>
+    public static Option<CommaList<int>?> Blocks() => new("--blocks")
+    {
+        Description = "M,B: also block-wise controlled decoding, M blocks of B tokens from the reference and on with the one that the guide thinks best.",
+        HelpName = "M,B",
+        CustomParser = result => Parse<CommaList<int>?>(result, text =>
+        {
+            int[] sizes = [.. text.Split(',', StringSplitOptions.TrimEntries)
+                .Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int size) ? size : 0)];
+            return sizes.Length == 2 && sizes.All(size => size is > 0 and <= 1 << 16)
+                ? (new CommaList<int>(sizes), null)
+                : (null, $"--blocks {text}: say M,B, the number of blocks and their tokens, both at least 1, for example --blocks 8,16.");
+        }),
+    };
+
     /// <summary>NaN where the text is no number.</summary>
     private static double ReadEta(string text) => text is "inf" or "∞" ? double.PositiveInfinity
         : double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) ? number : double.NaN;

@@ -33,6 +33,11 @@ public static class Catalog
         {
             LearnsNextValue = true,
         },
+        new("qsharp-td", "Q♯ by temporal differences, for tasks with an environment's turns: mean of the soft value after each token, at the one η it is trained for", Tilt.Mean,
+            recipe => new QSharpMethod(recipe.Settings.Family))
+        {
+            IsSoftBellman = true,
+        },
     ];
 
     /// <summary>Methods that train a policy from π_ref.</summary>
@@ -74,10 +79,16 @@ public sealed record ValueMethod(string Name, string Description, Tilt Tilt, Fun
     public bool LearnsNextValue { get; init; }
 
     /// <summary>Whether its targets are its own values, of whole responses.</summary>
-    public bool Bootstraps => LearnsNextValue || ReturnLambda < 1;
+    public bool Bootstraps => LearnsNextValue || ReturnLambda < 1 || IsSoftBellman;
+
+    /// <summary>
+    /// Whether it learns soft values (<see cref="SoftBellmanLearner"/>), which hold for one η: its guide is of no use to other methods,
+    /// nor theirs to it.
+    /// </summary>
+    public bool IsSoftBellman { get; init; }
 
     /// <summary>Whether it learns and decodes the mean of a return alone, which the Bernoulli family has as a chance.</summary>
-    public bool IsOfMeans => Name != "qsharp";
+    public bool IsOfMeans => Name != "qsharp" && !IsSoftBellman;
 }
 
 /// <summary>What a policy learns from.</summary>

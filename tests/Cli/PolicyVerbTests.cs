@@ -52,6 +52,28 @@ public class PolicyVerbTests
         await Refused(folder, $"train {one} --method reinforce --data s/policy-rollouts --out no", "leave --data out");
         await Refused(folder, $"train {one} --method rloo --policy-samples 5 --out no", "--policy-batch 16");
         await Refused(folder, $"train {one.Replace("--seed 3", "--seed 4")} --method dpo --data s/policy-rollouts --out no", "--seed");
+        Assert.False(Directory.Exists(folder["no"]));
+
+        // The best of some blocks: what it costs in KL is known as a bound.
+        string best = $"evaluate --graph 2,2 --seed 3 --quiet --json --test-graphs 200 --model s/reference --methods reference --blocks 4,1 --out b";
+        JsonObject chosen = (await Run(folder, $"{best} --guide s/guide"))["results"]![1]!.AsObject();
+        Assert.Equal("cd-blocks", (string)chosen["method"]!);
+        Assert.Equal(2 * (Math.Log(4) - 0.75), (double)chosen["kl_bound"]!, 1e-9);
+        Assert.Null(chosen["kl_guidance"]);
+        await Refused(folder, best.Replace("--out b", "--out no"), "--guide");
+        await Refused(folder, best.Replace("4,1 --out b", "4 --out no"), "M,B");
+
+        // Soft values hold for the η that they were learned for, and for their own way of decoding.
+        string soft = $"evaluate --graph 2,2 --seed 3 --quiet --json --test-graphs 200 --model s/reference --guide soft/guide";
+        await Run(folder, $"train {one} --method qsharp-td --eta 0.3 --head q --data s/rollouts --out soft");
+        JsonObject result = await Run(folder, $"{soft} --methods qsharp-td --eta 0.3 --out e2");
+        Assert.Equal(["reference", "qsharp-td"], result["results"]!.AsArray().Select(each => (string)each!["method"]!));
+        await Refused(folder, $"{soft} --methods qsharp-td --eta 0.1 --out no", "--eta 0.3");
+        await Refused(folder, $"{soft} --methods qsharp,cd --eta 0.3 --out no", "qsharp-td");
+        await Refused(folder, $"{soft.Replace("soft/guide", "s/guide")} --methods qsharp-td --eta 0.3 --out no", "soft values");
+        await Refused(folder, $"train {one} --method qsharp-td --data s/rollouts --out no", "--head q");
+        await Refused(folder, $"train {one} --method cd --eta 0.3 --data s/rollouts --out no", "--eta");
+        Assert.False(Directory.Exists(folder["no"]));
     }
 
     private static async Task<JsonObject> Run(TemporaryFolder folder, string line)

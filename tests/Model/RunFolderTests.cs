@@ -135,10 +135,29 @@ public class RunFolderTests
         }));
         Sentence.Assert(Assert.Throws<UserException>(() => AtomicFolder.Write(path, _ => throw new IOException("No space left on device."))).Message, path);
         Assert.Equal(["model", "model/old"], folder.Entries());
-        Directory.CreateDirectory(path + ".partial");
-        File.WriteAllText(Path.Combine(path + ".partial", "left"), "by a process that was killed");
+        AtomicFolder.Write(folder["elsewhere"], partial =>
+        {
+            // What a process that is killed here leaves behind.
+            File.WriteAllText(Path.Combine(partial, "left"), "by a process that was killed");
+            Directory.CreateDirectory(path + ".partial");
+            foreach (string file in Directory.GetFiles(partial)) File.WriteAllText(Path.Combine(path + ".partial", Path.GetFileName(file)), "");
+            // Another process must not take this one's work for such.
+            Sentence.Assert(Assert.Throws<UserException>(() => AtomicFolder.Write(folder["elsewhere"], _ => { })).Message, "elsewhere.partial", "another process");
+        });
         AtomicFolder.Write(path, partial => File.WriteAllText(Path.Combine(partial, "new"), "new"));
-        Assert.Equal(["model", "model/new"], folder.Entries());
+        Assert.Equal(["elsewhere", "elsewhere/left", "model", "model/new"], folder.Entries());
+    }
+
+    [Theory, InlineData(".partial"), InlineData(".old.partial")]
+    public void A_folder_that_is_in_the_way_is_named_and_kept(string ending)
+    {
+        using TemporaryFolder folder = new();
+        string path = folder["model"], other = path + ending;
+        Directory.CreateDirectory(other);
+        File.WriteAllText(Path.Combine(other, "mine"), "kept");
+        Sentence.Assert(Assert.Throws<UserException>(() => AtomicFolder.Write(path, _ => Assert.Fail("written"))).Message, other, "delete it");
+        Assert.Equal("kept", File.ReadAllText(Path.Combine(other, "mine")));
+        Assert.False(Directory.Exists(path));
     }
 
     [Fact]

@@ -29,6 +29,7 @@ internal static class CollectVerb
             string? guideFolder = parsed.GetValue(guide);
             using Session session = task.Open(parsed, common, guideFolder, stop);
             Experiment experiment = session.Experiment;
+            session.Require([Catalog.FindValueMethod("qsharp")!], [parsed.GetValue(eta)]);
             if (number > 1 && guideFolder is null) throw new UserException($"--round {number}: the roll-in of a later round is guided; give the last round's --guide.");
             CollectSettings settings = experiment.CollectSettings(number, collect.RollIn(parsed), collect.Samples(parsed), parsed.GetValue(eta), parsed.GetValue(hidden), session.Guide);
             long total = number * collect.Rollouts(parsed, experiment.Recipe);

@@ -11,15 +11,17 @@ internal sealed class EvaluationOptions
     private const string All = "all";
 
     private readonly Option<CommaList<string>> _methods;
+    private readonly ValueMethod[] _guided;
     private readonly Option<CommaList<double>> _etas = OptionFactory.Etas(0.1);
     private readonly Option<int> _testGraphs = OptionFactory.Integer("--test-graphs", "Held-out problems to test on; also --limit.", 1000, 1);
 
-    /// <param name="trainsPolicies">Whether policies may be asked for too.</param>
+    /// <param name="trainsPolicies">Whether policies may be asked for too, and guides are learned for several η: not soft values, which have but one.</param>
     public EvaluationOptions(Command verb, bool trainsPolicies = false)
     {
-        string[] guided = ["reference", .. Catalog.ValueMethods.Select(method => method.Name)];
+        _guided = [.. Catalog.ValueMethods.Where(method => !trainsPolicies || !method.IsSoftBellman)];
+        string[] guided = ["reference", .. _guided.Select(method => method.Name)];
         _methods = OptionFactory.Choices(
-            "--methods", "What to compare; qsharp, cd and cd-log decode from one guide, vas and cd-q from their own.", ["reference", "qsharp", "cd"],
+            "--methods", "What to compare; qsharp, cd and cd-log decode from one guide, vas, cd-q and qsharp-td from their own.", ["reference", "qsharp", "cd"],
             trainsPolicies ? [.. guided, .. Catalog.PolicyMethods.Select(method => method.Name), All] : guided);
         _testGraphs.Aliases.Add("--limit");
         foreach (Option option in (Option[])[_methods, _etas, _testGraphs]) verb.Options.Add(option);
@@ -29,7 +31,7 @@ internal sealed class EvaluationOptions
 
     public double[] Etas(ParseResult parsed) => parsed.GetValue(_etas).Values;
 
-    public List<ValueMethod> Tilts(ParseResult parsed) => [.. Catalog.ValueMethods.Where(method => IsAsked(parsed, method.Name))];
+    public List<ValueMethod> Tilts(ParseResult parsed) => [.. _guided.Where(method => IsAsked(parsed, method.Name))];
 
     public List<PolicyEntry> Policies(ParseResult parsed) => [.. Catalog.PolicyMethods.Where(method => IsAsked(parsed, method.Name))];
 

@@ -15,6 +15,7 @@ internal sealed class GenerateVerb
     private readonly Option<string?> _model = OptionFactory.RequiredText("--model", "The reference: a folder, a GGUF file, or org/name from the local hub cache.");
     private readonly Option<string?> _guide = OptionFactory.OptionalText("--guide", "Folder of a guide for it.");
     private readonly Option<double> _eta = OptionFactory.Eta(0.1);
+    private readonly Option<string> _method = OptionFactory.Choice("--method", "How the guide tilts.", "qsharp", [.. Catalog.ValueMethods.Select(method => method.Name)]);
     private readonly Option<string?> _prompt = OptionFactory.OptionalText("--prompt", "The prompt.");
     private readonly Option<string?> _prompts = OptionFactory.OptionalText("--prompts", "A JSON file with a list of prompts.");
     private readonly Option<string?> _messages = OptionFactory.OptionalText("--messages", "A JSON file with a chat, a list of {\"role\", \"content\"}.");
@@ -30,7 +31,7 @@ internal sealed class GenerateVerb
 
     private GenerateVerb()
     {
-        foreach (Option option in (Option[])[_model, _guide, _eta, _prompt, _prompts, _messages, _chat, _samples, _maxTokens, _stops, _ignoreEnd, _rows])
+        foreach (Option option in (Option[])[_model, _guide, _eta, _method, _prompt, _prompts, _messages, _chat, _samples, _maxTokens, _stops, _ignoreEnd, _rows])
             _verb.Options.Add(option);
         _weights = new WeightsOption(_verb);
         _decoding = new DecodingOptions(_verb);
@@ -45,6 +46,9 @@ internal sealed class GenerateVerb
         string? guideFolder = parsed.GetValue(_guide);
         if (guideFolder is null && parsed.GetResult(_eta) is { Implicit: false })
             throw new UserException("--eta is the strength of a guide; give one with --guide, or leave --eta out.");
+        if (guideFolder is null && parsed.GetResult(_method) is { Implicit: false })
+            throw new UserException("--method says how a guide tilts; give one with --guide, or leave --method out.");
+        ValueMethod method = Catalog.FindValueMethod(parsed.GetValue(_method)!)!;
         IProgressSink progress = _common.Progress(parsed);
         using ModelFiles files = ModelFiles.Open(parsed.GetValue(_model)!);
         // The template and the tokenizer take as long to load as the weights do.
@@ -55,8 +59,8 @@ internal sealed class GenerateVerb
         List<int[]> ids = prompts.GetAwaiter().GetResult();
 
         GuideRecipe recipe = _decoding.Apply(GuideRecipe.Text, parsed);
-        using IGuide? guide = guideFolder is null ? null : LoadGuide(guideFolder, files, reference, recipe, progress);
-        GuidanceRule rule = guide is null ? recipe.Reference : recipe.With(guide).Rule(Tilt.LogMeanExp, parsed.GetValue(_eta));
+        using IGuide? guide = guideFolder is null ? null : LoadGuide(parsed, guideFolder, files, reference, recipe, progress);
+        GuidanceRule rule = guide is null ? recipe.Reference : recipe.With(guide).Rule(method, parsed.GetValue(_eta));
         GenerateSettings settings = new(
             rule, recipe.Candidates, MaxTokens(parsed, ids, reference.Config.Context, progress), parsed.GetValue(_samples), parsed.GetValue(_ignoreEnd) ? [] : files.EndIds,
             parsed.GetValue(_stops)!, _common.Seed(parsed), parsed.GetValue(_rows));
@@ -104,10 +108,19 @@ internal sealed class GenerateVerb
             : [.. texts.Select(text => files.Tokenizer.Encode(text))];
     }
 
-    private static IGuide LoadGuide(string folder, ModelFiles files, LanguageModel reference, GuideRecipe recipe, IProgressSink progress)
+    private IGuide LoadGuide(ParseResult parsed, string folder, ModelFiles files, LanguageModel reference, GuideRecipe recipe, IProgressSink progress)
     {
         (IGuide guide, GuideOrigin origin) = GuideFolder.Load(reference, folder, TextTask.FingerprintOf(files.Tokenizer), files.Tokenizer.Count);
-        Session.Admit(guide, origin, folder, recipe, progress);
+        try
+        {
+            origin.Require(folder, Catalog.FindValueMethod(parsed.GetValue(_method)!)!, [parsed.GetValue(_eta)]);
+            Session.Admit(guide, origin, folder, recipe, progress);
+        }
+        catch
+        {
+            guide.Dispose();
+            throw;
+        }
         return guide;
     }
 

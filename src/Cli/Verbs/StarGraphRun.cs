@@ -55,13 +55,13 @@ internal sealed record StarGraphRun(
     private LanguageModel Train(PolicyEntry method)
     {
         string folder = Folder.File(method.Name), data = Folder.File("policy-" + Data);
-        RolloutData? rollouts = null;
+        IBatchSource? source = null;
         if (method.Data != PolicyData.Policy && !ModelFolder.Exists(folder))
         {
             CollectSettings settings = Experiment.CollectSettings(1, RollIn.None, Collect.Samples(Parsed), double.PositiveInfinity, hidden: false);
             Experiment.Collect(data, Reference, null, settings, (long)PolicyRecipe.Steps * PolicyRecipe.Batch, Clock);
-            rollouts = Experiment.LoadRollouts(data, Reference, keepNoVariation: true);
+            source = Experiment.DataSource(method, Experiment.LoadRollouts(data, Reference, keepNoVariation: true));
         }
-        return Experiment.TrainPolicy(method, PolicyRecipe, Reference, rollouts, folder, folder + "-run", Metrics, Clock);
+        return Experiment.TrainPolicy(method, PolicyRecipe, Reference, source, folder, folder + "-run", Metrics, Clock);
     }
 }

@@ -41,7 +41,8 @@ internal sealed class TaskOptions
     /// <summary>Loads the model and makes the experiment.</summary>
     /// <param name="guide">Folder of a guide for the model, or null.</param>
     /// <param name="learning">How a guide is learned, where one is.</param>
-    public Session Open(ParseResult parsed, CommonOptions common, string? guide, CancellationToken stop, LearningOptions? learning = null)
+    /// <param name="eta">See <see cref="GuideRecipe.Eta"/>.</param>
+    public Session Open(ParseResult parsed, CommonOptions common, string? guide, CancellationToken stop, LearningOptions? learning = null, double eta = double.PositiveInfinity)
     {
         (Device device, Ops ops) = common.Open(parsed);
         InitialModel? initial = null;
@@ -58,7 +59,7 @@ internal sealed class TaskOptions
                 WordProblemTask.Name => new WordProblemTask(files, MaxTokens(parsed, WordProblemTask.UsualResponseLimit)),
                 _ => new TextTask(text, files),
             };
-            GuideRecipe recipe = Decoding.Apply(_guide.Apply(graph?.Guide ?? GuideRecipe.Text, parsed), parsed);
+            GuideRecipe recipe = Decoding.Apply(_guide.Apply(graph?.Guide ?? GuideRecipe.Text, parsed), parsed) with { Eta = eta };
             if (learning is not null) recipe = learning.Apply(recipe, parsed);
             initial = learning?.Initial(parsed, task, files);
             int rows = parsed.GetValue(_rows) is var asked && asked > 0 ? asked : isGraph ? 256 : 32;

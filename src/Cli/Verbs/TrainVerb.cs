@@ -20,7 +20,7 @@ internal static class TrainVerb
         verb.Options.Add(data);
         Option<bool> keep = OptionFactory.Flag("--keep-no-variation", "Learn from prompts too whose samples all have the same reward; always so with one sample a prompt.");
         verb.Options.Add(keep);
-        Option<double> eta = OptionFactory.Eta("--eta", "The one η that --loss exponential learns for; other guides serve every η.", 0.1);
+        Option<double> eta = OptionFactory.Eta("--eta", "The one η that --loss exponential or method qsharp-td learns for; other guides serve every η.", 0.1);
         verb.Options.Add(eta);
         LearningOptions learning = new(verb, parsed => parsed.GetResult(eta) is { Implicit: false } ? parsed.GetValue(eta) : null);
         RoundingOption rounding = new(verb);
@@ -38,11 +38,11 @@ internal static class TrainVerb
                 return Task.FromResult(ExitCodes.Done);
             }
             ValueMethod chosen = Catalog.FindValueMethod(name)!;
-            using Session session = task.Open(parsed, common, guide: null, stop, learning);
+            using Session session = task.Open(parsed, common, guide: null, stop, learning, chosen.IsSoftBellman ? parsed.GetValue(eta) : double.PositiveInfinity);
             Experiment experiment = session.Experiment;
             if (chosen.IsOfMeans && experiment.Recipe.Settings.Family.Kind != FamilyKind.Bernoulli)
                 throw new UserException($"--method {name} learns a mean, not a distribution; leave --family at bernoulli.");
-            if (parsed.GetResult(eta) is { Implicit: false } && experiment.Recipe.Settings.Eta is null)
+            if (parsed.GetResult(eta) is { Implicit: false } && experiment.Recipe.Settings.Eta is null && !chosen.IsSoftBellman)
                 throw new UserException("--eta: this guide serves every η, chosen when it is decoded; leave it out, or learn for one η with --loss exponential.");
             JsonObject settings = TaskOptions.Settings(experiment);
             learning.AddTo(settings, parsed, experiment.Recipe);
@@ -50,6 +50,7 @@ internal static class TrainVerb
             RolloutData rollouts = experiment.LoadRollouts(parsed.GetValue(data)!, session.Reference, parsed.GetValue(keep));
             experiment.RequireLearnable(rollouts, chosen);
             settings["method"] = chosen.Name;
+            if (chosen.IsSoftBellman) settings["eta"] = parsed.GetValue(eta);
             RunFolder folder = common.OpenFolder(parsed, "train", settings);
             using MetricsLog metrics = new(folder);
             PhaseClock clock = new();
@@ -80,7 +81,7 @@ internal static class TrainVerb
         Experiment experiment = session.Experiment;
         PolicyRecipe recipe = options.Recipe(parsed, experiment.Recipe);
         recipe.Require(entry);
-        RolloutData? rollouts = data is null ? null : experiment.LoadRollouts(data, session.Reference, keepNoVariation: true);
+        IBatchSource? source = experiment.DataSource(entry, data is null ? null : experiment.LoadRollouts(data, session.Reference, keepNoVariation: true));
         JsonObject settings = PolicyOptions.Describe(recipe);
         settings["task"] = experiment.Task.Settings;
         settings["method"] = entry.Name;
@@ -89,7 +90,7 @@ internal static class TrainVerb
         using MetricsLog metrics = new(folder);
         PhaseClock clock = new();
         using LanguageModel policy = experiment.TrainPolicy(
-            entry, recipe, session.Reference, rollouts, folder.File("policy"), folder.File("checkpoints"), metrics, clock);
+            entry, recipe, session.Reference, source, folder.File("policy"), folder.File("checkpoints"), metrics, clock);
         VerbTask.Report(common.Json(parsed), "policy", folder.File("policy"), clock, new JsonObject { ["parameters"] = policy.Weights.Count });
     }
 }

@@ -23,6 +23,10 @@ internal sealed class ConfigJson(JsonObject json, string path)
 
     public float Real(string key) => NumberOf(json[key]) is { } number ? (float)number : throw Wrong(key, "a number");
 
+    /// <summary>A number greater than 0, or null where there is none.</summary>
+    public double? PositiveOrNull(string key) =>
+        !Has(key) ? null : NumberOf(json[key]) is { } number && number > 0 ? number : throw Wrong(key, "a number greater than 0");
+
     public bool Flag(string key, bool absent) =>
         !Has(key) ? absent : json[key] is JsonValue value && value.TryGetValue(out bool flag) ? flag : throw Wrong(key, "true or false");
 

@@ -14,6 +14,20 @@ public sealed record GuideOrigin(string Task, string Reference, float Temperatur
 {
     /// <summary>Fingerprint of the language model that the guide started from, where it was not π_ref.</summary>
     public string? Initial { get; init; }
+
+    /// <summary>The one η that it decodes at, where it holds soft values (<see cref="ValueMethod.IsSoftBellman"/>); else null.</summary>
+    public double? SoftEta { get; init; }
+
+    /// <summary>Refuses a way of decoding that the guide was not made for.</summary>
+    /// <param name="folder">Of the guide.</param>
+    /// <exception cref="UserException">It is a guide of soft values and the method or an η is another, or the other way round.</exception>
+    public void Require(string folder, ValueMethod method, IEnumerable<double> etas)
+    {
+        if (SoftEta is { } only && (!method.IsSoftBellman || etas.Any(eta => eta != only)))
+            throw new UserException(FormattableString.Invariant($"{folder}: this guide was trained by qsharp-td at η = {only} and decodes so alone; say qsharp-td and --eta {only}."));
+        if (SoftEta is null && method.IsSoftBellman)
+            throw new UserException($"{folder}: this guide holds the law of the return and not soft values; {method.Name} decodes from a guide that 'qsharp train --method {method.Name}' has made.");
+    }
 }
 
 /// <summary>What a guide is, in its folder's words: the <c>qsharp</c> object of its config.json.</summary>
@@ -41,6 +55,7 @@ public sealed record GuideDescription(ValueSettings Settings, GuideOrigin Origin
             ["top_p"] = Origin.TopP,
         };
         if (Settings.Eta is { } eta) json["eta"] = eta;
+        if (Origin.SoftEta is { } soft) json["soft_eta"] = soft;
         if (Origin.Initial is { } initial) json["initial"] = initial;
         return json;
     }
@@ -65,7 +80,11 @@ public sealed record GuideDescription(ValueSettings Settings, GuideOrigin Origin
         if (eta <= 0) throw new UserException($"{own.Path}.eta is {eta}; it must be above 0.");
         return new GuideDescription(
             new ValueSettings(own.Text("head") == "v" ? HeadKind.V : HeadKind.Q, family, own.Flag("bidirectional_prompt", false)) { HasBias = own.Flag("head_bias", true), Eta = eta },
-            new GuideOrigin(own.Text("task"), own.Text("reference"), own.Real("temperature", 1), own.Real("top_p", 1)) { Initial = own.Has("initial") ? own.Text("initial") : null },
+            new GuideOrigin(own.Text("task"), own.Text("reference"), own.Real("temperature", 1), own.Real("top_p", 1)) 
+            {
+                Initial = own.Has("initial") ? own.Text("initial") : null,
+                SoftEta = own.PositiveOrNull("soft_eta"),
+            },
             own.Has("trunk") && own.Text("trunk") == "shared");
     }
 }

@@ -33,6 +33,9 @@ public sealed record Evaluation(
     /// <summary>pass@1: mean reward over problems and samples, its error over problems (over samples where there is one problem).</summary>
     public Estimate PassAt1 => OverProblems(response => response.Reward);
 
+    /// <summary>Blocks from which the best went on; null where every token was tilted. Of such a policy a bound on the KL is known, and <see cref="Kl"/> is that.</summary>
+    public BlockSettings? Blocks { get; init; }
+
     /// <summary>KL(π ‖ q|S): what the guidance does.</summary>
     public Estimate Kl => OverProblems(response => response.Kl);
 

@@ -37,14 +37,31 @@ public sealed partial class Experiment
     /// <param name="total">Roll-outs that the set holds when the round is done.</param>
     public void Collect(string folder, LanguageModel reference, IGuide? guide, CollectSettings settings, long total, PhaseClock clock)
     {
+        using PhaseClock.Running running = clock.Start("collect");
+        using RolloutFile file = OpenSet(folder, reference, settings.Rule, settings.SamplesPerProblem, settings.Hidden);
+        if (file.Records >= total) return;
+        int width = reference.Config.Width;
+        using FileStream? states = settings.Hidden ? OpenStates(folder, width, file.ResponseTokens, total - file.Records) : null;
+        using RolloutCollector collector = new(Task, reference, guide, settings, Philox.Key(seed, PostTrainStream));
+        collector.Run(file.Records, total, (batch, hidden) =>
+        {
+            // States first: a record that is there has all of its own.
+            if (states is not null) HiddenFile.Write(states, hidden, width);
+            file.Write(batch);
+        }, progress, stop);
+    }
+
+    /// <summary>A data set to append to, made if it is not there.</summary>
+    private RolloutFile OpenSet(string folder, LanguageModel reference, GuidanceRule rule, int samplesPerProblem, bool hidden)
+    {
         string fingerprint = ModelFolder.Fingerprint(reference);
         RolloutSet set = new(Task.Fingerprint, Task.Vocabulary, fingerprint, new JsonObject
         {
             ["seed"] = seed,
-            ["samples_per_problem"] = settings.SamplesPerProblem,
-            ["temperature"] = settings.Rule.Temperature,
-            ["top_p"] = settings.Rule.TopP,
-            ["hidden"] = settings.Hidden,
+            ["samples_per_problem"] = samplesPerProblem,
+            ["temperature"] = rule.Temperature,
+            ["top_p"] = rule.TopP,
+            ["hidden"] = hidden,
         });
         if (RolloutSet.Exists(folder))
         {
@@ -57,19 +74,9 @@ public sealed partial class Experiment
         {
             set.Save(folder);
         }
-        using PhaseClock.Running running = clock.Start("collect");
-        using RolloutFile file = RolloutFile.Append(RolloutSet.DataPath(folder));
+        RolloutFile file = RolloutFile.Append(RolloutSet.DataPath(folder));
         if (file.DroppedBytes > 0) progress.Note($"{folder}: dropped {file.DroppedBytes} bytes of a record that was cut short.");
-        if (file.Records >= total) return;
-        int width = reference.Config.Width;
-        using FileStream? states = settings.Hidden ? OpenStates(folder, width, file.ResponseTokens, total - file.Records) : null;
-        using RolloutCollector collector = new(Task, reference, guide, settings, Philox.Key(seed, PostTrainStream));
-        collector.Run(file.Records, total, (batch, hidden) =>
-        {
-            // States first: a record that is there has all of its own.
-            if (states is not null) HiddenFile.Write(states, hidden, width);
-            file.Write(batch);
-        }, progress, stop);
+        return file;
     }
 
     /// <summary>Loads a data set that was made with a reference for this task.</summary>

@@ -1,4 +1,5 @@
 using QSharp.Engine;
+using QSharp.Kernels;
 
 namespace QSharp.Model;
 
@@ -29,11 +30,15 @@ public sealed partial class Experiment
         string? initial = null;
         IGuide guide = recipe.SharesTrunk ? new SharedTrunkGuide(reference, recipe.Settings.Family, recipe.HeadHidden) : FreshValueModel(reference, out initial);
         Learner learner = guide is SharedTrunkGuide shared ? Learner(shared, loss, data, settings) : Learner((ValueModel)guide, reference, method, loss, data, settings);
-        using Trainer trainer = new(learner) { HeldOut = data.HeldOut.Count > 0 ? new HeldOut(learner, recipe.Settings.Family) : null };
+        using Trainer trainer = new(learner) { HeldOut = learner.HeldOutBatches > 0 ? new HeldOut(learner, recipe.Settings.Family) : null };
         new TrainingRun(trainer, name, scratch, Fingerprint($"{name} {method.Name} {initial}"), metrics).Run(steps, progress, stop);
         (learner as SharedHeadLearner)?.Finish();
         HeldOutReport? report = trainer.HeldOut?.Report();
-        GuideFolder.Save(guide, folder, new GuideOrigin(Task.Fingerprint, ModelFolder.Fingerprint(reference), data.Temperature, data.TopP) { Initial = initial });
+        GuideFolder.Save(guide, folder, new GuideOrigin(Task.Fingerprint, ModelFolder.Fingerprint(reference), data.Temperature, data.TopP) 
+        {
+            Initial = initial,
+            SoftEta = method.IsSoftBellman ? recipe.Eta : null,
+        });
         TrainerCheckpoint.Delete(scratch);
         clock.AddTokens(trainer.TokensTrained, trainer.SecondsTrained);
         return new LearnedGuide(guide, report);
@@ -62,6 +67,13 @@ public sealed partial class Experiment
 
     private ModelLearner Learner(ValueModel guide, LanguageModel reference, ValueMethod method, Method loss, RolloutData data, OptimizerSettings settings)
     {
+        if (method.IsSoftBellman)
+        {
+            // Rewards of held-out problems say nothing about soft values, so none are held out.
+            RolloutSource all = new([.. data.Train, .. data.HeldOut], recipe.Settings, Philox.Key(seed, OrderStream));
+            GuidanceRule rule = (recipe with { Temperature = data.Temperature, TopP = data.TopP }).Rule(method, recipe.Eta);
+            return new SoftBellmanLearner(reference, guide, loss, rule, recipe.Candidates, all, settings, recipe.Batch);
+        }
         BatchSize size = new(recipe.Batch, recipe.BatchTokens);
         RolloutSource source = Source(data);
         RolloutRows? heldOut = data.HeldOut.Count > 0 ? new RolloutRows(data.HeldOut, recipe.Settings, recipe.LossTokens) : null;
@@ -83,6 +95,10 @@ public sealed partial class Experiment
         if (data.Train.Count == 0) throw new UserException("The data set holds no roll-outs to learn from; collect some first.");
         if (method.Bootstraps && recipe.SharesTrunk)
             throw new UserException($"--method {method.Name} reads its own values of whole responses; give it a trunk of its own (--trunk own).");
+        if (method.IsSoftBellman && (recipe.Settings.Kind != HeadKind.Q || !double.IsFinite(recipe.Eta) || recipe.Candidates == GuideRecipe.AllCandidates))
+            throw new UserException($"--method {method.Name} sums over the tokens that may come next, at one η; give --head q, a finite --eta and a number of --candidates.");
+        if (method.IsSoftBellman && (Initial is not null || recipe.BatchTokens > 0))
+            throw new UserException($"--method {method.Name} reads the reference and the guide in one shape; leave --init and --batch-tokens out.");
         if (method.Name != "qsharp" && recipe.Loss.Kind != ReturnLossKind.CrossEntropy)
             throw new UserException($"--loss is a choice of method qsharp; {method.Name} has a loss of its own, so leave it out.");
         if (method.Bootstraps && recipe.LossTokens != LossTokens.All)

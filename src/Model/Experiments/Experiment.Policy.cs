@@ -7,9 +7,9 @@ public sealed partial class Experiment
 {
     /// <summary>Loads the policy of a folder, or trains it there from the reference's weights.</summary>
     /// <param name="scratch">Where checkpoints of an unfinished phase lie.</param>
-    /// <param name="data">Roll-outs of π_ref, for methods that learn from them.</param>
+    /// <param name="data">As <see cref="DataSource"/> gives it.</param>
     public LanguageModel TrainPolicy(
-        PolicyEntry method, PolicyRecipe policyRecipe, LanguageModel reference, RolloutData? data, string folder, string scratch, MetricsLog metrics,
+        PolicyEntry method, PolicyRecipe policyRecipe, LanguageModel reference, IBatchSource? data, string folder, string scratch, MetricsLog metrics,
         PhaseClock clock)
     {
         if (ModelFolder.Exists(folder)) return ModelFolder.LoadLanguageModel(ops, folder, Task);
@@ -23,7 +23,7 @@ public sealed partial class Experiment
                 Rate = new LearningRate(policyRecipe.Rate, policyRecipe.Warmup, policyRecipe.Steps),
                 RoundsStochastically = RoundsStochastically,
             };
-            IBatchSource source = Source(method, policyRecipe, policy, data);
+            IBatchSource source = data ?? FreshSource(method, policyRecipe, policy);
             using IDisposable? ownedSource = source as IDisposable;
             using Trainer trainer = new(Learner(method, policyRecipe, policy, reference, source, settings));
             new TrainingRun(trainer, method.Name, scratch, Fingerprint($"{method.Name} {policyRecipe}"), metrics).Run(policyRecipe.Steps, progress, stop);
@@ -65,18 +65,22 @@ public sealed partial class Experiment
         return new PolicyLearner(policy, reference, loss, source, settings, policyRecipe.Batch, critic);
     }
 
-    private IBatchSource Source(PolicyEntry method, PolicyRecipe policyRecipe, LanguageModel policy, RolloutData? data)
+    private FreshSource FreshSource(PolicyEntry method, PolicyRecipe policyRecipe, LanguageModel policy)
     {
-        ulong problems = Philox.Key(seed, PostTrainStream), order = Philox.Key(seed, OrderStream);
-        if (method.Data == PolicyData.Policy)
-        {
-            FreshSettings settings = new(policyRecipe.Batch, policyRecipe.Group(method), method.Repeats ? policyRecipe.Epochs : 1, method.IsGreedy);
-            return new FreshSource(Task, policy, settings, problems);
-        }
+        FreshSettings settings = new(policyRecipe.Batch, policyRecipe.Group(method), method.Repeats ? policyRecipe.Epochs : 1, method.IsGreedy);
+        return new FreshSource(Task, policy, settings, Philox.Key(seed, PostTrainStream));
+    }
+
+    /// <summary>What a method learns from in π_ref's roll-outs; null where it learns from the policy's own responses.</summary>
+    /// <exception cref="UserException">There are no roll-outs, they are of another seed's problems, or hold nothing to learn from.</exception>
+    public IBatchSource? DataSource(PolicyEntry method, RolloutData? data)
+    {
+        if (method.Data == PolicyData.Policy) return null;
         if (data is null) throw new UserException($"--method {method.Name} learns from roll-outs of the reference; give their folder with --data.");
+        ulong order = Philox.Key(seed, OrderStream);
         if (method.Data == PolicyData.Pairs)
         {
-            List<PreferencePair> pairs = PreferencePair.From(Task, data.Train, problems);
+            List<PreferencePair> pairs = PreferencePair.From(Task, data.Train, Philox.Key(seed, PostTrainStream));
             return pairs.Count > 0
                 ? new PairSource(pairs, order)
                 : throw new UserException("No problem of the data set has a right and a wrong response; collect more samples of each prompt.");

@@ -10,7 +10,7 @@ namespace QSharp.Model;
 public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, ulong seed, int rows, IProgressSink progress, CancellationToken stop)
 {
     // Streams of the seed; a phase's draws do not depend on what other phases drew.
-    private const uint InitStream = 1, PretrainStream = 2, PostTrainStream = 3, OrderStream = 4, TestStream = 5, EvaluateStream = 6, HeldOutStream = 7;
+    private const uint InitStream = 1, PretrainStream = 2, PostTrainStream = 3, OrderStream = 4, TestStream = 5, EvaluateStream = 6, HeldOutStream = 7, EpisodeStream = 8;
 
     private static readonly OptimizerSettings AdamW = new(new LearningRate(0, 0, 0), Beta1: 0.9f, Beta2: 0.99f, ClipNorm: 1);
 

@@ -75,6 +75,9 @@ public sealed record GuideRecipe(
     /// <summary>Share of the problems that is held out to tell which parameters to keep.</summary>
     public float HeldOut { get; init; }
 
+    /// <summary>η of a method whose values hold for one alone (<see cref="ValueMethod.IsSoftBellman"/>).</summary>
+    public double Eta { get; init; } = double.PositiveInfinity;
+
     /// <summary>Roll-outs of a round where none are asked for: one pass over fresh ones.</summary>
     public int Rollouts => Steps * Batch;
 

@@ -21,6 +21,7 @@ public static class AtomicFile
                 stream.Flush(flushToDisk: true);
             }
             File.Move(partial, path, overwrite: true);
+            FolderEntry.Flush(Path.GetDirectoryName(Path.GetFullPath(path))!);
         }
         catch (Exception failure)
         {
@@ -44,35 +45,6 @@ public static class AtomicFile
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
             // It could not be made, so there is nothing to remove.
-        }
-    }
-}
-
-/// <summary>The same for a folder of files.</summary>
-public static class AtomicFolder
-{
-    /// <summary>
-    /// Lets <paramref name="body"/> fill a folder under another name, then gives it its own; an older folder of that name
-    /// is replaced.
-    /// </summary>
-    public static void Write(string path, Action<string> body)
-    {
-        string partial = path + ".partial";
-        try
-        {
-            if (Directory.Exists(partial)) Directory.Delete(partial, recursive: true);
-            Directory.CreateDirectory(partial);
-            body(partial);
-            string old = path + ".old.partial";
-            if (Directory.Exists(path)) Directory.Move(path, old);
-            Directory.Move(partial, path);
-            if (Directory.Exists(old)) Directory.Delete(old, recursive: true);
-        }
-        catch (Exception failure)
-        {
-            if (Directory.Exists(partial)) Directory.Delete(partial, recursive: true);
-            if (failure is IOException or UnauthorizedAccessException) throw AtomicFile.Unwritable(path, failure);
-            throw;
         }
     }
 }

@@ -18,7 +18,7 @@ public interface IBatchSource
     void Fill(int step, TrainBatch batch);
 }
 
-/// <summary>Fresh problems of a task with their answers, loss on the answer's tokens only: pre-training of π_ref.</summary>
+/// <summary>Fresh problems of a task with their answers, loss on the answer's own tokens only: pre-training of π_ref.</summary>
 public sealed class ProblemSource(ITask task, ulong key) : IBatchSource
 {
     public int Time => task.PromptLimit + task.ResponseLimit;
@@ -28,13 +28,17 @@ public sealed class ProblemSource(ITask task, ulong key) : IBatchSource
     public void Fill(int step, TrainBatch batch)
     {
         int[] tokens = new int[Time];
+        bool[] silent = new bool[Time];
         for (int row = 0; row < batch.Rows; row++)
         {
             Problem problem = task.Problem(Split.Pretrain, key, (step - 1L) * batch.Rows + row);
             problem.Prompt.CopyTo(tokens, 0);
             problem.Answer.CopyTo(tokens, problem.Prompt.Length);
             int length = problem.Prompt.Length + problem.Answer.Length;
-            batch.SetRow(row, tokens.AsSpan(0, length), problem.Prompt.Length, bidirectional: 0, readsAtToken: false, rowReturn: 0, 1f / batch.Rows);
+            problem.Replies?.CopyTo(silent, problem.Prompt.Length);
+            batch.SetRow(
+                row, tokens.AsSpan(0, length), problem.Prompt.Length, bidirectional: 0, readsAtToken: false, rowReturn: 0, 1f / batch.Rows,
+                silent: problem.Replies is null ? [] : silent);
         }
     }
 }

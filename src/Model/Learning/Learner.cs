@@ -181,9 +181,16 @@ public class ModelLearner : Learner
     /// <summary>The same of a model of the same shape.</summary>
     private protected void Forward(HeadedModel model)
     {
-        model.Trunk.Forward(_batch.Tokens, _activations);
-        Ops.Gather(_activations.Hidden, _batch.LossRows, _lossHidden);
+        Read(model, _lossHidden);
         if (model.Head.KeepsOutputs) model.Head.Forward(_lossHidden, _batch.Targets.Tokens, _outputs);
+    }
+
+    /// <summary>The hidden states, in a trunk of the same shape, that the losses read.</summary>
+    /// <param name="hidden">[M, C].</param>
+    private protected void Read(HeadedModel model, Tensor hidden)
+    {
+        model.Trunk.Forward(_batch.Tokens, _activations);
+        Ops.Gather(_activations.Hidden, _batch.LossRows, hidden);
     }
 
     /// <summary>How many losses follow from one on before the outputs' memory is full.</summary>

@@ -17,4 +17,7 @@ public sealed record Rollout(long Problem, long Sample, int Round, int[] Tokens,
     /// by π_ref) or, without a roll-in, the first of the response. Every later token does too.
     /// </summary>
     public int FirstLossToken => PromptLength + Math.Max(Kept - 1, 0);
+
+    /// <summary>[tokens]: which of them an environment wrote (<see cref="IInteractiveTask"/>); null where all are the model's and the prompt's.</summary>
+    public bool[]? Replies { get; init; }
 }

@@ -9,7 +9,8 @@ namespace QSharp.Model;
 /// <summary>
 /// One shard of a data set on disk, append-only: a header line, then records of
 /// <c>u32 length, u32 crc32c(payload), payload</c>, little-endian. A torn tail (the process died while writing) is cut off
-/// when the shard is opened for appending; any other damage is an error that names the record.
+/// when the shard is opened for appending; any other damage is an error that names the record. A token that an environment
+/// wrote is stored as its complement, a negative number.
 /// </summary>
 public sealed class RolloutFile : IDisposable
 {
@@ -163,7 +164,8 @@ public sealed class RolloutFile : IDisposable
         BinaryPrimitives.WriteSingleLittleEndian(payload[28..], rollout.Lambda);
         BinaryPrimitives.WriteSingleLittleEndian(payload[32..], rollout.Reward);
         BinaryPrimitives.WriteInt32LittleEndian(payload[36..], rollout.Tokens.Length);
-        for (int i = 0; i < rollout.Tokens.Length; i++) BinaryPrimitives.WriteInt32LittleEndian(payload[(FixedBytes + 4 * i)..], rollout.Tokens[i]);
+        for (int i = 0; i < rollout.Tokens.Length; i++)
+            BinaryPrimitives.WriteInt32LittleEndian(payload[(FixedBytes + 4 * i)..], rollout.Replies?[i] == true ? ~rollout.Tokens[i] : rollout.Tokens[i]);
     }
 
     private static Rollout Decode(ReadOnlySpan<byte> payload, string path, long number, long offset)
@@ -174,10 +176,18 @@ public sealed class RolloutFile : IDisposable
         if (count < 1 || (long)count * 4 != payload.Length - FixedBytes || promptLength < 1 || promptLength >= count || kept < 0 || kept > count - promptLength)
             throw Damaged(path, number, offset);
         int[] tokens = new int[count];
-        for (int i = 0; i < count; i++) tokens[i] = BinaryPrimitives.ReadInt32LittleEndian(payload[(FixedBytes + 4 * i)..]);
+        bool[]? replies = null;
+        for (int i = 0; i < count; i++)
+        {
+            tokens[i] = BinaryPrimitives.ReadInt32LittleEndian(payload[(FixedBytes + 4 * i)..]);
+            if (tokens[i] >= 0) continue;
+            tokens[i] = ~tokens[i];
+            (replies ??= new bool[count])[i] = true;
+        }
         return new Rollout(
             BinaryPrimitives.ReadInt64LittleEndian(payload), BinaryPrimitives.ReadInt64LittleEndian(payload[8..]), BinaryPrimitives.ReadInt32LittleEndian(payload[16..]),
-            tokens, promptLength, kept, BinaryPrimitives.ReadSingleLittleEndian(payload[28..]), BinaryPrimitives.ReadSingleLittleEndian(payload[32..]));
+            tokens, promptLength, kept, BinaryPrimitives.ReadSingleLittleEndian(payload[28..]), BinaryPrimitives.ReadSingleLittleEndian(payload[32..]))
+        { Replies = replies };
     }
 
     private static UserException Damaged(string path, long number, long offset) =>

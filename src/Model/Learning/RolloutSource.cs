@@ -23,7 +23,7 @@ public sealed class RolloutRows(IReadOnlyList<Rollout> rollouts, ValueSettings s
         int bidirectional = settings.BidirectionalPrompt ? r.PromptLength : 0;
         batch.SetRow(
             row, r.Tokens.AsSpan(0, _tokens.End(r)), r.FirstLossToken, bidirectional, settings.Kind == HeadKind.V, r.Reward, weight,
-            _tokens.HasPromptEnd(r) ? r.PromptLength - 1 : -1);
+            _tokens.HasPromptEnd(r) ? r.PromptLength - 1 : -1, r.Replies);
     }
 
     /// <summary>How many batches all rows make.</summary>

@@ -121,8 +121,10 @@ public sealed class TrainBatch
     /// <param name="readsAtToken">See <see cref="IHead.ReadsAtToken"/>.</param>
     /// <param name="rowWeight">Share of the whole loss; 1/B in training.</param>
     /// <param name="promptEnd">An earlier token that bears loss too; −1 for none.</param>
+    /// <param name="silent">[tokens]: those that bear no loss all the same; empty: none.</param>
     public void SetRow(
-        int row, ReadOnlySpan<int> tokens, int firstLoss, int bidirectional, bool readsAtToken, float rowReturn, float rowWeight, int promptEnd = -1)
+        int row, ReadOnlySpan<int> tokens, int firstLoss, int bidirectional, bool readsAtToken, float rowReturn, float rowWeight, int promptEnd = -1,
+        ReadOnlySpan<bool> silent = default)
     {
         if (tokens.Length > Time) throw new ArgumentException($"A row of {tokens.Length} tokens does not fit a batch of {Time}.");
         int at = row * Time;
@@ -132,10 +134,11 @@ public sealed class TrainBatch
         _spans[3 * row + 1] = bidirectional;
         _spans[3 * row + 2] = tokens.Length;
         TokenCount += tokens.Length;
-        int count = tokens.Length - firstLoss + (promptEnd >= 0 ? 1 : 0);
+        int count = tokens.Length - firstLoss + (promptEnd >= 0 ? 1 : 0) - (silent.IsEmpty ? 0 : silent[firstLoss..tokens.Length].Count(true));
         _rowLosses[row] = (_losses, count);
         if (promptEnd >= 0) Add(promptEnd, tokens[promptEnd], 0);
-        for (int t = firstLoss; t < tokens.Length; t++) Add(t, tokens[t], t - firstLoss);
+        for (int t = firstLoss; t < tokens.Length; t++)
+            if (silent.IsEmpty || !silent[t]) Add(t, tokens[t], t - firstLoss);
 
         void Add(int t, int token, int position)
         {

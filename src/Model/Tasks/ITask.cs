@@ -9,7 +9,11 @@ public enum Split
 }
 
 /// <summary>One problem: the prompt's tokens, and the tokens of its answer where there is but one.</summary>
-public record Problem(int[] Prompt, int[] Answer);
+public record Problem(int[] Prompt, int[] Answer)
+{
+    /// <summary>[answer]: which of its tokens an environment wrote (<see cref="IInteractiveTask"/>); null: none.</summary>
+    public bool[]? Replies { get; init; }
+}
 
 /// <summary>A source of prompts and the judge of responses, the same in training and in evaluation.</summary>
 public interface ITask
