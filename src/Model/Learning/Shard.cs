@@ -1,5 +1,3 @@
-using QSharp.Engine;
-
 namespace QSharp.Model;
 
 /// <summary>
