@@ -52,6 +52,16 @@ internal sealed class CommonOptions
         return (device, Ops.For(device));
     }
 
+    /// <summary>The folder that several runs fill together, each with files of its own.</summary>
+    /// <param name="isThere">Whether a folder has this run's files.</param>
+    public string SharedFolder(ParseResult parsed, Func<string, bool> isThere)
+    {
+        string folder = parsed.GetValue(_out) ?? throw new UserException("--shard: all shards go into one folder; say which with --out DIR.");
+        if (parsed.GetValue(_overwrite)) throw new UserException("--overwrite would remove the other shards too; remove this shard's files yourself, or give another folder.");
+        if (!parsed.GetValue(_resume) && isThere(folder)) throw new UserException($"--out {folder}: this shard is there already; go on with --resume, or give another folder.");
+        return folder;
+    }
+
     /// <summary>Opens the run's folder.</summary>
     /// <param name="settings">What shapes the run; the seed is added.</param>
     public RunFolder OpenFolder(ParseResult parsed, string verb, JsonObject settings)

@@ -1,3 +1,4 @@
+using QSharp.Cli.Reports;
 using QSharp.Model;
 
 using ScottPlot;
@@ -11,9 +12,7 @@ internal static class ReliabilityPicture
     public static string? Draw(RunFolder folder, HeldOutReport report, IProgressSink progress)
     {
         if (!Pictures.HasFont(progress)) return null;
-        List<string> paths = [];
-        Pictures.Save(Plot(report), folder, "reliability", paths);
-        return paths[0];
+        return Pictures.Save(Plot(report), folder, "reliability");
     }
 
     private static Plot Plot(HeldOutReport report)

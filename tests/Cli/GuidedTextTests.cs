@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using System.Xml.Linq;
 
 using Xunit;
 
@@ -55,6 +56,36 @@ public sealed class GuidedTextTests(GuidedTextTests.Run run) : IClassFixture<Gui
         Assert.Equal(0, points[0].Kl);
         Assert.True(points[1].Pass > points[0].Pass && points[2].Pass > points[0].Pass + 0.1, $"pass@1 is {points[0].Pass}, {points[1].Pass}, {points[2].Pass}.");
         Assert.True(points[1].Kl > 0 && points[2].Kl > points[1].Kl, $"KL is {points[1].Kl}, {points[2].Kl}.");
+
+        // The same in the layout of lm-evaluation-harness, and as a page that needs nothing else.
+        JsonObject harness = JsonNode.Parse(File.ReadAllText(run.Folder["evaluation/results.json"]))!.AsObject(), metrics = harness["results"]!["task"]!.AsObject();
+        Assert.Equal(points[2].Pass, (double)metrics["exact_match,qsharp-T0.9-eta0.1"]!);
+        Assert.Equal((double)report["results"]![0]!["pass_at_1_stderr"]!, (double)metrics["exact_match_stderr,reference-T0.9"]!);
+        Assert.Equal((2, 300), ((int)harness["n-samples"]!["task"]!["effective"]!, (int)harness["configs"]!["task"]!["repeats"]!));
+        JsonObject[] samples = [.. Lines(File.ReadAllText(run.Folder["evaluation/samples_task.jsonl"]))];
+        Assert.Equal(2 * 300 * 3, samples.Length);
+        Assert.Equal(points[2].Pass, samples.Where(sample => (string)sample["filter"]! == "qsharp-T0.9-eta0.1").Average(sample => (double)sample["exact_match"]!), 1e-6);
+        Assert.Equal("<s>the cat", (string)samples[0]["arguments"]![0]![0]!);
+        string page = File.ReadAllText(run.Folder["evaluation/report.html"]);
+        XDocument html = XDocument.Parse(page);
+        Assert.Contains("&lt;s&gt;the cat", page);
+        Assert.Equal(3, html.Descendants("details").Count());
+        Assert.Single(html.Descendants(), element => element.Name.LocalName == "svg" && element.Parent!.Name == "figure");
+        Assert.DoesNotContain(html.Descendants(), element => element.Name.LocalName is "script" or "link" or "img" or "iframe");
+        Assert.True(File.Exists(run.Folder["evaluation/accuracy-kl.png"]));
+    }
+
+    [Fact]
+    public async Task Each_temperature_goes_with_each_eta_and_tells_its_KL_from_the_datas()
+    {
+        CliResult result = await run.Cli(
+            "evaluate", "--guide", "guide/guide", "--temperature", "0.9", "--temperatures", "0.9,0.5", "--eta", "0.2", "--methods", "qsharp,cd", "--samples", "40", "--out", "temperatures", "--quiet");
+        Assert.True(result.ExitCode == 0, result.Error);
+        JsonObject[] results = [.. JsonNode.Parse(result.Out)!["results"]!.AsArray().Select(each => each!.AsObject())];
+        Assert.Equal(["reference 0.9", "qsharp 0.9", "cd 0.9", "reference 0.5", "qsharp 0.5", "cd 0.5"], results.Select(each => $"{each["method"]} {each["temperature"]}"));
+        Assert.Equal(0, (double)results[0]["kl_origin"]!, 1e-4);
+        Assert.True((double)results[3]["kl_origin"]! > 0.1 && (double)results[3]["kl_guidance"]! == 0);
+        Assert.True(File.Exists(run.Folder["temperatures/accuracy-kl.svg"]));
     }
 
     [Fact]

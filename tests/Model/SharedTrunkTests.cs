@@ -127,20 +127,20 @@ public sealed class SharedTrunkTests : IDisposable
         using (FileStream file = HiddenFile.Append(path, Width, 3)) HiddenFile.Write(file, states.AsSpan(0, Width), Width);
         Assert.Equal(64 + 4 * HiddenFile.RowBytes(Width), new FileInfo(path).Length);
         float[] row = new float[Width];
-        using (HiddenReader reader = new(path, Width, 4))
+        using (HiddenReader reader = new([new HiddenPart(path, 4)], Width))
         {
             reader.Read(2, row);
             Assert.Equal(states[10..15].Select(half => (float)half), row);
             reader.Read(3, row);
             Assert.Equal(states[..5].Select(half => (float)half), row);
         }
-        Assert.Contains("fewer hidden states", Assert.Throws<UserException>(() => new HiddenReader(path, Width, 5)).Message);
+        Assert.Contains("fewer hidden states", Assert.Throws<UserException>(() => new HiddenReader([new HiddenPart(path, 5)], Width)).Message);
         Assert.Contains("fewer hidden states", Assert.Throws<UserException>(() => HiddenFile.Append(path, Width, 5)).Message);
-        Assert.Contains("width 6", Assert.Throws<UserException>(() => new HiddenReader(path, 6, 1)).Message);
+        Assert.Contains("width 6", Assert.Throws<UserException>(() => new HiddenReader([new HiddenPart(path, 1)], 6)).Message);
         byte[] bytes = File.ReadAllBytes(path);
         bytes[64 + HiddenFile.RowBytes(Width) + 7] ^= 1;
         File.WriteAllBytes(path, bytes);
-        using HiddenReader damaged = new(path, Width, 4);
+        using HiddenReader damaged = new([new HiddenPart(path, 4)], Width);
         damaged.Read(0, row);
         Assert.Contains("hidden state 1 is damaged", Assert.Throws<UserException>(() => damaged.Read(1, row)).Message);
     }
@@ -274,7 +274,7 @@ public sealed class SharedTrunkTests : IDisposable
                 HiddenFile.Write(file, [.. state.Select(x => (Half)x)], _reference.Config.Width);
             }
         }
-        return new RolloutData(rollouts[..500], rollouts[500..], 1, 1, path, [.. Enumerable.Range(0, Count + 1).Select(i => (long)i)]);
+        return new RolloutData(rollouts[..500], rollouts[500..], 1, 1, [new HiddenPart(path, Count)], [.. Enumerable.Range(0, Count).Select(i => (long)i)]);
     }
 
     private Learned Train(RolloutData data, int steps, int stopAt, string name)
@@ -292,7 +292,7 @@ public sealed class SharedTrunkTests : IDisposable
         Learned Run(IProgressSink progress, CancellationToken stop)
         {
             SharedHeadLearner learner = new(
-                guide, new QSharpMethod(ReturnFamily.Bernoulli), new HiddenReader(data.Hidden!, _reference.Config.Width, data.FirstStates[^1]),
+                guide, new QSharpMethod(ReturnFamily.Bernoulli), new HiddenReader(data.Hidden!, _reference.Config.Width),
                 new HiddenSource(data.Train, data.FirstStates, 5), new HiddenSource(data.HeldOut, data.FirstStates, 5),
                 new OptimizerSettings(new LearningRate(0.01f, 10, steps, FinalShare: 0)), 6, rows: 64);
             using Trainer trainer = new(learner) { HeldOut = new HeldOut(learner, ReturnFamily.Bernoulli) };

@@ -23,6 +23,7 @@ public sealed class TextRuleTests : IDisposable
 
     [Theory]
     [InlineData("""{"math": "5"}""", "\\boxed{5} \\boxed{6}", "6"), InlineData("""{"choice": "A"}""", "(C)", "C"), InlineData("""{"number": 1}""", "1,000 or 2.50", "2.50"), InlineData("""{"ends": true}""", " all ", "all"), InlineData("""{"number": 1}""", "none", "")]
+    [InlineData("""{"number": 1}""", "it is -4.", "-4"), InlineData("""{"number": 1}""", "9-4", "4"), InlineData("""{"number": 1}""", "1,", "1")]
     public void An_answer_is_what_the_rule_looks_at(string rule, string response, string answer) => Assert.Equal(answer, Rule(rule).Answer(response));
 
     [Fact]

@@ -42,6 +42,8 @@ internal sealed class TreeTask(int width, int depth, Func<int, double> reward, d
 
     public Problem[] TestProblems(ulong key, int count) => [Problem(Split.Test, key, 0)];
 
+    public string Text(ReadOnlySpan<int> tokens) => string.Join(' ', tokens.ToArray());
+
     public string Answer(Problem problem, ReadOnlySpan<int> response) => string.Join(' ', response.ToArray());
 
     public bool AreSame(string representative, string answer) => representative == answer;

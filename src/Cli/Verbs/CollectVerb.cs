@@ -21,6 +21,8 @@ internal static class CollectVerb
         verb.Options.Add(round);
         Option<bool> hidden = OptionFactory.Flag("--hidden", "Store the reference's hidden states beside the roll-outs, for a guide that shares its trunk.");
         verb.Options.Add(hidden);
+        Option<string?> shard = OptionFactory.OptionalText("--shard", "i/n: collect only the i-th of n parts of the data set, by its problems, into files of its own in --out; several processes can collect one each.");
+        verb.Options.Add(shard);
         CollectOptions collect = new(verb);
         CommonOptions common = new(verb);
         verb.SetAction((parsed, stop) =>
@@ -31,12 +33,19 @@ internal static class CollectVerb
             Experiment experiment = session.Experiment;
             session.Require([Catalog.FindValueMethod("qsharp")!], [parsed.GetValue(eta)]);
             if (number > 1 && guideFolder is null) throw new UserException($"--round {number}: the roll-in of a later round is guided; give the last round's --guide.");
-            CollectSettings settings = experiment.CollectSettings(number, collect.RollIn(parsed), collect.Samples(parsed), parsed.GetValue(eta), parsed.GetValue(hidden), session.Guide);
+            Shard part = parsed.GetValue(shard) is not { } text ? Shard.Whole
+                : Shard.Parse(text) ?? throw new UserException($"--shard {text}: say i/n with i from 1 to n, for example --shard 1/2.");
+            CollectSettings settings = collect.Apply(
+                experiment.CollectSettings(number, collect.RollIn(parsed), collect.Samples(parsed), parsed.GetValue(eta), parsed.GetValue(hidden), session.Guide), parsed) with { Shard = part };
             long total = number * collect.Rollouts(parsed, experiment.Recipe);
-            RunFolder folder = common.OpenFolder(parsed, "collect", new JsonObject { ["task"] = experiment.Task.Settings, ["samples"] = settings.SamplesPerProblem });
+            string folder = part.IsWhole
+                ? common.OpenFolder(parsed, "collect", new JsonObject { ["task"] = experiment.Task.Settings, ["samples"] = settings.SamplesPerProblem }).Path
+                : common.SharedFolder(parsed, path => RolloutSet.Exists(path, part));
             PhaseClock clock = new();
-            experiment.Collect(folder.Path, session.Reference, session.Guide, settings, total, clock);
-            VerbTask.Report(common.Json(parsed), "data", folder.Path, clock, new JsonObject { ["rollouts"] = total });
+            SuccessCounts counts = experiment.Collect(folder, session.Reference, session.Guide, settings, total, clock);
+            JsonObject more = new() { ["rollouts"] = part.Samples(total, settings.SamplesPerProblem) };
+            foreach ((string key, JsonNode? value) in counts.Summary()) more[key] = value?.DeepClone();
+            VerbTask.Report(common.Json(parsed), "data", folder, clock, more);
             return Task.FromResult(ExitCodes.Done);
         });
         return verb;

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 
+using QSharp.Cli.Reports;
 using QSharp.Engine;
 using QSharp.Model;
 
@@ -19,6 +20,9 @@ internal static class EvaluateVerb
         verb.Options.Add(samples);
         Option<CommaList<int>?> blocks = OptionFactory.Blocks();
         verb.Options.Add(blocks);
+        Option<CommaList<double>> temperatures = OptionFactory.Temperatures(1);
+        temperatures.Description += " Each goes with every method and η, and KL from --temperature is reported too; without it, --temperature alone counts.";
+        verb.Options.Add(temperatures);
         EvaluationOptions evaluation = new(verb);
         CommonOptions common = new(verb);
         verb.SetAction((parsed, stop) =>
@@ -30,23 +34,29 @@ internal static class EvaluateVerb
             Experiment experiment = session.Experiment;
             session.Require(evaluation.Tilts(parsed), evaluation.Etas(parsed));
             Problem[] problems = experiment.TestProblems(evaluation.TestGraphs(parsed));
-            experiment.Policies(session.Guide, evaluation.Tilts(parsed), evaluation.Etas(parsed));   // refuses what the guide cannot do before anything is written
+            bool hasTemperatures = parsed.GetResult(temperatures) is { Implicit: false };
+            double[] all = hasTemperatures ? parsed.GetValue(temperatures).Values : [experiment.Recipe.Temperature];
+            if (experiment.Recipe.Candidates == GuideRecipe.AllCandidates && all.Contains(0))
+                throw new UserException("--candidates all draws from the exact law; it does not go with a temperature of 0.");
+            List<Policy> policies = experiment.Policies(session.Guide, evaluation.Tilts(parsed), evaluation.Etas(parsed), all);   // refuses what the guide cannot do before anything is written
             JsonObject settings = new() { ["task"] = experiment.Task.Settings, ["samples"] = parsed.GetValue(samples) };
+            settings["temperatures"] = new JsonArray([.. all.Select(temperature => (JsonNode)temperature)]);
             if (sizes is not null) settings["blocks"] = new JsonArray(sizes[0], sizes[1]);
             evaluation.AddTo(settings, parsed);
             task.Decoding.AddTo(settings, parsed);
             RunFolder folder = common.OpenFolder(parsed, "evaluate", settings);
-            PhaseClock clock = new();
             using Guidance guidance = task.Decoding.Guidance(parsed, session.Reference.Ops);
-            List<Evaluation> results = experiment.Evaluate(session.Reference, session.Guide, evaluation.Tilts(parsed), evaluation.Etas(parsed), problems, parsed.GetValue(samples), guidance, clock);
+            List<Evaluation> results = experiment.Evaluate(
+                session.Reference, session.Guide, policies, problems, parsed.GetValue(samples), guidance,
+                originTemperature: hasTemperatures ? experiment.Recipe.Temperature : 0, judges: parsed.GetValue(samples) > 1);
             if (sizes is not null)
-                results.Add(experiment.EvaluateBlocks(session.Reference, session.Guide!, new BlockSettings(sizes[0], sizes[1]), problems, parsed.GetValue(samples), guidance, clock));
-            EvaluationReport report = new(experiment.Task, problems, results);
-            JsonObject result = report.ToJson(task.Model(parsed), guideFolder);
+                results.Add(experiment.EvaluateBlocks(session.Reference, session.Guide!, new BlockSettings(sizes[0], sizes[1]), problems, parsed.GetValue(samples), guidance));
+            EvaluationReport report = new(task.Name(parsed), experiment.Task, problems, results, task.Model(parsed), guideFolder);
+            JsonObject result = report.ToJson();
+            report.Write(folder, settings, common.Progress(parsed));
             folder.WriteJson("result.json", result);
-            report.WriteSamples(folder.File("samples.jsonl"));
             if (common.Json(parsed)) Console.Out.WriteLine(result.ToJsonString());
-            else report.PrintTable(Console.Out);
+            else report.Print(Console.Out, folder);
             return Task.FromResult(ExitCodes.Done);
         });
         return verb;

@@ -39,11 +39,11 @@ internal sealed record StarGraphRun(
     {
         string name = round == Rounds ? "guide" : $"guide-round-{round}";
         double eta = Evaluation.Etas(Parsed).Min();
-        CollectSettings settings = Experiment.CollectSettings(round, Collect.RollIn(Parsed), Collect.Samples(Parsed), eta, Experiment.Recipe.SharesTrunk, last);
+        CollectSettings settings = Collect.Apply(
+            Experiment.CollectSettings(round, Collect.RollIn(Parsed), Collect.Samples(Parsed), eta, Experiment.Recipe.SharesTrunk, last), Parsed);
         using IGuide? rollIn = last;
-        if (Experiment.FindGuide(Folder.File(name), Reference) is { } finished) return finished;
-        Experiment.Collect(Folder.File(Data), Reference, rollIn, settings, round * Collect.Rollouts(Parsed, Experiment.Recipe), Clock);
-        return Learn(name, Catalog.FindValueMethod("qsharp")!);
+        RoundPlan plan = new(Folder.File(Data), settings, round * Collect.Rollouts(Parsed, Experiment.Recipe), Folder.File(name), name, Collect.KeepNoVariation(Parsed));
+        return Experiment.Round(plan, Reference, rollIn, Metrics, Clock).Guide;
     }
 
     private IGuide Learn(string name, ValueMethod method) =>

@@ -38,6 +38,9 @@ internal sealed class TaskOptions
 
     public string Model(ParseResult parsed) => parsed.GetValue(_model)!;
 
+    /// <summary>The task's name, or that of its file.</summary>
+    public string Name(ParseResult parsed) => Path.GetFileNameWithoutExtension(parsed.GetValue(_task)!);
+
     /// <summary>Loads the model and makes the experiment.</summary>
     /// <param name="guide">Folder of a guide for the model, or null.</param>
     /// <param name="learning">How a guide is learned, where one is.</param>

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 
+using QSharp.Cli.Reports;
 using QSharp.Engine;
 using QSharp.Kernels;
 using QSharp.Model;
@@ -52,7 +53,8 @@ internal sealed class WordProblemsVerb
         GuideRecipe recipe = GuideRecipe.SharedTrunk with { Temperature = OriginTemperature, Candidates = parsed.GetValue(_candidates) };
         Experiment experiment = new(ops, task, recipe, _common.Seed(parsed), SamplerRows, progress, stop);
         using LanguageModel reference = ModelFolder.LoadLanguageModel(ops, files, task, _weights.Value(parsed));
-        RunFolder folder = _common.OpenFolder(parsed, _verb.Name, Settings(parsed, task));
+        JsonObject settings = Settings(parsed, task);
+        RunFolder folder = _common.OpenFolder(parsed, _verb.Name, settings);
         using MetricsLog metrics = new(folder);
         PhaseClock clock = new(folder.ReadJson("phases.json"));
         Problem[] problems = experiment.TestProblems(parsed.GetValue(_problems));
@@ -63,20 +65,26 @@ internal sealed class WordProblemsVerb
             using FusedGuidance guidance = new(ops);
             using PhaseClock.Running running = clock.Start("evaluate");
             int samples = parsed.GetValue(_samples);
-            results = experiment.Evaluate(reference, guide, Policies(parsed, recipe), problems, samples, guidance, OriginTemperature, judges: samples > 1);
+            results = experiment.Evaluate(reference, guide, experiment.Policies(guide, Tilts(parsed), parsed.GetValue(_etas).Values, parsed.GetValue(_temperatures).Values), problems, samples, guidance, OriginTemperature, judges: samples > 1);
         }
         finally
         {
             folder.WriteJson("phases.json", clock.ToJson());
         }
-        EvaluationReport report = new(task, problems, results);
-        JsonObject result = report.ToJson(parsed.GetValue(_model)!, folder.File("guide"));
+        EvaluationReport report = new(WordProblemTask.Name, task, problems, results, parsed.GetValue(_model)!, folder.File("guide"));
+        JsonObject result = report.ToJson();
         result["seconds"] = clock.ToJson()["seconds"]!.DeepClone();
+        report.Write(folder, settings, progress);
         folder.WriteJson("result.json", result);
-        report.WriteSamples(folder.File("samples.jsonl"));
         metrics.Dispose();
-        if (_common.Json(parsed)) Console.Out.WriteLine(result.ToJsonString());
-        else report.Print(Console.Out, folder, clock);
+        if (_common.Json(parsed))
+        {
+            Console.Out.WriteLine(result.ToJsonString());
+            return ExitCodes.Done;
+        }
+        report.Print(Console.Out, folder);
+        Console.Out.WriteLine(FormattableString.Invariant(
+            $"seconds: collect {clock.Seconds("collect"):0.0}, train {clock.Seconds("train"):0.0}, evaluate {clock.Seconds("evaluate"):0.0}"));
         return ExitCodes.Done;
     }
 
@@ -92,30 +100,15 @@ internal sealed class WordProblemsVerb
 
         IGuide Round(int number, string to, IGuide? rollIn, long total)
         {
-            if (experiment.FindGuide(to, reference) is { } there) return there;
             CollectSettings settings = experiment.CollectSettings(number, RollIn.None, SamplesPerProblem, parsed.GetValue(_rollInEta), hidden: true, rollIn);
-            experiment.Collect(data, reference, rollIn, settings, total, clock);
-            RolloutData rollouts = experiment.LoadRollouts(data, reference, keepNoVariation: true);
-            LearnedGuide learned = experiment.Learn(
-                to, to + "-run", $"guide-round-{number}", rollouts, reference, Catalog.FindValueMethod("qsharp")!, metrics, clock);
+            LearnedGuide learned = experiment.Round(
+                new RoundPlan(data, settings, total, to, $"guide-round-{number}", KeepNoVariation: true), reference, rollIn, metrics, clock);
             if (learned.Report is { } report) folder.WriteJson($"held-out-round-{number}.json", report.ToJson());
             return learned.Guide;
         }
     }
 
-    /// <summary>π_ref at each temperature, and the guide on top of it at each η.</summary>
-    private List<Policy> Policies(ParseResult parsed, GuideRecipe recipe)
-    {
-        List<Policy> policies = [];
-        List<ValueMethod> tilts = [.. Catalog.ValueMethods.Where(method => parsed.GetValue(_methods).Values.Contains(method.Name))];
-        foreach (double temperature in parsed.GetValue(_temperatures).Values)
-        {
-            GuideRecipe at = recipe with { Temperature = (float)temperature };
-            policies.Add(new Policy("reference", double.PositiveInfinity, at.Reference));
-            policies.AddRange(tilts.SelectMany(tilt => parsed.GetValue(_etas).Values.Select(eta => new Policy(tilt.Name, eta, at.Rule(tilt.Tilt, eta)))));
-        }
-        return policies;
-    }
+    private List<ValueMethod> Tilts(ParseResult parsed) => [.. Catalog.ValueMethods.Where(method => parsed.GetValue(_methods).Values.Contains(method.Name))];
 
     private JsonObject Settings(ParseResult parsed, WordProblemTask task) => new()
     {

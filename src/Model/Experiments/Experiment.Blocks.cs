@@ -9,9 +9,8 @@ public sealed partial class Experiment
 {
     /// <summary>Evaluates block-wise controlled decoding; the KL of a response is the bound of <see cref="BlockSettings.KlBound"/>.</summary>
     /// <param name="samples">Responses to each problem.</param>
-    public Evaluation EvaluateBlocks(LanguageModel reference, IGuide guide, BlockSettings blocks, Problem[] problems, int samples, Guidance guidance, PhaseClock clock)
+    public Evaluation EvaluateBlocks(LanguageModel reference, IGuide guide, BlockSettings blocks, Problem[] problems, int samples, Guidance guidance)
     {
-        using PhaseClock.Running running = clock.Start("evaluate");
         const string name = "cd-blocks";
         int total = checked(problems.Length * samples), side = Math.Clamp(rows / blocks.Count, 1, total);
         SamplerShape shape = new(side, Task.PromptLimit, Task.ResponseLimit, Vocabulary: Task.Vocabulary);

@@ -8,12 +8,13 @@ namespace QSharp.Model;
 /// <summary>Roll-outs to learn from, and how π_ref was sampled for them.</summary>
 /// <param name="Train">Those of the problems that are learned from.</param>
 /// <param name="HeldOut">Those of the problems that tell which parameters to keep; may be none.</param>
-/// <param name="Hidden">Path of the hidden states; null where none were stored.</param>
-/// <param name="FirstStates">For each sample, the row of its response's first hidden state; and as the last entry, their number.</param>
+/// <param name="Hidden">The files of hidden states, one after another; null where none were stored.</param>
+/// <param name="FirstStates">For each sample, by its number, the row of its response's first hidden state.</param>
 /// <param name="Problems">Of the whole data set.</param>
 /// <param name="DroppedProblems">Those of them whose samples all had the same reward, where such are left out.</param>
 public sealed record RolloutData(
-    List<Rollout> Train, List<Rollout> HeldOut, float Temperature, float TopP, string? Hidden, long[] FirstStates, int Problems = 0, int DroppedProblems = 0)
+    List<Rollout> Train, List<Rollout> HeldOut, float Temperature, float TopP, IReadOnlyList<HiddenPart>? Hidden, long[] FirstStates, int Problems = 0,
+    int DroppedProblems = 0)
 {
     /// <summary>The same with other rewards.</summary>
     public RolloutData With(Func<Rollout, Rollout> change) => this with { Train = [.. Train.Select(change)], HeldOut = [.. HeldOut.Select(change)] };
@@ -35,13 +36,29 @@ public sealed partial class Experiment
     /// <summary>Adds a round of roll-outs to a data set, going on where an interrupted call stopped.</summary>
     /// <param name="guide">The policy of the roll-in, for rounds after the first.</param>
     /// <param name="total">Roll-outs that the set holds when the round is done.</param>
-    public void Collect(string folder, LanguageModel reference, IGuide? guide, CollectSettings settings, long total, PhaseClock clock)
+    /// <returns>Successes of all prompts so far, which are stored too.</returns>
+    public SuccessCounts Collect(string folder, LanguageModel reference, IGuide? guide, CollectSettings settings, long total, PhaseClock clock)
     {
+        Shard shard = settings.Shard;
+        JsonObject collection = Collection(settings.Rule, settings.SamplesPerProblem, settings.Hidden);
+        if (settings.SwitchTopK > 0) collection["switch_top_k"] = settings.SwitchTopK;
+        if (settings.RollOutLimit > 0) collection["rollout_limit"] = settings.RollOutLimit;
         using PhaseClock.Running running = clock.Start("collect");
-        using RolloutFile file = OpenSet(folder, reference, settings.Rule, settings.SamplesPerProblem, settings.Hidden);
-        if (file.Records >= total) return;
+        using (RolloutFile file = OpenSet(folder, shard, reference, collection))
+        {
+            long own = shard.Samples(total, settings.SamplesPerProblem);
+            if (file.Records < own) Collect(folder, reference, guide, settings, file, own);
+        }
+        SuccessCounts counts = SuccessCounts.Of(RolloutFile.Read(RolloutSet.DataPath(folder, shard)));
+        JsonFile.Write(RolloutSet.CountsPath(folder, shard), counts.ToJson());
+        return counts;
+    }
+
+    private void Collect(string folder, LanguageModel reference, IGuide? guide, CollectSettings settings, RolloutFile file, long total)
+    {
         int width = reference.Config.Width;
-        using FileStream? states = settings.Hidden ? OpenStates(folder, width, file.ResponseTokens, total - file.Records) : null;
+        string path = RolloutSet.HiddenPath(folder, settings.Shard);
+        using FileStream? states = settings.Hidden ? OpenStates(path, width, file.ResponseTokens, total - file.Records) : null;
         using RolloutCollector collector = new(Task, reference, guide, settings, Philox.Key(seed, PostTrainStream));
         collector.Run(file.Records, total, (batch, hidden) =>
         {
@@ -51,30 +68,33 @@ public sealed partial class Experiment
         }, progress, stop);
     }
 
-    /// <summary>A data set to append to, made if it is not there.</summary>
-    private RolloutFile OpenSet(string folder, LanguageModel reference, GuidanceRule rule, int samplesPerProblem, bool hidden)
+    /// <summary>What a data set says of how it was collected.</summary>
+    private JsonObject Collection(GuidanceRule rule, int samplesPerProblem, bool hidden) => new()
+    {
+        ["seed"] = seed,
+        ["samples_per_problem"] = samplesPerProblem,
+        ["temperature"] = rule.Temperature,
+        ["top_p"] = rule.TopP,
+        ["hidden"] = hidden,
+    };
+
+    /// <summary>A shard to append to, made if it is not there.</summary>
+    private RolloutFile OpenSet(string folder, Shard shard, LanguageModel reference, JsonObject collection)
     {
         string fingerprint = ModelFolder.Fingerprint(reference);
-        RolloutSet set = new(Task.Fingerprint, Task.Vocabulary, fingerprint, new JsonObject
+        RolloutSet set = new(Task.Fingerprint, Task.Vocabulary, fingerprint, collection);
+        if (RolloutSet.Exists(folder, shard))
         {
-            ["seed"] = seed,
-            ["samples_per_problem"] = samplesPerProblem,
-            ["temperature"] = rule.Temperature,
-            ["top_p"] = rule.TopP,
-            ["hidden"] = hidden,
-        });
-        if (RolloutSet.Exists(folder))
-        {
-            RolloutSet old = RolloutSet.Load(folder);
+            RolloutSet old = RolloutSet.Load(folder, shard);
             old.Require(folder, Task, fingerprint);
             if (!JsonNode.DeepEquals(old.Collection, set.Collection))
                 throw new UserException($"{folder}: the data set was collected with other settings ({old.Collection.ToJsonString()}); use the same, or another folder.");
         }
         else
         {
-            set.Save(folder);
+            set.Save(folder, shard);
         }
-        RolloutFile file = RolloutFile.Append(RolloutSet.DataPath(folder));
+        RolloutFile file = RolloutFile.Append(RolloutSet.DataPath(folder, shard));
         if (file.DroppedBytes > 0) progress.Note($"{folder}: dropped {file.DroppedBytes} bytes of a record that was cut short.");
         return file;
     }
@@ -84,9 +104,13 @@ public sealed partial class Experiment
     /// <exception cref="UserException">The set is damaged, or of another task, vocabulary or reference.</exception>
     public RolloutData LoadRollouts(string data, LanguageModel reference, bool keepNoVariation)
     {
-        RolloutSet set = RolloutSet.Load(data);
+        (RolloutSet set, Shard[] shards) = RolloutSet.Open(data);
         set.Require(data, Task, ModelFolder.Fingerprint(reference));
-        List<Rollout> rollouts = RolloutFile.Read(RolloutSet.DataPath(data));
+        if (shards.Length < shards[0].Count)
+            progress.Note($"{data}: {shards.Length} of {shards[0].Count} shards are here; learning from these.");
+        Rollout[][] parts = [.. shards.Select(shard => RolloutFile.Read(RolloutSet.DataPath(data, shard)).ToArray())];
+        // By their numbers, so that shards are learned from as the whole would be.
+        List<Rollout> rollouts = [.. parts.SelectMany(part => part).OrderBy(rollout => rollout.Sample)];
         RequireTokens(data, rollouts);
         bool keepsAll = keepNoVariation || (int?)set.Collection["samples_per_problem"] == 1, hidden = (bool?)set.Collection["hidden"] ?? false;
         List<Rollout> kept = keepsAll ? rollouts : WithVariation(rollouts);
@@ -96,10 +120,11 @@ public sealed partial class Experiment
                 $"{problems - left} of {problems} problems dropped ({100.0 * (problems - left) / problems:0.0} %), with {rollouts.Count - kept.Count} of {rollouts.Count} roll-outs: all samples of each had the same reward."));
         if (problems > 0 && left == 0)
             throw new UserException($"{data}: all samples of every problem have the same reward, so that there is nothing to tell apart; collect more samples of each, or keep them with --keep-no-variation.");
-        ILookup<bool, Rollout> parts = kept.ToLookup(rollout => IsHeldOut(rollout.Problem));
+        ILookup<bool, Rollout> split = kept.ToLookup(rollout => IsHeldOut(rollout.Problem));
+        IReadOnlyList<HiddenPart>? states = hidden ? [.. shards.Zip(parts, (shard, part) => new HiddenPart(RolloutSet.HiddenPath(data, shard), part.Sum(ResponseTokens)))] : null;
         return new RolloutData(
-            [.. parts[false]], [.. parts[true]], (float?)set.Collection["temperature"] ?? 1, (float?)set.Collection["top_p"] ?? 1,
-            hidden ? RolloutSet.HiddenPath(data) : null, FirstStates(rollouts), problems, problems - left);
+            [.. split[false]], [.. split[true]], (float?)set.Collection["temperature"] ?? 1, (float?)set.Collection["top_p"] ?? 1, states, FirstStates(parts), problems,
+            problems - left);
     }
 
     /// <summary>A share of the problems, the same ones in every round.</summary>
@@ -110,18 +135,26 @@ public sealed partial class Experiment
         return Philox.Uniform(word) < recipe.HeldOut;
     }
 
-    private FileStream OpenStates(string folder, int width, long rows, long rollouts)
+    private FileStream OpenStates(string path, int width, long rows, long rollouts)
     {
         double bytes = (double)rollouts * Task.ResponseLimit * HiddenFile.RowBytes(width);
         progress.Note(FormattableString.Invariant(
-            $"{folder}: hidden states will take {bytes / (1 << 20):0} MiB at most ({rollouts} roll-outs of up to {Task.ResponseLimit} tokens, {HiddenFile.RowBytes(width)} bytes each)."));
-        return HiddenFile.Append(RolloutSet.HiddenPath(folder), width, rows);
+            $"{path}: hidden states will take {bytes / (1 << 20):0} MiB at most ({rollouts} roll-outs of up to {Task.ResponseLimit} tokens, {HiddenFile.RowBytes(width)} bytes each)."));
+        return HiddenFile.Append(path, width, rows);
     }
 
-    private static long[] FirstStates(List<Rollout> rollouts)
+    private static long ResponseTokens(Rollout rollout) => rollout.Tokens.Length - rollout.PromptLength;
+
+    /// <param name="parts">Roll-outs of each shard, in the order of their states.</param>
+    private static long[] FirstStates(Rollout[][] parts)
     {
-        long[] first = new long[rollouts.Count + 1];
-        for (int i = 0; i < rollouts.Count; i++) first[i + 1] = first[i] + rollouts[i].Tokens.Length - rollouts[i].PromptLength;
+        long[] first = new long[parts.SelectMany(part => part).Select(rollout => rollout.Sample + 1).DefaultIfEmpty(0).Max()];
+        long row = 0;
+        foreach (Rollout rollout in parts.SelectMany(part => part))
+        {
+            first[rollout.Sample] = row;
+            row += ResponseTokens(rollout);
+        }
         return first;
     }
 

@@ -17,7 +17,7 @@ public sealed partial class Experiment
     public void CollectEpisodes(IInteractiveTask interactive, string folder, LanguageModel reference, long total, PhaseClock clock)
     {
         using PhaseClock.Running running = clock.Start("collect");
-        using RolloutFile file = OpenSet(folder, reference, recipe.Reference, samplesPerProblem: 1, hidden: false);
+        using RolloutFile file = OpenSet(folder, Shard.Whole, reference, Collection(recipe.Reference, samplesPerProblem: 1, hidden: false));
         if (file.Records >= total) return;
         using FusedGuidance guidance = new(ops);
         using EpisodeSampler sampler = new(interactive, reference, null, guidance, rows, recipe.Candidates);

@@ -117,7 +117,7 @@ public sealed partial class Experiment
         if (data.Hidden is null) throw new UserException("A shared trunk learns from π_ref's hidden states, but the data set has none; collect with --hidden.");
         ulong key = Philox.Key(seed, OrderStream);
         return new SharedHeadLearner(
-            guide, method, new HiddenReader(data.Hidden, guide.Shape.Width, data.FirstStates[^1]), new HiddenSource(data.Train, data.FirstStates, key, recipe.LossTokens),
+            guide, method, new HiddenReader(data.Hidden, guide.Shape.Width), new HiddenSource(data.Train, data.FirstStates, key, recipe.LossTokens),
             new HiddenSource(data.HeldOut, data.FirstStates, key, recipe.LossTokens), settings, Philox.Key(seed, InitStream), recipe.Batch);
     }
 

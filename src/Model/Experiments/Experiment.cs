@@ -45,23 +45,27 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
     /// <summary>The held-out problems of this seed.</summary>
     public Problem[] TestProblems(int count) => Task.TestProblems(Philox.Key(seed, TestStream), count);
 
+    /// <summary>π_ref at each temperature and, on top of it, the guide with each tilt and η.</summary>
+    /// <exception cref="UserException">The guide cannot be decoded so.</exception>
+    public List<Policy> Policies(IGuide? guide, IReadOnlyList<ValueMethod> tilts, IReadOnlyList<double> etas, IReadOnlyList<double> temperatures)
+    {
+        List<Policy> policies = [];
+        foreach (double temperature in temperatures)
+        {
+            GuideRecipe at = recipe.With(guide) with { Temperature = (float)temperature };
+            policies.Add(new Policy("reference", double.PositiveInfinity, at.Reference));
+            if (guide is not null) policies.AddRange(tilts.SelectMany(tilt => (tilt.FixedEta is { } only ? [only] : etas).Select(eta => new Policy(tilt.Name, eta, at.Rule(tilt, eta)))));
+        }
+        return policies;
+    }
+
     /// <summary>Evaluates π_ref and, for each tilt and η, the guide.</summary>
     public List<Evaluation> Evaluate(
         LanguageModel reference, IGuide? guide, IReadOnlyList<ValueMethod> tilts, IReadOnlyList<double> etas, Problem[] problems, int samples, Guidance guidance, PhaseClock clock)
     {
         using PhaseClock.Running running = clock.Start("evaluate");
-        return Evaluate(reference, guide, Policies(guide, tilts, etas), problems, samples, guidance, originTemperature: 0, judges: samples > 1);
-    }
-
-    /// <summary>π_ref and, for each tilt and η, the guide.</summary>
-    /// <exception cref="UserException">The guide cannot be decoded so.</exception>
-    public List<Policy> Policies(IGuide? guide, IReadOnlyList<ValueMethod> tilts, IReadOnlyList<double> etas)
-    {
-        List<Policy> policies = [new("reference", double.PositiveInfinity, recipe.Reference)];
-        GuideRecipe own = recipe.With(guide);
-        if (guide is not null)
-            policies.AddRange(tilts.SelectMany(tilt => (tilt.FixedEta is { } only ? [only] : etas).Select(eta => new Policy(tilt.Name, eta, own.Rule(tilt, eta)))));
-        return policies;
+        List<Policy> policies = Policies(guide, tilts, etas, [recipe.Temperature]);
+        return Evaluate(reference, guide, policies, problems, samples, guidance, originTemperature: 0, judges: samples > 1);
     }
 
     /// <summary>Evaluates policies with the same noise.</summary>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.RegularExpressions;
 
 namespace QSharp.Model;
@@ -50,9 +51,15 @@ public static class AnswerText
     {
         int mark = text.LastIndexOf("####", StringComparison.Ordinal);
         Match found = mark >= 0 ? _numbers.Match(text, mark + 4) : Match.Empty;
-        if (!found.Success) found = _numbers.Matches(text).LastOrDefault() ?? Match.Empty;
-        return found.Value.Replace(",", "", StringComparison.Ordinal).Replace('−', '-');
+        return found.Success ? Plain(text, found) : LastNumber(text);
     }
+
+    /// <summary>The last number of a text, without commas; empty where there is none. In "9-4" it is 4.</summary>
+    public static string LastNumber(string text) => _numbers.Matches(text).LastOrDefault() is { } found ? Plain(text, found) : "";
+
+    /// <summary>The same as a number; null where there is none.</summary>
+    public static decimal? LastValue(string text) =>
+        decimal.TryParse(LastNumber(text), NumberStyles.Number, CultureInfo.InvariantCulture, out decimal number) ? number : null;
 
     /// <summary>
     /// The letter of a choice: the one in the last box, or else the last in brackets, or else the last that stands alone; empty where
@@ -63,6 +70,13 @@ public static class AnswerText
         if (Boxed(text) is { Length: > 0 } boxed) text = boxed;
         Match found = _bracketed.Matches(text).LastOrDefault() ?? _alone.Matches(text).LastOrDefault() ?? Match.Empty;
         return found.Groups[1].Value;
+    }
+
+    /// <summary>A sign straight behind a digit or a bracket takes away; it is no part of the number.</summary>
+    private static string Plain(string text, Match found)
+    {
+        bool isMinus = found.Value[0] is '-' or '−' && found.Index > 0 && (char.IsAsciiDigit(text[found.Index - 1]) || text[found.Index - 1] is ')');
+        return (isMinus ? found.Value[1..] : found.Value).Replace(",", "", StringComparison.Ordinal).Replace('−', '-');
     }
 
     private static bool Starts(string text, int at, string command) =>

@@ -82,8 +82,50 @@ public static class HiddenFile
         new($"{path}: there are fewer hidden states than the {rows} that the roll-outs account for; collect again into another folder.");
 }
 
-/// <summary>Rows of a finished file of hidden states, read where they lie.</summary>
+/// <param name="Rows">That its records account for.</param>
+public sealed record HiddenPart(string Path, long Rows);
+
+/// <summary>The hidden states of a data set: the rows of one finished file after another.</summary>
 public sealed class HiddenReader : IDisposable
+{
+    private readonly List<HiddenRows> _parts = [];
+    private readonly List<long> _ends = [];
+
+    /// <exception cref="UserException">There is no such file, it is of another width, or it has too few rows.</exception>
+    public HiddenReader(IReadOnlyList<HiddenPart> parts, int width)
+    {
+        try
+        {
+            foreach (HiddenPart part in parts)
+            {
+                _parts.Add(new HiddenRows(part.Path, width, part.Rows));
+                _ends.Add((_ends.Count == 0 ? 0 : _ends[^1]) + part.Rows);
+            }
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Reads row <paramref name="row"/> as floats.</summary>
+    /// <exception cref="UserException">The row is damaged.</exception>
+    public void Read(long row, Span<float> state)
+    {
+        int part = 0;
+        while (row >= _ends[part]) part++;
+        _parts[part].Read(part == 0 ? row : row - _ends[part - 1], state);
+    }
+
+    public void Dispose()
+    {
+        foreach (HiddenRows part in _parts) part.Dispose();
+    }
+}
+
+/// <summary>Rows of a finished file of hidden states, read where they lie.</summary>
+internal sealed class HiddenRows : IDisposable
 {
     private readonly string _path;
     private readonly int _width;
@@ -92,7 +134,7 @@ public sealed class HiddenReader : IDisposable
     private readonly byte[] _row;
 
     /// <exception cref="UserException">There is no such file, it is of another width, or it has too few rows.</exception>
-    public HiddenReader(string path, int width, long rows)
+    public HiddenRows(string path, int width, long rows)
     {
         _path = path;
         _width = width;

@@ -22,7 +22,20 @@ public enum RollIn
 /// <param name="SamplesPerProblem">Samples of each prompt.</param>
 /// <param name="Hidden">Whether π_ref's hidden states are wanted too.</param>
 /// <param name="Rule">The roll-in policy; <see cref="GuidanceRule.Reference"/> in round 1.</param>
-public sealed record CollectSettings(int SamplesPerProblem, RollIn RollIn, GuidanceRule Rule, int Round, ulong Seed, int BatchRows, int Candidates, bool Hidden = false);
+public sealed record CollectSettings(int SamplesPerProblem, RollIn RollIn, GuidanceRule Rule, int Round, ulong Seed, int BatchRows, int Candidates, bool Hidden = false)
+{
+    /// <summary>
+    /// K: the last kept token is a uniformly random one of π_ref's K likeliest, as the theory has it (method notes §2.4, Alg. 2); 0: the
+    /// roll-in policy's own.
+    /// </summary>
+    public int SwitchTopK { get; init; }
+
+    /// <summary>Most tokens of a roll-out behind the cut; 0: what the roll-in has left of a response's.</summary>
+    public int RollOutLimit { get; init; }
+
+    /// <summary>Which part of the data set is collected.</summary>
+    public Shard Shard { get; init; } = Shard.Whole;
+}
 
 /// <summary>Takes some roll-outs, in the order of their numbers.</summary>
 /// <param name="hidden">[tokens of all responses, C]: π_ref's hidden states where they are wanted, else empty; gone with the next ones.</param>
@@ -35,14 +48,15 @@ public delegate void CollectedRollouts(ReadOnlySpan<Rollout> rollouts, ReadOnlyS
 /// </summary>
 public sealed class RolloutCollector : IDisposable
 {
-    private const uint RollInStream = 0x10, RollOutStream = 0x20, CutStream = 0x30;
+    private const uint RollInStream = 0x10, RollOutStream = 0x20, CutStream = 0x30, SwitchStream = 0x50;
 
     private readonly ITask _task;
     private readonly CollectSettings _settings;
     private readonly ulong _problemKey;
-    private readonly Sampler _rollIn;
-    private readonly Sampler _rollOut;
-    private readonly SampleBatch _first, _second;
+    private readonly Sampler _rollIn, _rollOut;
+    private readonly Sampler? _switch;
+    private readonly UniformGuidance? _uniform;
+    private readonly SampleBatch _first, _second, _switched;
     private readonly Dictionary<long, Problem> _problems = [];   // of the samples that are under way
 
     /// <param name="problemKey">Key of the post-training split's problems.</param>
@@ -55,15 +69,22 @@ public sealed class RolloutCollector : IDisposable
         FusedGuidance guidance = new(reference.Ops);
         SamplerShape shape = new(rows, prompt, response, settings.Candidates, Vocabulary: task.Vocabulary);
         _rollIn = new Sampler(reference, settings.Rule.IsGuided ? guide : null, guidance, shape, task.Stops);
+        int limit = settings.RollOutLimit > 0 ? settings.RollOutLimit : response, longest = prompt + response + settings.RollOutLimit;
         _rollOut = settings.RollIn == RollIn.None
             ? _rollIn
-            : new Sampler(reference, null, guidance, shape with { PromptTokens = prompt + response, RowTokens = prompt + response }, task.Stops);
+            : new Sampler(reference, null, guidance, shape with { PromptTokens = prompt + response, NewTokens = limit, RowTokens = longest }, task.Stops);
+        if (settings.SwitchTopK > 0 && settings.RollIn != RollIn.None)
+        {
+            _uniform = new UniformGuidance(reference.Ops, settings.SwitchTopK);
+            _switch = new Sampler(reference, null, _uniform, shape with { PromptTokens = prompt + response, NewTokens = 1, RowTokens = prompt + response }, []);
+        }
         int width = settings.Hidden ? reference.Config.Width : 0;
         _first = new SampleBatch(rows, prompt, response, width);
-        _second = new SampleBatch(rows, prompt + response, response, width);
+        _second = new SampleBatch(rows, prompt + response, limit, width);
+        _switched = new SampleBatch(rows, prompt + response, 1, width);
     }
 
-    /// <summary>Collects samples <paramref name="from"/> … <paramref name="to"/> − 1.</summary>
+    /// <summary>Collects samples <paramref name="from"/> … <paramref name="to"/> − 1 of the shard.</summary>
     public void Run(long from, long to, CollectedRollouts done, IProgressSink progress, CancellationToken stop)
     {
         progress.Start($"collect (round {_settings.Round})", to);
@@ -75,10 +96,10 @@ public sealed class RolloutCollector : IDisposable
         List<Half> hidden = [];
         _problems.Clear();
         IEnumerable<Sample> rollIns = RollIns(from, to, stop);
-        foreach (Sample each in _settings.RollIn == RollIn.Policy ? RollOuts(rollIns, stop) : rollIns)
+        foreach (Sample each in _settings.RollIn == RollIn.None ? rollIns : RollOuts(_switch is null ? Cut(rollIns) : Switched(Cut(rollIns), stop), stop))
         {
             tokens += each.Response.Length;
-            finished.Add(each.Number, each);
+            finished.Add(each.Ordinal, each);
             ready.Clear();
             hidden.Clear();
             while (finished.TryTake(out Sample? next))
@@ -99,71 +120,115 @@ public sealed class RolloutCollector : IDisposable
     {
         _rollIn.Dispose();
         if (!ReferenceEquals(_rollIn, _rollOut)) _rollOut.Dispose();
+        _switch?.Dispose();
+        _uniform?.Dispose();
     }
 
     /// <summary>Whole responses of the roll-in policy, in the order in which they end.</summary>
     private IEnumerable<Sample> RollIns(long from, long to, CancellationToken stop)
     {
         foreach (int row in _rollIn.Run(Requests(), _first, _settings.Rule, Philox.Key(_settings.Seed, RollInStream + (uint)_settings.Round), stop))
-            yield return new Sample(_first.Numbers[row], 0, _first.Response(row).ToArray(), Hidden(_first, row));
+            yield return new Sample(_first.Numbers[row], 0, false, _first.Response(row).ToArray(), Hidden(_first, row));
 
         IEnumerable<SampleRequest> Requests()
         {
             Problem problem = new([], []);
-            for (long sample = from; sample < to; sample++)
+            for (long ordinal = from; ordinal < to; ordinal++)
             {
-                if (sample == from || sample % _settings.SamplesPerProblem == 0)
-                    problem = _task.Problem(Split.PostTrain, _problemKey, sample / _settings.SamplesPerProblem);
-                _problems.Add(sample, problem);
-                yield return new SampleRequest(problem.Prompt, _task.ResponseLimit, checked((int)sample), sample);
+                long number = Number(ordinal);
+                if (ordinal == from || number % _settings.SamplesPerProblem == 0)
+                    problem = _task.Problem(Split.PostTrain, _problemKey, number / _settings.SamplesPerProblem);
+                _problems.Add(ordinal, problem);
+                yield return new SampleRequest(problem.Prompt, _task.ResponseLimit, checked((int)number), ordinal);
             }
         }
     }
 
-    /// <summary>Cuts each response and lets π_ref write the rest. Where everything was kept, the response stands as it is.</summary>
-    private IEnumerable<Sample> RollOuts(IEnumerable<Sample> rollIns, CancellationToken stop)
+    /// <summary>Keeps a uniform share of each response, at least one token.</summary>
+    private IEnumerable<Sample> Cut(IEnumerable<Sample> rollIns)
     {
-        ulong cutKey = Philox.Key(_settings.Seed, CutStream + (uint)_settings.Round);
-        Dictionary<long, Sample> cut = [];
+        ulong key = Philox.Key(_settings.Seed, CutStream + (uint)_settings.Round);
+        foreach (Sample each in rollIns)
+        {
+            int kept = 1 + new PhiloxStream(key, (ulong)Number(each.Ordinal) * 4).NextInt(each.Response.Length);
+            yield return each with
+            {
+                Kept = kept,
+                IsEnded = kept == each.Response.Length,
+                Response = each.Response[..kept],
+                Hidden = each.Hidden[..(kept * _first.HiddenWidth)],
+            };
+        }
+    }
+
+    /// <summary>Puts a uniformly random one of π_ref's likeliest tokens in place of the last kept one.</summary>
+    private IEnumerable<Sample> Switched(IEnumerable<Sample> cut, CancellationToken stop)
+    {
+        Dictionary<long, Sample> open = [];
+        foreach (int row in _switch!.Run(Requests(), _switched, GuidanceRule.Reference(), Philox.Key(_settings.Seed, SwitchStream + (uint)_settings.Round), stop))
+        {
+            open.Remove(_switched.Numbers[row], out Sample? each);
+            int token = _switched.Response(row)[0];
+            yield return each! with { Response = [.. each.Response[..^1], token], IsEnded = _task.Stops.Contains(token) || (_settings.RollOutLimit == 0 && each.Kept == _task.ResponseLimit) };
+        }
+
+        IEnumerable<SampleRequest> Requests()
+        {
+            foreach (Sample each in cut)
+            {
+                open.Add(each.Ordinal, each);
+                yield return new SampleRequest([.. _problems[each.Ordinal].Prompt, .. each.Response[..^1]], 1, checked((int)Number(each.Ordinal)), each.Ordinal);
+            }
+        }
+    }
+
+    /// <summary>Lets π_ref write the rest. A response that ended where it was cut stands as it is.</summary>
+    private IEnumerable<Sample> RollOuts(IEnumerable<Sample> cut, CancellationToken stop)
+    {
+        Dictionary<long, Sample> open = [];
         Queue<Sample> whole = [];
         GuidanceRule reference = GuidanceRule.Reference(_settings.Rule.Temperature, _settings.Rule.TopP);
         foreach (int row in _rollOut.Run(Requests(), _second, reference, Philox.Key(_settings.Seed, RollOutStream + (uint)_settings.Round), stop))
         {
-            cut.Remove(_second.Numbers[row], out Sample? start);
-            yield return start! with { Response = [.. start!.Response, .. _second.Response(row)], Hidden = [.. start.Hidden, .. Hidden(_second, row)] };
+            open.Remove(_second.Numbers[row], out Sample? start);
+            yield return start! with { Response = [.. start.Response, .. _second.Response(row)], Hidden = [.. start.Hidden, .. Hidden(_second, row)] };
             while (whole.TryDequeue(out Sample? each)) yield return each;
         }
         while (whole.TryDequeue(out Sample? each)) yield return each;
 
         IEnumerable<SampleRequest> Requests()
         {
-            foreach (Sample each in rollIns)
+            foreach (Sample each in cut)
             {
-                int kept = 1 + new PhiloxStream(cutKey, (ulong)each.Number * 4).NextInt(each.Response.Length);
-                Sample start = each with { Kept = kept, Response = each.Response[..kept], Hidden = each.Hidden[..(kept * _first.HiddenWidth)] };
-                if (kept == each.Response.Length)
+                if (each.IsEnded)
                 {
-                    whole.Enqueue(start);
+                    whole.Enqueue(each);
                     continue;
                 }
-                cut.Add(each.Number, start);
-                yield return new SampleRequest([.. _problems[each.Number].Prompt, .. start.Response], _task.ResponseLimit - kept, checked((int)each.Number), each.Number);
+                open.Add(each.Ordinal, each);
+                int limit = _settings.RollOutLimit > 0 ? _settings.RollOutLimit : _task.ResponseLimit - each.Kept;
+                yield return new SampleRequest([.. _problems[each.Ordinal].Prompt, .. each.Response], limit, checked((int)Number(each.Ordinal)), each.Ordinal);
             }
         }
     }
+
+    private long Number(long ordinal) => _settings.Shard.Sample(ordinal, _settings.SamplesPerProblem);
 
     private Half[] Hidden(SampleBatch batch, int row) => _settings.Hidden ? batch.ResponseHidden(row).ToArray() : [];
 
     private Rollout Rollout(Sample sample)
     {
-        _problems.Remove(sample.Number, out Problem? problem);
+        _problems.Remove(sample.Ordinal, out Problem? problem);
+        long number = Number(sample.Ordinal);
         float lambda = _settings.Rule.IsGuided ? _settings.Rule.Lambda : 0;
         return new Rollout(
-            sample.Number / _settings.SamplesPerProblem, sample.Number, _settings.Round, [.. problem!.Prompt, .. sample.Response], problem.Prompt.Length,
+            number / _settings.SamplesPerProblem, number, _settings.Round, [.. problem!.Prompt, .. sample.Response], problem.Prompt.Length,
             sample.Kept, lambda, _task.Reward(problem, sample.Response));
     }
 
+    /// <param name="Ordinal">Its place in the shard.</param>
     /// <param name="Kept">Response tokens from the roll-in; 0 where there is none.</param>
+    /// <param name="IsEnded">Whether a kept response is whole, so that nothing follows.</param>
     /// <param name="Hidden">[tokens of the response, C], or empty.</param>
-    private sealed record Sample(long Number, int Kept, int[] Response, Half[] Hidden);
+    private sealed record Sample(long Ordinal, int Kept, bool IsEnded, int[] Response, Half[] Hidden);
 }

@@ -7,7 +7,7 @@ namespace QSharp.Model;
 
 /// <summary>
 /// A folder of roll-outs: <c>dataset.json</c> says for which task and reference, <c>rollouts.bin</c> holds the records of
-/// all rounds.
+/// all rounds. Each shard has files of its own, such as <c>dataset-1-of-2.json</c>.
 /// </summary>
 /// <param name="Task">Fingerprint of the task.</param>
 /// <param name="Vocabulary">Rows of the token table of the models that made it.</param>
@@ -15,19 +15,47 @@ namespace QSharp.Model;
 /// <param name="Collection">How the samples were drawn: seed, samples a problem, roll-in, temperature, top-p.</param>
 public sealed record RolloutSet(string Task, int Vocabulary, string Reference, JsonObject Collection)
 {
-    private const string Format = "qsharp-rollouts-1";
+    private const string Format = "qsharp-rollouts-1", HeaderName = "dataset";
 
-    public static string DataPath(string folder) => Path.Combine(folder, "rollouts.bin");
+    public static string DataPath(string folder, Shard? shard = null) => Path.Combine(folder, $"rollouts{shard?.Suffix}.bin");
 
     /// <summary>Where the hidden states lie, if there are any.</summary>
-    public static string HiddenPath(string folder) => Path.Combine(folder, "hidden.bin");
+    public static string HiddenPath(string folder, Shard? shard = null) => Path.Combine(folder, $"hidden{shard?.Suffix}.bin");
 
-    private static string HeaderPath(string folder) => Path.Combine(folder, "dataset.json");
+    /// <summary>Where the success counts of all prompts lie.</summary>
+    public static string CountsPath(string folder, Shard? shard = null) => Path.Combine(folder, $"prompts{shard?.Suffix}.json");
 
-    public static bool Exists(string folder) => File.Exists(HeaderPath(folder));
+    private static string HeaderPath(string folder, Shard? shard = null) => Path.Combine(folder, $"{HeaderName}{shard?.Suffix}.json");
+
+    public static bool Exists(string folder, Shard? shard = null) => File.Exists(HeaderPath(folder, shard));
+
+    /// <summary>The shards that a folder holds, in order; the whole is one.</summary>
+    /// <exception cref="UserException">There is no data set, or its shards do not belong together.</exception>
+    public static (RolloutSet Set, Shard[] Shards) Open(string folder)
+    {
+        Shard[] shards = !Directory.Exists(folder) ? [] :
+        [
+            .. Directory.EnumerateFiles(folder, HeaderName + "*.json")
+                .Select(path => Shard.OfSuffix(Path.GetFileNameWithoutExtension(path)[HeaderName.Length..])).OfType<Shard>().OrderBy(shard => shard.Index),
+        ];
+        if (shards.Length == 0) return (Load(folder), [Shard.Whole]);   // says what is missing
+        RolloutSet set = Load(folder, shards[0]);
+        foreach (Shard shard in shards[1..])
+        {
+            if (shard.Count != shards[0].Count)
+                throw new UserException($"{folder}: shards of {shards[0].Count} and of {shard.Count} lie here together; keep those of one data set.");
+            RolloutSet other = Load(folder, shard);
+            string? difference = other.Task != set.Task || other.Vocabulary != set.Vocabulary ? "another task"
+                : other.Reference != set.Reference ? "another reference"
+                : !JsonNode.DeepEquals(other.Collection, set.Collection) ? $"other settings ({other.Collection.ToJsonString()}, not {set.Collection.ToJsonString()})" : null;
+            if (difference is not null)
+                throw new UserException($"{folder}: shard {shard.Index + 1} of {shard.Count} was collected with {difference} than shard {shards[0].Index + 1}; keep those that belong together.");
+        }
+        return (set, shards);
+    }
 
     /// <summary>Writes the description; the records follow through <see cref="RolloutFile"/>.</summary>
-    public void Save(string folder)
+    public void Save(string folder, Shard? shard = null)
     {
         Directory.CreateDirectory(folder);
         JsonObject json = new()
@@ -38,13 +66,13 @@ public sealed record RolloutSet(string Task, int Vocabulary, string Reference, J
             ["reference"] = Reference,
             ["collection"] = Collection.DeepClone(),
         };
-        JsonFile.Write(HeaderPath(folder), json);
+        JsonFile.Write(HeaderPath(folder, shard), json);
     }
 
     /// <exception cref="UserException">There is no data set, or it is damaged.</exception>
-    public static RolloutSet Load(string folder)
+    public static RolloutSet Load(string folder, Shard? shard = null)
     {
-        string path = HeaderPath(folder);
+        string path = HeaderPath(folder, shard);
         if (!File.Exists(path))
             throw new UserException($"{folder}: there is no data set here (dataset.json is missing); make one with 'qsharp collect --out {folder}'.");
         try

@@ -48,6 +48,9 @@ public interface ITask
     /// <summary>The reward of a finished response, in [0, 1].</summary>
     float Reward(Problem problem, ReadOnlySpan<int> response);
 
+    /// <summary>Tokens as people read them.</summary>
+    string Text(ReadOnlySpan<int> tokens);
+
     /// <summary>What a response says, for votes; empty where it says nothing.</summary>
     string Answer(Problem problem, ReadOnlySpan<int> response);
 

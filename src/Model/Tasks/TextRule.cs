@@ -16,7 +16,6 @@ namespace QSharp.Model;
 public sealed class TextRule
 {
     private static readonly string[] _keys = ["contains", "lacks", "matches", "number", "exact", "choice", "math", "ends", "command", "timeout"];
-    private static readonly Regex _numbers = new(@"-?\d[\d,]*(?:\.\d+)?", RegexOptions.NonBacktracking);
 
     private readonly Regex[] _contains = [], _lacks = [];
     private readonly Regex? _matches;
@@ -67,7 +66,7 @@ public sealed class TextRule
         || !Array.TrueForAll(_contains, word => word.IsMatch(response))
         || Array.Exists(_lacks, word => word.IsMatch(response))
         || (_matches is not null && !_matches.IsMatch(response))
-        || (_number is not null && LastNumber(response) != _number)
+        || (_number is not null && AnswerText.LastValue(response) != _number)
         || (_exact is not null && response.Trim() != _exact)
         || (_choice is not null && AnswerText.Choice(response) != _choice)
         || (_math is not null && !MathGrader.IsRight(AnswerText.Boxed(response), _math))
@@ -77,14 +76,8 @@ public sealed class TextRule
     public string Answer(string response) =>
         _math is not null ? AnswerText.Boxed(response)
         : _choice is not null ? AnswerText.Choice(response)
-        : _number is not null ? LastNumber(response)?.ToString(CultureInfo.InvariantCulture) ?? ""
+        : _number is not null ? AnswerText.LastValue(response)?.ToString(CultureInfo.InvariantCulture) ?? ""
         : response.Trim();
-
-    private static decimal? LastNumber(string text)
-    {
-        Match? last = _numbers.Matches(text).LastOrDefault();
-        return last is not null && decimal.TryParse(last.Value, NumberStyles.Number, CultureInfo.InvariantCulture, out decimal number) ? number : null;
-    }
 
     private static string Letter(string choice, string source) =>
         choice is [>= 'A' and <= AnswerText.LastChoice] ? choice : throw new UserException($"{source}: choice is '{choice}', but must be one letter from A to {AnswerText.LastChoice}.");

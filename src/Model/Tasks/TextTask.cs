@@ -67,6 +67,8 @@ public sealed class TextTask : ITask
 
     public float Reward(Problem problem, ReadOnlySpan<int> response) => ((TextProblem)problem).Rule.Reward(_text.Of(response, out bool ended), ended);
 
+    public string Text(ReadOnlySpan<int> tokens) => _text.Tokenizer.Decode(tokens, skipSpecial: false);
+
     public string Answer(Problem problem, ReadOnlySpan<int> response) => ((TextProblem)problem).Rule.Answer(_text.Of(response, out _));
 
     public bool AreSame(string representative, string answer) => MathGrader.AreEqual(representative, answer);

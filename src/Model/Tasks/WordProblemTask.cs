@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text.RegularExpressions;
 
 using QSharp.Engine;
 
@@ -24,7 +23,6 @@ public sealed class WordProblemTask : ITask
 
     private static readonly string[] _names = ["Ann", "Ben", "Clara", "David", "Emma", "Frank", "Grace", "Henry"];
     private static readonly string[] _things = ["apples", "books", "coins", "marbles", "pencils", "cookies", "stickers", "shells"];
-    private static readonly Regex _numbers = new(@"\d[\d,]*(?:\.\d+)?", RegexOptions.NonBacktracking);
 
     private readonly ModelFiles _model;
     private readonly TaskText _text;
@@ -39,9 +37,14 @@ public sealed class WordProblemTask : ITask
         ResponseLimit = responseLimit;
         ILookup<bool, Sum> parts = Sums().ToLookup(sum => sum.IsForTesting);
         (_training, _testing) = ([.. parts[false]], [.. parts[true]]);
-        // Numbers of two digits make the longest prompts, whatever the name and the thing.
-        PromptLimit = _names.SelectMany(name => _things.Select(thing => Encode(new Sum(15, 9, Adds: false).Text(name, thing)).Length)).Max()
-            + Encode(new Sum(10, 10, Adds: true).Text(_names[0], _things[0])).Length - Encode(new Sum(1, 1, Adds: true).Text(_names[0], _things[0])).Length;
+        // Words and numbers are tokens of their own, so the longest of each make the longest prompt.
+        (string name, string thing) = (_names.MaxBy(Length)!, _things.MaxBy(Length)!);
+        PromptLimit = Sums().GroupBy(sum => sum.Adds)
+            .Max(kind => Encode(new Sum(Longest(kind.Select(sum => sum.A)), Longest(kind.Select(sum => sum.B)), kind.Key).Text(name, thing)).Length);
+
+        int Length(string word) => _text.Tokenizer.Encode(" " + word, special: false).Length;
+
+        int Longest(IEnumerable<int> numbers) => numbers.MaxBy(number => Length(number.ToString(CultureInfo.InvariantCulture)));
     }
 
     public string Fingerprint => TextTask.FingerprintOf(_text.Tokenizer);
@@ -77,13 +80,11 @@ public sealed class WordProblemTask : ITask
     public float Reward(Problem problem, ReadOnlySpan<int> response) =>
         Answer(problem, response) == ((WordProblem)problem).Result.ToString(CultureInfo.InvariantCulture) ? 1 : 0;
 
+    public string Text(ReadOnlySpan<int> tokens) => _text.Tokenizer.Decode(tokens, skipSpecial: false);
+
     /// <summary>The last number, without commas and trailing zeros.</summary>
-    public string Answer(Problem problem, ReadOnlySpan<int> response)
-    {
-        Match? last = _numbers.Matches(_text.Of(response, out _)).LastOrDefault();
-        return last is not null && decimal.TryParse(last.Value.TrimEnd(','), NumberStyles.Number, CultureInfo.InvariantCulture, out decimal number)
-            ? number.ToString("0.############", CultureInfo.InvariantCulture) : "";
-    }
+    public string Answer(Problem problem, ReadOnlySpan<int> response) =>
+        AnswerText.LastValue(_text.Of(response, out _))?.ToString("0.############", CultureInfo.InvariantCulture) ?? "";
 
     public bool AreSame(string representative, string answer) => representative == answer;
 

@@ -4,9 +4,9 @@ using ScottPlot;
 
 using SkiaSharp;
 
-namespace QSharp.Cli;
+namespace QSharp.Cli.Reports;
 
-/// <summary>Learning curves and accuracy against KL, as PNG and SVG.</summary>
+/// <summary>Pictures as PNG and SVG; and those of a star-graph run.</summary>
 internal static class Pictures
 {
     private const int Width = 900, Height = 560;
@@ -15,13 +15,17 @@ internal static class Pictures
     public static string[] Draw(RunFolder folder, StarGraphRecipe recipe, List<Evaluation> results, List<PolicyEntry> policies, IProgressSink progress)
     {
         if (!HasFont(progress)) return [];
-        List<string> paths = [];
-        Save(LearningCurves(folder, recipe), folder, "learning-curves", paths);
-        if (policies.Exists(policy => policy.Data == PolicyData.Policy)) Save(TrainingRewards(folder, recipe, policies), folder, "policy-rewards", paths);
-        if (results.Count > 1) Save(AccuracyAgainstKl(recipe, results), folder, "accuracy-kl", paths);
+        List<string> paths = [Save(LearningCurves(folder, recipe), folder, "learning-curves")];
+        if (policies.Exists(policy => policy.Data == PolicyData.Policy)) paths.Add(Save(TrainingRewards(folder, recipe, policies), folder, "policy-rewards"));
+        if (results.Count > 1)
+        {
+            string title = $"G({recipe.Graph.Arms},{recipe.Graph.PathLength}): accuracy on {results[0].Problems:N0} held-out graphs";
+            paths.Add(Save(FrontPicture.Draw(title, results, (1.0 / recipe.Graph.Arms, $"1/{recipe.Graph.Arms}: an arm at random")), folder, FrontPicture.Name));
+        }
         return [.. paths];
     }
 
+    /// <summary>Whether pictures can have text; if not, a note says what is missing.</summary>
     public static bool HasFont(IProgressSink progress)
     {
         try
@@ -69,50 +73,6 @@ internal static class Pictures
         return plot;
     }
 
-    private static Plot AccuracyAgainstKl(StarGraphRecipe recipe, List<Evaluation> results)
-    {
-        Plot plot = New(
-            $"G({recipe.Graph.Arms},{recipe.Graph.PathLength}): accuracy on {results[0].Problems:N0} held-out graphs", "KL(π ‖ π_ref), nats a response", "accuracy");
-        Evaluation reference = results[0];
-        // Each method's curve starts at π_ref, which is its limit for η → ∞.
-        foreach (IGrouping<string, Evaluation> method in results.Skip(1).GroupBy(result => result.Method))
-        {
-            if (double.IsNaN(method.First().Eta))   // a trained policy is one point, on no curve
-            {
-                Evaluation policy = method.First();
-                ScottPlot.Plottables.Marker marker = plot.Add.Marker(policy.Kl.Mean, policy.PassAt1.Mean, MarkerShape.FilledDiamond, 11);
-                marker.LegendText = policy.Method;
-                plot.Add.ErrorBar([policy.Kl.Mean], [policy.PassAt1.Mean], [1.96 * policy.PassAt1.Error]).Color = marker.Color;
-                continue;
-            }
-            Evaluation[] points = [reference, .. method.OrderBy(point => point.Kl.Mean)];
-            double[] kl = [.. points.Select(point => point.Kl.Mean)], accuracy = [.. points.Select(point => point.PassAt1.Mean)];
-            ScottPlot.Plottables.Scatter line = plot.Add.Scatter(kl, accuracy);
-            line.LineWidth = 2;
-            line.MarkerSize = 9;
-            line.LegendText = method.Key == "qsharp" ? "Q♯" : method.Key.ToUpperInvariant();
-            ScottPlot.Plottables.ErrorBar bars = plot.Add.ErrorBar(kl, accuracy, [.. points.Select(point => 1.96 * point.PassAt1.Error)]);
-            bars.Color = line.Color;
-            foreach (Evaluation point in points.Skip(1))
-            {
-                ScottPlot.Plottables.Text label = plot.Add.Text(FormattableString.Invariant($"η = {point.Eta:0.###}"), point.Kl.Mean, point.PassAt1.Mean);
-                label.LabelFontSize = 13;
-                label.LabelFontColor = line.Color;
-                label.LabelAlignment = method.Key == "qsharp" ? Alignment.LowerRight : Alignment.UpperLeft;
-                label.OffsetX = method.Key == "qsharp" ? -8 : 8;
-                label.OffsetY = method.Key == "qsharp" ? -8 : 8;
-            }
-        }
-        ScottPlot.Plottables.HorizontalLine chance = plot.Add.HorizontalLine(1.0 / recipe.Graph.Arms);
-        chance.LinePattern = LinePattern.Dashed;
-        chance.Color = Colors.Gray;
-        chance.LegendText = $"1/{recipe.Graph.Arms}: an arm at random";
-        double right = Math.Max(results.Max(result => result.Kl.Mean) * 1.15, 0.1);
-        plot.Axes.SetLimits(-0.03 * right, right, 0, 1.05);
-        plot.ShowLegend(Alignment.LowerRight);
-        return plot;
-    }
-
     public static Plot New(string title, string x, string y)
     {
         Plot plot = new();
@@ -124,11 +84,12 @@ internal static class Pictures
         return plot;
     }
 
-    public static void Save(Plot plot, RunFolder folder, string name, List<string> paths)
+    /// <summary>Writes both files and returns the path of the PNG.</summary>
+    public static string Save(Plot plot, RunFolder folder, string name)
     {
         AtomicFile.Write(folder.File(name + ".png"), stream => stream.Write(plot.GetImageBytes(Width, Height, ImageFormat.Png)));
         AtomicFile.WriteText(folder.File(name + ".svg"), plot.GetSvgXml(Width, Height));
-        paths.Add(folder.File(name + ".png"));
+        return folder.File(name + ".png");
     }
 
     /// <summary>Mean of the last 25 steps, so that a curve can be read.</summary>
