@@ -61,7 +61,6 @@ public class PolicyVerbTests
         Assert.Equal(2 * (Math.Log(4) - 0.75), (double)chosen["kl_bound"]!, 1e-9);
         Assert.Null(chosen["kl_guidance"]);
         await Refused(folder, best.Replace("--out b", "--out no"), "--guide");
-        await Refused(folder, best.Replace("4,1 --out b", "4 --out no"), "M,B");
 
         // Soft values hold for the η that they were learned for, and for their own way of decoding.
         string soft = $"evaluate --graph 2,2 --seed 3 --quiet --json --test-graphs 200 --model s/reference --guide soft/guide";

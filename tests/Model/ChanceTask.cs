@@ -23,6 +23,8 @@ internal sealed class ChanceTask : IInteractiveTask
 
     public IReadOnlyList<int> Stops => [];
 
+    public string Text(ReadOnlySpan<int> tokens) => string.Join(' ', tokens.ToArray());
+
     public int PromptLimit => 1;
 
     public int ResponseLimit => 3;

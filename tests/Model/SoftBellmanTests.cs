@@ -97,7 +97,7 @@ public sealed class SoftBellmanTests(ChanceRollouts rollouts) : IClassFixture<Ch
         (TrainBatch batch, DeviceBuffer memory) = Arena.Build(rollouts.Ops.Device, arena => new TrainBatch(2, rows.Time, rows.LossesPerRow, arena));
         using (memory)
         {
-            rows.Fill(0, batch);
+            rows.Fill(0, 2, batch);
             Assert.Equal([(0, 2), (2, 3)], [batch.LossesOf(0), batch.LossesOf(1)]);
             batch.Upload(rollouts.Ops.Device);
             Assert.Equal([read[0].Tokens[1], read[0].Tokens[3], .. read[1].Tokens[1..]], batch.Targets.Tokens.Span<int>()[..5].ToArray());

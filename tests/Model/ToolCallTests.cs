@@ -44,8 +44,8 @@ public class ToolCallTests
             for (int i = 0; i < 300; i++)
             {
                 Problem problem = Task.Problem(split, Key, i);
-                Assert.Equal(split, splits.GetValueOrDefault(ToolCallTask.Text(problem.Prompt), split));
-                splits[ToolCallTask.Text(problem.Prompt)] = split;
+                Assert.Equal(split, splits.GetValueOrDefault(Task.Text(problem.Prompt), split));
+                splits[Task.Text(problem.Prompt)] = split;
                 if (split != Split.Pretrain) continue;
                 rewards += Task.Reward(problem, problem.Answer) > 0 ? 1 : 0;
                 for (int t = 0; t < problem.Answer.Length; t++)
@@ -53,7 +53,7 @@ public class ToolCallTests
             }
         }
         Assert.InRange(rewards / 300, 0.75, 0.95);   // nine in ten, but for answers of 0
-        Assert.Equal(50, Task.TestProblems(Key, 50).Select(problem => ToolCallTask.Text(problem.Prompt)).Distinct().Count());
+        Assert.Equal(50, Task.TestProblems(Key, 50).Select(problem => Task.Text(problem.Prompt)).Distinct().Count());
         Assert.Contains("--test-problems", Assert.Throws<UserException>(() => Task.TestProblems(Key, 100_000)).Message);
     }
 }

@@ -137,7 +137,7 @@ public sealed class ToolCallTask : IInteractiveTask
     }
 
     /// <summary>For people: <c>a453b192=</c>.</summary>
-    public static string Text(ReadOnlySpan<int> tokens)
+    public string Text(ReadOnlySpan<int> tokens)
     {
         System.Text.StringBuilder text = new();
         foreach (int token in tokens) text.Append("0123456789ab!="[token]);
