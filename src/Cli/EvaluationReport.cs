@@ -47,12 +47,15 @@ internal sealed class EvaluationReport(ITask task, Problem[] problems, List<Eval
             bool isFirst = ReferenceEquals(result, results[0]);
             rows.Add(
             [
-                result.Method, Number(result.Temperature, "0.##"), double.IsFinite(result.Eta) ? Number(result.Eta, "0.####") : "",
+                Name(result), Number(result.Temperature, "0.##"), double.IsFinite(result.Eta) ? Number(result.Eta, "0.####") : "",
                 Number(result.PassAt1.Mean), Number(result.PassAt1.Error), isFirst ? "" : Number(gain.Mean), isFirst ? "" : Number(gain.Error),
                 Number(result.Kl.Mean, "0.00"), .. hasOrigin ? (string[])[Number(result.KlOrigin?.Mean ?? double.NaN, "0.00")] : [], Number(result.TokensPerSecond, "N0"),
             ]);
         }
         ResultTable.Print(output, rows);
+        foreach (Evaluation result in results)
+            if (result.Foretold is { } foretold)
+                output.WriteLine($"foretold by the guide, {Label(result)}: {(double.IsNaN(foretold.Lambda) ? "" : $"mean λ {Number(foretold.Lambda, "0.##")}, ")}reward {Number(foretold.Reward)}, KL {Number(foretold.Kl, "0.00")}");
         foreach (Evaluation result in results.Where(result => result.MajorityVote is not null))
             output.WriteLine($"maj@{result.Samples}, {Label(result)}: {Number(result.MajorityVote!.Value.Mean)} ± {Number(result.MajorityVote!.Value.Error)}"
                 + (result.WeightedVote is { } weighted ? $"; weighted by the guide: {Number(weighted.Mean)} ± {Number(weighted.Error)}" : ""));
@@ -83,6 +86,8 @@ internal sealed class EvaluationReport(ITask task, Problem[] problems, List<Eval
             ["tokens"] = result.Tokens,
             ["tokens_per_second"] = result.TokensPerSecond,
         };
+        if (result.Tilt is not null) json["tilt"] = result.Tilt;
+        if (result.Foretold is { } foretold) json["foretold"] = Results.Foretold(foretold);
         if (!ReferenceEquals(result, results[0]))
         {
             Estimate gain = result.Gain(results[0]);
@@ -104,7 +109,7 @@ internal sealed class EvaluationReport(ITask task, Problem[] problems, List<Eval
 
     private JsonObject Sample(Evaluation result, ScoredResponse response) => new()
     {
-        ["method"] = result.Method,
+        ["method"] = Name(result),
         ["temperature"] = result.Temperature,
         ["eta"] = Results.Eta(result.Eta),
         ["problem"] = response.Problem,
@@ -116,8 +121,10 @@ internal sealed class EvaluationReport(ITask task, Problem[] problems, List<Eval
         ["kl_floor"] = response.KlFloor,
     };
 
+    private static string Name(Evaluation result) => result.Tilt is null ? result.Method : $"{result.Method} {result.Tilt}";
+
     private static string Label(Evaluation result) =>
-        $"{result.Method} at T {Number(result.Temperature, "0.##")}{(double.IsFinite(result.Eta) ? $", η {Number(result.Eta, "0.####")}" : "")}";
+        $"{Name(result)} at T {Number(result.Temperature, "0.##")}{(double.IsFinite(result.Eta) ? $", η {Number(result.Eta, "0.####")}" : "")}";
 
     private static string Number(double value, string format = "0.000") => double.IsNaN(value) ? "" : value.ToString(format, CultureInfo.InvariantCulture);
 }

@@ -18,6 +18,9 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
 
     public GuideRecipe Recipe => recipe;
 
+    /// <summary>Responses sampled side by side.</summary>
+    public int Rows => rows;
+
     /// <summary>How training rounds BF16 copies of the weights.</summary>
     public bool RoundsStochastically { get; set; }
 
@@ -46,11 +49,15 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
     public Problem[] TestProblems(int count) => Task.TestProblems(Philox.Key(seed, TestStream), count);
 
     /// <summary>Evaluates π_ref and, for each tilt and η, the guide.</summary>
+    /// <param name="functions">Functions of the reward for Q♯'s guide in place of exp(reward/η); none: that.</param>
     public List<Evaluation> Evaluate(
-        LanguageModel reference, IGuide? guide, IReadOnlyList<ValueMethod> tilts, IReadOnlyList<double> etas, Problem[] problems, int samples, Guidance guidance, PhaseClock clock)
+        LanguageModel reference, IGuide? guide, IReadOnlyList<ValueMethod> tilts, IReadOnlyList<double> etas, IReadOnlyList<TiltFunction> functions, Problem[] problems,
+        int samples, Guidance guidance, PhaseClock clock)
     {
         using PhaseClock.Running running = clock.Start("evaluate");
-        return Evaluate(reference, guide, Policies(guide, tilts, etas), problems, samples, guidance, originTemperature: 0, judges: samples > 1);
+        List<Policy> policies = Policies(guide, functions.Count > 0 ? [] : tilts, etas);
+        policies.AddRange(functions.Select(function => new Policy("qsharp", function.Eta, recipe.With(guide).RuleOfWeights) { Function = function }));
+        return Evaluate(reference, guide, policies, problems, samples, guidance, originTemperature: 0, judges: samples > 1);
     }
 
     /// <summary>π_ref and, for each tilt and η, the guide.</summary>
