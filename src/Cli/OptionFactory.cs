@@ -30,6 +30,12 @@ internal static class OptionFactory
             ? (number, null)
             : (0f, $"{name} {text}: give a number of at least 0."));
 
+    /// <summary>A finite number, or none.</summary>
+    public static Option<double?> OptionalNumber(string name, string description, double least) => Make<double?>(name, description, null, text =>
+        double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && number >= least && double.IsFinite(number)
+            ? (number, null)
+            : (null, $"{name} {text}: give a number{(double.IsFinite(least) ? FormattableString.Invariant($" of at least {least}") : "")}."));
+
     /// <summary>A number from 0 to 1.</summary>
     public static Option<float> Share(string name, string description, float value) => Make(name, description, value, text =>
         float.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out float number) && number is >= 0 and <= 1
@@ -81,18 +87,26 @@ internal static class OptionFactory
         });
 
     /// <summary>One or several η: greater than 0, inf for the reference alone.</summary>
-    public static Option<CommaList<double>> Etas(params double[] value) => Make("--eta", "Strength of the guidance, one or more with commas: small is strong, inf is the reference alone.", new CommaList<double>(value), text =>
+    /// <param name="value">The default.</param>
+    /// <param name="canBeNegative">Whether η may aim at low rewards.</param>
+    public static Option<CommaList<double>> Etas(double value, bool canBeNegative)
     {
-        double[] etas = [.. text.Split(',', StringSplitOptions.TrimEntries).Select(ReadEta)];
-        return (new CommaList<double>(etas), etas.All(eta => eta > 0) ? null : EtaError(text));
-    });
+        string description = $"Strength of the guidance, one or more with commas: small is strong, inf is the reference alone{(canBeNegative ? NegativeEta : "")}.";
+        return Make("--eta", description, new CommaList<double>([value]), text =>
+        {
+            double[] etas = [.. text.Split(',', StringSplitOptions.TrimEntries).Select(ReadEta)];
+            return (new CommaList<double>(etas), etas.All(eta => IsEta(eta, canBeNegative)) ? null : EtaError(text, canBeNegative));
+        });
+    }
 
     /// <summary>One η: greater than 0, inf for the reference alone.</summary>
-    public static Option<double> Eta(double value) => Eta("--eta", "Strength of the guidance: small is strong, inf is the reference alone.", value);
+    /// <inheritdoc cref="Etas"/>
+    public static Option<double> Eta(double value, bool canBeNegative = false) =>
+        Eta("--eta", $"Strength of the guidance: small is strong, inf is the reference alone{(canBeNegative ? NegativeEta : "")}.", value, canBeNegative);
 
-    /// <inheritdoc cref="Eta(double)"/>
-    public static Option<double> Eta(string name, string description, double value) => Make(name, description, value, text =>
-        ReadEta(text) is var eta && eta > 0 ? (eta, null) : (0, EtaError(text)));
+    /// <inheritdoc cref="Eta(double, bool)"/>
+    public static Option<double> Eta(string name, string description, double value, bool canBeNegative = false) => Make(name, description, value, text =>
+        ReadEta(text) is var eta && IsEta(eta, canBeNegative) ? (eta, null) : (0, EtaError(text, canBeNegative)));
 
     /// <summary>One or several temperatures; 0 takes the most likely token.</summary>
     public static Option<CommaList<double>> Temperatures(params double[] value) =>
@@ -148,7 +162,12 @@ internal static class OptionFactory
     private static double ReadEta(string text) => text is "inf" or "∞" ? double.PositiveInfinity
         : double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) ? number : double.NaN;
 
-    private static string EtaError(string text) => $"--eta {text}: η must be a number greater than 0; small is strong guidance, inf is the reference alone.";
+    private const string NegativeEta = ", and below 0 it aims at low rewards";
+
+    private static bool IsEta(double eta, bool canBeNegative) => eta > 0 || (canBeNegative && eta < 0 && double.IsFinite(eta));
+
+    private static string EtaError(string text, bool canBeNegative) =>
+        $"--eta {text}: η must be a number {(canBeNegative ? "other than" : "greater than")} 0; small is strong guidance, inf is the reference alone.";
 
     private static string? EmptyError(string name, string text) => text.Length == 0 ? $"{name}: the text after it is empty; give a name or leave the option out." : null;
 

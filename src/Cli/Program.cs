@@ -8,7 +8,7 @@ using QSharp.Engine;
 // The verbs, one file each.
 RootCommand root = new("QSharp: Q♯ post-training (arXiv 2502.20548) as a low-level engine, with no deep-learning framework.");
 foreach (Command verb in (Command[])
-    [StarGraphVerb.Create(), ToolCallVerb.Create(), WordProblemsVerb.Create(), PretrainVerb.Create(), CollectVerb.Create(), TrainVerb.Create(), EvaluateVerb.Create(), GenerateVerb.Create(), ScoreVerb.Create(), TokenizeVerb.Create(), InspectVerb.Create(), ConvertVerb.Create(), GradeVerb.Create(), KernelVerb.Create(), SpeedVerb.Create(), DevicesVerb.Create()])
+    [StarGraphVerb.Create(), ToolCallVerb.Create(), WordProblemsVerb.Create(), PretrainVerb.Create(), CollectVerb.Create(), TrainVerb.Create(), EvaluateVerb.Create(), DiagnoseVerb.Create(), GenerateVerb.Create(), ScoreVerb.Create(), TokenizeVerb.Create(), InspectVerb.Create(), ConvertVerb.Create(), GradeVerb.Create(), KernelVerb.Create(), SpeedVerb.Create(), DevicesVerb.Create()])
     root.Subcommands.Add(verb);
 
 using CancellationTokenSource stop = new();

@@ -8,8 +8,16 @@ namespace QSharp.Cli;
 /// <summary>Results as JSON and as a table.</summary>
 internal static class Results
 {
-    /// <summary>η as JSON: a number, or "inf".</summary>
-    public static JsonNode Eta(double eta) => double.IsFinite(eta) ? JsonValue.Create(eta) : JsonValue.Create("inf");
+    /// <summary>η as JSON: a number, "inf", or null where there is none.</summary>
+    public static JsonNode? Eta(double eta) => double.IsNaN(eta) ? null : double.IsFinite(eta) ? JsonValue.Create(eta) : JsonValue.Create("inf");
+
+    /// <summary>What a guide foretold at the prompt.</summary>
+    public static JsonObject Foretold(Foretold foretold)
+    {
+        JsonObject json = new() { ["reward"] = foretold.Reward, ["kl"] = foretold.Kl };
+        if (!double.IsNaN(foretold.Lambda)) json["lambda"] = foretold.Lambda;
+        return json;
+    }
 
     public static JsonObject StarGraph(StarGraphRecipe recipe, ulong seed, int testGraphs, List<Evaluation> results, PhaseClock clock)
     {

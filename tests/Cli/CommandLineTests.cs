@@ -7,7 +7,7 @@ namespace QSharp.Tests.Cli;
 /// <summary>The surface: help, wrong input, config files. Wrong input ends with 2, one sentence, and nothing on the disk.</summary>
 public class CommandLineTests
 {
-    private static readonly string[] _verbs = ["star-graph", "word-problems", "pretrain", "collect", "train", "evaluate", "generate", "score", "tokenize", "inspect", "convert", "grade", "kernel", "speed", "devices"];
+    private static readonly string[] _verbs = ["star-graph", "word-problems", "pretrain", "collect", "train", "evaluate", "diagnose", "generate", "score", "tokenize", "inspect", "convert", "grade", "kernel", "speed", "devices"];
 
     [Fact]
     public async Task Help_lists_the_verbs()

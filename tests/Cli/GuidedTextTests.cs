@@ -44,6 +44,67 @@ public sealed class GuidedTextTests(GuidedTextTests.Run run) : IClassFixture<Gui
         }
     }
 
+    /// <summary>One guide, three functions of the reward: budgets are kept to, good and bad samples are aimed at.</summary>
+    [Fact]
+    public async Task Functions_of_the_reward_are_foretold_and_drawn()
+    {
+        async Task<(double Pass, double Kl, JsonNode? Foretold)> Point(params string[] options)
+        {
+            CliResult result = await run.Cli(
+                "evaluate", ["--guide", "guide/guide", "--temperature", "0.9", "--methods", "qsharp", "--samples", "200", "--out", string.Join('-', options), "--quiet", .. options]);
+            Assert.True(result.ExitCode == 0, result.Error);
+            JsonNode point = JsonNode.Parse(result.Out)!["results"]![1]!;
+            return ((double)point["pass_at_1"]!, (double)point["kl_guidance"]!, point["foretold"]);
+        }
+
+        var budget = await Point("--kl-budget", "0.05");
+        var threshold = await Point("--tilt", "threshold:1");
+        var bad = await Point("--eta", "-0.1");
+        Assert.Equal(0.05, (double)budget.Foretold!["kl"]!, 1e-4);
+        Assert.True((double)budget.Foretold["lambda"]! > 0.1, budget.Foretold.ToJsonString());
+        Assert.InRange(budget.Kl, 0.005, 0.5);
+        Assert.True(threshold.Pass > budget.Pass && budget.Pass > bad.Pass + 0.1, $"{threshold.Pass}, {budget.Pass}, {bad.Pass}");
+        Assert.Null(bad.Foretold);
+    }
+
+    [Fact]
+    public async Task A_diagnosis_tells_of_the_data_the_guide_and_the_regret()
+    {
+        CliResult result = await run.Cli(
+            "diagnose", "--data", "data", "--guide", "guide/guide", "--temperature", "0.9", "--measure", "--eta", "1,0.2", "--samples", "60", "--responses", "100", "--out", "diagnosis", "--quiet");
+        Assert.True(result.ExitCode == 0, result.Error);
+        JsonObject report = JsonNode.Parse(result.Out)!.AsObject();
+        Assert.Equal(4, (int)report["data"]!["samples_per_prompt"]!);
+        // The last token tells most of the reward.
+        Assert.True((double)report["calibration"]!["end"]!["auc"]! > (double)report["calibration"]!["root"]!["auc"]! + 0.1, report["calibration"]!.ToJsonString());
+        JsonNode[] front = [.. report["front"]!.AsArray().Select(point => point!)];
+        Assert.Equal(front.Select(point => (double)point["foretold_kl"]!).Order(), front.Select(point => (double)point["foretold_kl"]!));
+        JsonNode[] drawn = [.. front.Where(point => point["certificate"] is not null)];
+        Assert.Equal(new double[] { 1, 0.2 }, drawn.Select(point => (double)point["eta"]!));
+        Assert.All(drawn, point => Assert.True((double)point["certificate"]!["regret"]! > -4 * (double)point["certificate"]!["regret_stderr"]!, point.ToJsonString()));
+        Assert.True(File.Exists(run.Folder["diagnosis", "prompts.jsonl"]) && File.Exists(run.Folder["diagnosis", "result.json"]));
+        CliResult nothing = await run.Cli("diagnose");
+        Assert.Equal(2, nothing.ExitCode);
+        Assert.Contains("--data", nothing.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("--tilt threshold:0.5 --eta 1", "--eta")]
+    [InlineData("--kl-budget 1 --eta 1", "--eta")]
+    [InlineData("--kl-budget 1 --target-reward 0.5", "one of them")]
+    [InlineData("--kl-budget -1", "at least 0")]
+    [InlineData("--tilt best-of:0.5", "best-of")]
+    [InlineData("--tilt chi2 --eta -1", "greater than 0")]
+    [InlineData("--tilt threshold:3", "end at 1")]
+    [InlineData("--tilt chi2 --methods qsharp,cd", "cd")]
+    public async Task Functions_that_make_no_sense_are_refused(string options, string says)
+    {
+        CliResult result = await run.Cli("evaluate", ["--guide", "guide/guide", "--out", "refused", .. options.Split(' ')]);
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains(says, result.Error, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(run.Folder["refused"]));
+    }
+
     [Fact]
     public async Task Stronger_guidance_gives_more_reward_for_more_KL()
     {

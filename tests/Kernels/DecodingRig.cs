@@ -72,6 +72,9 @@ internal sealed class DecodingRig : IDisposable
 
     public Tensor Statistics { get; }
 
+    /// <summary>ln π of every token, after the naive chain.</summary>
+    public Tensor LogPolicy => _logPolicy;
+
     /// <summary>
     /// Peaked logits with ties and masks, the K highest as candidates, any value logits, a prefix known in three rows
     /// of four; tables in which one return in three has no weight, and none has in every eighth row.

@@ -50,7 +50,7 @@ internal sealed record EvaluationReport(string Name, ITask Task, Problem[] Probl
             bool isFirst = ReferenceEquals(result, Results[0]);
             rows.Add(
             [
-                result.Method, Number(result.Temperature, "0.##"), double.IsFinite(result.Eta) ? Number(result.Eta, "0.####") : "",
+                PolicyName(result), Number(result.Temperature, "0.##"), double.IsFinite(result.Eta) ? Number(result.Eta, "0.####") : "",
                 Number(result.PassAt1.Mean), Number(result.PassAt1.Error), isFirst ? "" : Number(gain.Mean), isFirst ? "" : Number(gain.Error),
                 (result.Blocks is null ? "" : "≤ ") + Number(result.Kl.Mean, "0.00"), .. hasOrigin ? (string[])[Number(result.KlOrigin?.Mean ?? double.NaN, "0.00")] : [], Number(result.TokensPerSecond, "N0"),
             ]);
@@ -61,6 +61,8 @@ internal sealed record EvaluationReport(string Name, ITask Task, Problem[] Probl
     /// <summary>Votes and best-of-n, where there are several responses to a problem.</summary>
     public IEnumerable<string> Remarks() =>
     [
+        .. Results.Where(result => result.Foretold is not null).Select(result =>
+            $"foretold by the guide, {Label(result)}: {(double.IsNaN(result.Foretold!.Lambda) ? "" : $"mean λ {Number(result.Foretold.Lambda, "0.##")}, ")}reward {Number(result.Foretold.Reward)}, KL {Number(result.Foretold.Kl, "0.00")}"),
         .. Results.Where(result => result.MajorityVote is not null).Select(result =>
             $"maj@{result.Samples}, {Label(result)}: {Number(result.MajorityVote!.Value.Mean)} ± {Number(result.MajorityVote!.Value.Error)}"
             + (result.WeightedVote is { } weighted ? $"; weighted by the guide: {Number(weighted.Mean)} ± {Number(weighted.Error)}" : "")),
@@ -75,7 +77,9 @@ internal sealed record EvaluationReport(string Name, ITask Task, Problem[] Probl
     }
 
     public static string Label(Evaluation result) =>
-        $"{result.Method} at T {Number(result.Temperature, "0.##")}{(double.IsFinite(result.Eta) ? $", η {Number(result.Eta, "0.####")}" : "")}";
+        $"{PolicyName(result)} at T {Number(result.Temperature, "0.##")}{(double.IsFinite(result.Eta) ? $", η {Number(result.Eta, "0.####")}" : "")}";
+
+    public static string PolicyName(Evaluation result) => result.Tilt is null ? result.Method : $"{result.Method} {result.Tilt}";
 
     /// <summary>Blocks are chosen by the highest value: there is no η.</summary>
     public static JsonNode? Eta(Evaluation result) => result.Blocks is null ? Cli.Results.Eta(result.Eta) : null;
@@ -98,6 +102,8 @@ internal sealed record EvaluationReport(string Name, ITask Task, Problem[] Probl
             ["tokens"] = result.Tokens,
             ["tokens_per_second"] = result.TokensPerSecond,
         };
+        if (result.Tilt is not null) json["tilt"] = result.Tilt;
+        if (result.Foretold is { } foretold) json["foretold"] = Cli.Results.Foretold(foretold);
         if (result.Blocks is { } blocks) json["blocks"] = new JsonArray(blocks.Count, blocks.Tokens);
         else json["kl_paper"] = result.KlPaper.Mean;
         if (!ReferenceEquals(result, Results[0]))

@@ -80,7 +80,7 @@ internal static class HarnessFiles
             ["filtered_resps"] = new JsonArray(report.Task.Answer(problem, response.Tokens)),
             ["metrics"] = new JsonArray(Metric),
             [Metric] = response.Reward,
-            ["method"] = result.Method,
+            ["method"] = EvaluationReport.PolicyName(result),
             ["temperature"] = result.Temperature,
             ["eta"] = EvaluationReport.Eta(result),
             ["sample"] = response.Sample,
@@ -93,7 +93,7 @@ internal static class HarnessFiles
 
     /// <summary>A policy in one word: <c>qsharp-T0.7-eta0.1</c>.</summary>
     private static string Filter(Evaluation result) =>
-        FormattableString.Invariant($"{result.Method}-T{result.Temperature:0.###}") + (double.IsFinite(result.Eta) ? FormattableString.Invariant($"-eta{result.Eta:0.#####}") : "");
+        FormattableString.Invariant($"{EvaluationReport.PolicyName(result).Replace(' ', '-')}-T{result.Temperature:0.###}") + (double.IsFinite(result.Eta) ? FormattableString.Invariant($"-eta{result.Eta:0.#####}") : "");
 
     private static JsonArray Ids(int[] ids) => new([.. ids.Select(id => (JsonNode)id)]);
 }

@@ -24,25 +24,30 @@ internal static class EvaluateVerb
         temperatures.Description += " Each goes with every method and η, and KL from --temperature is reported too; without it, --temperature alone counts.";
         verb.Options.Add(temperatures);
         EvaluationOptions evaluation = new(verb);
+        TiltOptions tilt = new(verb);
         CommonOptions common = new(verb);
         verb.SetAction((parsed, stop) =>
         {
             string? guideFolder = parsed.GetValue(guide);
             int[]? sizes = parsed.GetValue(blocks)?.Values;
             if (sizes is not null && guideFolder is null) throw new UserException("--blocks: a guide says which block is best; give one with --guide, or leave --blocks out.");
+            List<TiltFunction> functions = tilt.Functions(parsed, evaluation.Etas(parsed), evaluation.HasEta(parsed), guideFolder is not null);
+            if (functions.Count > 0) evaluation.RequireQSharpAlone(parsed);
             using Session session = task.Open(parsed, common, guideFolder, stop);
+            TiltOptions.Require(functions, session.Guide);
             Experiment experiment = session.Experiment;
             session.Require(evaluation.Tilts(parsed), evaluation.Etas(parsed));
             Problem[] problems = experiment.TestProblems(evaluation.TestGraphs(parsed));
             bool hasTemperatures = parsed.GetResult(temperatures) is { Implicit: false };
             double[] all = hasTemperatures ? parsed.GetValue(temperatures).Values : [experiment.Recipe.Temperature];
-            if (experiment.Recipe.Candidates == GuideRecipe.AllCandidates && all.Contains(0))
-                throw new UserException("--candidates all draws from the exact law; it does not go with a temperature of 0.");
-            List<Policy> policies = experiment.Policies(session.Guide, evaluation.Tilts(parsed), evaluation.Etas(parsed), all);   // refuses what the guide cannot do before anything is written
+            if (session.Guide is { } own)
+                foreach (double temperature in all) (experiment.Recipe with { Temperature = (float)temperature }).RequireDraws(own.Settings);
+            List<Policy> policies = experiment.Policies(session.Guide, evaluation.Tilts(parsed), evaluation.Etas(parsed), functions, all);   // refuses what the guide cannot do before anything is written
             JsonObject settings = new() { ["task"] = experiment.Task.Settings, ["samples"] = parsed.GetValue(samples) };
             settings["temperatures"] = new JsonArray([.. all.Select(temperature => (JsonNode)temperature)]);
             if (sizes is not null) settings["blocks"] = new JsonArray(sizes[0], sizes[1]);
             evaluation.AddTo(settings, parsed);
+            tilt.AddTo(settings, parsed);
             task.Decoding.AddTo(settings, parsed);
             RunFolder folder = common.OpenFolder(parsed, "evaluate", settings);
             using Guidance guidance = task.Decoding.Guidance(parsed, session.Reference.Ops);

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 
+using QSharp.Engine;
 using QSharp.Model;
 
 namespace QSharp.Cli.Verbs;
@@ -12,7 +13,7 @@ internal sealed class EvaluationOptions
 
     private readonly Option<CommaList<string>> _methods;
     private readonly ValueMethod[] _guided;
-    private readonly Option<CommaList<double>> _etas = OptionFactory.Etas(0.1);
+    private readonly Option<CommaList<double>> _etas;
     private readonly Option<int> _testGraphs = OptionFactory.Integer("--test-graphs", "Held-out problems to test on; also --limit.", 1000, 1);
 
     /// <param name="trainsPolicies">Whether policies may be asked for too, and guides are learned for several η: not soft values, which have but one.</param>
@@ -23,6 +24,7 @@ internal sealed class EvaluationOptions
         _methods = OptionFactory.Choices(
             "--methods", "What to compare; qsharp, cd and cd-log decode from one guide, vas, cd-q and qsharp-td from their own.", ["reference", "qsharp", "cd"],
             trainsPolicies ? [.. guided, .. Catalog.PolicyMethods.Select(method => method.Name), All] : guided);
+        _etas = OptionFactory.Etas(0.1, canBeNegative: !trainsPolicies);
         _testGraphs.Aliases.Add("--limit");
         foreach (Option option in (Option[])[_methods, _etas, _testGraphs]) verb.Options.Add(option);
     }
@@ -30,6 +32,15 @@ internal sealed class EvaluationOptions
     public int TestGraphs(ParseResult parsed) => parsed.GetValue(_testGraphs);
 
     public double[] Etas(ParseResult parsed) => parsed.GetValue(_etas).Values;
+
+    public bool HasEta(ParseResult parsed) => parsed.GetResult(_etas) is { Implicit: false };
+
+    /// <summary>Functions of the reward are for the distribution that qsharp learns; what else is asked for would not heed them.</summary>
+    public void RequireQSharpAlone(ParseResult parsed)
+    {
+        string? other = parsed.GetResult(_methods) is { Implicit: false } ? parsed.GetValue(_methods).Values.FirstOrDefault(method => method is not ("reference" or "qsharp")) : null;
+        if (other is not null) throw new UserException($"--methods {other}: --tilt, --kl-budget and --target-reward are for qsharp; leave {other} out.");
+    }
 
     public List<ValueMethod> Tilts(ParseResult parsed) => [.. _guided.Where(method => IsAsked(parsed, method.Name))];
 
@@ -40,7 +51,7 @@ internal sealed class EvaluationOptions
     public void AddTo(JsonObject settings, ParseResult parsed)
     {
         settings["methods"] = parsed.GetValue(_methods).ToString();
-        settings["eta"] = new JsonArray([.. Etas(parsed).Select(eta => (JsonNode)Results.Eta(eta))]);
+        settings["eta"] = new JsonArray([.. Etas(parsed).Select(eta => Results.Eta(eta))]);
         settings["test_graphs"] = TestGraphs(parsed);
     }
 }

@@ -14,7 +14,7 @@ internal sealed class GenerateVerb
     private readonly Command _verb = new("generate", "Write text, guided by a value model or not.");
     private readonly Option<string?> _model = OptionFactory.RequiredText("--model", "The reference: a folder, a GGUF file, or org/name from the local hub cache.");
     private readonly Option<string?> _guide = OptionFactory.OptionalText("--guide", "Folder of a guide for it.");
-    private readonly Option<double> _eta = OptionFactory.Eta(0.1);
+    private readonly Option<double> _eta = OptionFactory.Eta(0.1, canBeNegative: true);
     private readonly Option<string> _method = OptionFactory.Choice("--method", "How the guide tilts.", "qsharp", [.. Catalog.ValueMethods.Select(method => method.Name)]);
     private readonly Option<string?> _prompt = OptionFactory.OptionalText("--prompt", "The prompt.");
     private readonly Option<string?> _prompts = OptionFactory.OptionalText("--prompts", "A JSON file with a list of prompts.");
@@ -26,6 +26,7 @@ internal sealed class GenerateVerb
     private readonly Option<bool> _ignoreEnd = OptionFactory.Flag("--ignore-eos", "Go on after the model's end tokens, up to --max-tokens.");
     private readonly Option<int> _rows = OptionFactory.Integer("--batch-rows", "Most responses sampled side by side.", 16, 1);
     private readonly WeightsOption _weights;
+    private readonly TiltOptions _tilt;
     private readonly DecodingOptions _decoding;
     private readonly CommonOptions _common;
 
@@ -33,6 +34,7 @@ internal sealed class GenerateVerb
     {
         foreach (Option option in (Option[])[_model, _guide, _eta, _method, _prompt, _prompts, _messages, _chat, _samples, _maxTokens, _stops, _ignoreEnd, _rows])
             _verb.Options.Add(option);
+        _tilt = new TiltOptions(_verb);
         _weights = new WeightsOption(_verb);
         _decoding = new DecodingOptions(_verb);
         _common = new CommonOptions(_verb, hasRun: false);
@@ -49,6 +51,7 @@ internal sealed class GenerateVerb
         if (guideFolder is null && parsed.GetResult(_method) is { Implicit: false })
             throw new UserException("--method says how a guide tilts; give one with --guide, or leave --method out.");
         ValueMethod method = Catalog.FindValueMethod(parsed.GetValue(_method)!)!;
+        TiltFunction? function = _tilt.Functions(parsed, [parsed.GetValue(_eta)], parsed.GetResult(_eta) is { Implicit: false }, guideFolder is not null).SingleOrDefault();
         IProgressSink progress = _common.Progress(parsed);
         using ModelFiles files = ModelFiles.Open(parsed.GetValue(_model)!);
         // The template and the tokenizer take as long to load as the weights do.
@@ -60,22 +63,28 @@ internal sealed class GenerateVerb
 
         GuideRecipe recipe = _decoding.Apply(GuideRecipe.Text, parsed);
         using IGuide? guide = guideFolder is null ? null : LoadGuide(parsed, guideFolder, files, reference, recipe, progress);
-        GuidanceRule rule = guide is null ? recipe.Reference : recipe.With(guide).Rule(method, parsed.GetValue(_eta));
+        if (function is not null) TiltOptions.Require([function], guide);
+        GuidanceRule rule = guide is null ? recipe.Reference
+            : function is null ? recipe.With(guide).Rule(method, parsed.GetValue(_eta)) : recipe.With(guide).RuleOfWeights;
         GenerateSettings settings = new(
             rule, recipe.Candidates, MaxTokens(parsed, ids, reference.Config.Context, progress), parsed.GetValue(_samples), parsed.GetValue(_ignoreEnd) ? [] : files.EndIds,
-            parsed.GetValue(_stops)!, _common.Seed(parsed), parsed.GetValue(_rows));
+            parsed.GetValue(_stops)!, _common.Seed(parsed), parsed.GetValue(_rows))
+        {
+            Function = function,
+        };
         using Guidance guidance = _decoding.Guidance(parsed, ops);
         TextGenerator generator = new(reference, guide, guidance, files.Tokenizer, settings);
 
         bool json = _common.Json(parsed), streams = !json && ids.Count * settings.Samples == 1;
-        double kl = 0;
+        List<Generation> results = [];
         foreach (Generation result in generator.Run(ids, streams ? Console.Out.Write : null, stop))
         {
-            kl += result.Kl;
+            results.Add(result);
             if (json) Console.Out.WriteLine(Json(result).ToJsonString());
             else Console.Out.WriteLine(streams ? "" : result.Text + "\n");
         }
-        progress.Note(Speed(generator) + (guide is null ? "" : string.Create(CultureInfo.InvariantCulture, $"; KL {kl / (ids.Count * settings.Samples):0.000} nats a response")));
+        progress.Note(Speed(generator) + (guide is null ? "" : string.Create(CultureInfo.InvariantCulture, $"; KL {results.Average(result => result.Kl):0.000} nats a response")));
+        if (function is not null) progress.Note(Foretelling([.. results.Select(result => result.Foretold!)]));
         return ExitCodes.Done;
     }
 
@@ -93,6 +102,13 @@ internal sealed class GenerateVerb
         double first = generator.FirstToken.TotalSeconds, rest = generator.Elapsed.TotalSeconds - first;
         string rate = generator.Tokens < 2 ? "" : string.Create(CultureInfo.InvariantCulture, $", then {(generator.Tokens - 1) / rest:N0} a second");
         return string.Create(CultureInfo.InvariantCulture, $"{generator.Tokens} tokens: the first after {first:0.00} s{rate}");
+    }
+
+    private static string Foretelling(Foretold[] foretold)
+    {
+        double lambda = foretold.Average(each => each.Lambda);
+        string strength = double.IsNaN(lambda) ? "" : string.Create(CultureInfo.InvariantCulture, $"mean λ {lambda:0.##}, ");
+        return string.Create(CultureInfo.InvariantCulture, $"foretold at the prompt: {strength}reward {foretold.Average(each => each.Reward):0.000}, KL {foretold.Average(each => each.Kl):0.000}");
     }
 
     private List<int[]> Prompts(ParseResult parsed, ModelFiles files)
@@ -124,16 +140,21 @@ internal sealed class GenerateVerb
         return guide;
     }
 
-    private static JsonObject Json(Generation result) => new()
+    private static JsonObject Json(Generation result)
     {
-        ["prompt_ids"] = Numbers(result.PromptIds),
-        ["ids"] = Numbers(result.Ids),
-        ["text"] = result.Text,
-        ["finish"] = result.Finish switch { Finish.End => "eos", Finish.Stop => "stop", _ => "length" },
-        ["logprobs"] = Numbers(result.LogProbs),
-        ["reference_logprobs"] = Numbers(result.ReferenceLogProbs),
-        ["kl"] = result.Kl,
-    };
+        JsonObject json = new()
+        {
+            ["prompt_ids"] = Numbers(result.PromptIds),
+            ["ids"] = Numbers(result.Ids),
+            ["text"] = result.Text,
+            ["finish"] = result.Finish switch { Finish.End => "eos", Finish.Stop => "stop", _ => "length" },
+            ["logprobs"] = Numbers(result.LogProbs),
+            ["reference_logprobs"] = Numbers(result.ReferenceLogProbs),
+            ["kl"] = result.Kl,
+        };
+        if (result.Foretold is { } foretold) json["foretold"] = Results.Foretold(foretold);
+        return json;
+    }
 
     private static JsonArray Numbers<T>(T[] values) => new([.. values.Select(value => (JsonNode)JsonValue.Create(value)!)]);
 }

@@ -16,18 +16,22 @@ internal sealed class ProblemOptions
     private readonly Option<bool> _stepByStep = OptionFactory.Flag("--cot", "Ask for step-by-step thinking (gsm8k, math).");
     private readonly Option<bool> _truncate = OptionFactory.Flag("--truncate-passage", "Cut a passage that is too long for the context from the left (quality); else it is an error.");
 
-    public ProblemOptions(Command verb)
+    private readonly bool _forTestsOnly;
+
+    /// <param name="forTestsOnly">Whether the verb reads problems to test on alone, and only if they are given.</param>
+    public ProblemOptions(Command verb, bool forTestsOnly)
     {
-        foreach (Option option in (Option[])[_data, _testData, _chat, _stepByStep, _truncate]) verb.Options.Add(option);
+        _forTestsOnly = forTestsOnly;
+        foreach (Option option in (Option[])[.. forTestsOnly ? (Option[])[] : [_data], _testData, _chat, _stepByStep, _truncate]) verb.Options.Add(option);
     }
 
     /// <exception cref="UserException">A file is missing, or an option has no effect on the task.</exception>
     public TextTaskSettings Settings(ParseResult parsed, string task, int maxTokens)
     {
         bool isKnown = Catalog.TextTasks.Contains(task);
-        string? data = parsed.GetValue(_data), test = parsed.GetValue(_testData);
+        string? data = _forTestsOnly ? null : parsed.GetValue(_data), test = parsed.GetValue(_testData);
         bool stepByStep = parsed.GetValue(_stepByStep), truncate = parsed.GetValue(_truncate), useChat = parsed.GetValue(_chat) == "auto";
-        if (isKnown && data is null && test is null) throw new UserException($"--task {task} reads its problems from files; give --data or --test-data.");
+        if (isKnown && data is null && test is null && !_forTestsOnly) throw new UserException($"--task {task} reads its problems from files; give --data or --test-data.");
         if (!isKnown && data is not null) throw Unused(_data);
         if (!isKnown && (test is not null || !useChat)) throw Unused(test is not null ? (Option)_testData : _chat);
         if (stepByStep && task is not ("gsm8k" or "math")) throw Unused(_stepByStep);

@@ -21,11 +21,11 @@ internal sealed record StarGraphRun(
         IGuide? guide = null;
         for (int round = 1; (guided[true].Any() || guided[false].Any()) && round <= Rounds; round++) guide = Round(round, guide);
         using IGuide? owned = guide;
-        List<Evaluation> results = Experiment.Evaluate(Reference, guide, [.. guided[true]], Evaluation.Etas(Parsed), problems, samples: 1, guidance, Clock);
+        List<Evaluation> results = Experiment.Evaluate(Reference, guide, [.. guided[true]], Evaluation.Etas(Parsed), [], problems, samples: 1, guidance, Clock);
         foreach (ValueMethod method in guided[false])
         {
             using IGuide own = Learn("guide-" + method.Name, method);
-            results.AddRange(Experiment.Evaluate(Reference, own, [method], Evaluation.Etas(Parsed), problems, samples: 1, guidance, Clock).Skip(1));
+            results.AddRange(Experiment.Evaluate(Reference, own, [method], Evaluation.Etas(Parsed), [], problems, samples: 1, guidance, Clock).Skip(1));
         }
         foreach (PolicyEntry method in Evaluation.Policies(Parsed))
         {

@@ -24,10 +24,11 @@ internal sealed class TaskOptions
     private readonly ProblemOptions? _problems;
 
     /// <param name="readsProblems">Whether the verb needs a task's problems; training on roll-outs does not.</param>
-    public TaskOptions(Command verb, bool readsProblems = true)
+    /// <param name="readsTestsOnly">Whether it takes problems to test on alone, if there are any.</param>
+    public TaskOptions(Command verb, bool readsProblems = true, bool readsTestsOnly = false)
     {
         foreach (Option option in (Option[])[_task, _model, _maxTokens, _rows]) verb.Options.Add(option);
-        _problems = readsProblems ? new ProblemOptions(verb) : null;
+        _problems = readsProblems ? new ProblemOptions(verb, readsTestsOnly) : null;
         _weights = new WeightsOption(verb);
         _graph = new StarGraphOptions(verb);
         _guide = new GuideOptions(verb);

@@ -23,7 +23,7 @@ internal sealed class WordProblemsVerb
     private readonly Option<int> _rollouts = OptionFactory.Integer("--rollouts", "Roll-outs of the first round.", 2000, SamplesPerProblem);
     private readonly Option<int> _second = OptionFactory.Integer("--second-round", "Roll-outs of the second round, whose roll-ins are guided; 0 leaves it out.", 1024, 0);
     private readonly Option<double> _rollInEta = OptionFactory.Eta("--roll-in-eta", "η of the second round's roll-ins.", 0.04);
-    private readonly Option<CommaList<double>> _etas = OptionFactory.Etas(0.025);
+    private readonly Option<CommaList<double>> _etas = OptionFactory.Etas(0.025, canBeNegative: false);
     private readonly Option<CommaList<double>> _temperatures = OptionFactory.Temperatures(0.7, 0.3);
     private readonly Option<int> _problems = OptionFactory.Integer("--test-problems", "Held-out problems to test on.", 512, 1);
     private readonly Option<int> _candidates = OptionFactory.Integer("--candidates", "Tokens that the guide scores at each step.", GuideRecipe.SharedTrunk.Candidates, 1);
@@ -65,7 +65,7 @@ internal sealed class WordProblemsVerb
             using FusedGuidance guidance = new(ops);
             using PhaseClock.Running running = clock.Start("evaluate");
             int samples = parsed.GetValue(_samples);
-            results = experiment.Evaluate(reference, guide, experiment.Policies(guide, Tilts(parsed), parsed.GetValue(_etas).Values, parsed.GetValue(_temperatures).Values), problems, samples, guidance, OriginTemperature, judges: samples > 1);
+            results = experiment.Evaluate(reference, guide, experiment.Policies(guide, Tilts(parsed), parsed.GetValue(_etas).Values, [], parsed.GetValue(_temperatures).Values), problems, samples, guidance, OriginTemperature, judges: samples > 1);
         }
         finally
         {

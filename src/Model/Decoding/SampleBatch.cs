@@ -86,6 +86,10 @@ public sealed class SampleBatch(int rows, int promptTokens, int newTokens, int h
         return sum;
     }
 
+    /// <summary>A statistic of each token of a row's response.</summary>
+    public float[] Column(int row, int statistic) =>
+        [.. Enumerable.Range(0, ResponseLengths[row]).Select(t => Statistics[(row * newTokens + t) * SampleStatistics.Count + statistic])];
+
     /// <summary>Adds a prompt as the next row.</summary>
     public void Add(ReadOnlySpan<int> prompt, int limit, int stream)
     {

@@ -4,7 +4,11 @@ namespace QSharp.Model;
 /// <param name="Limit">Most tokens of it.</param>
 /// <param name="Stream">Of random numbers: the sample's own, so that batching changes nothing.</param>
 /// <param name="Number">By which its asker knows it.</param>
-public readonly record struct SampleRequest(int[] Prompt, int Limit, int Stream, long Number);
+public readonly record struct SampleRequest(int[] Prompt, int Limit, int Stream, long Number)
+{
+    /// <summary>Log-weights of the returns for a weighted tilt; else null.</summary>
+    public float[]? Weights { get; init; }
+}
 
 /// <summary>
 /// Requests that wait for a row: taken from their source a window at a time, and given out by the length of the prompt, so that

@@ -101,7 +101,7 @@ public sealed class Sampler : IDisposable
     /// <summary>Seconds spent on reading prompts, all runs together.</summary>
     public double PromptSeconds { get; private set; }
 
-    /// <summary>Samples a response for every row of the batch. A weighted tilt takes each row's log-weights from the batch.</summary>
+    /// <summary>Samples a response for every row of the batch. A weighted tilt takes each row's log-weights from the batch, or from its request.</summary>
     /// <param name="key">Of the noise; with the rows' streams and the positions it fixes every draw.</param>
     /// <param name="goesOn">Sees every row and token as it is drawn, and says whether the response goes on; null: always.</param>
     public void Run(SampleBatch batch, GuidanceRule rule, ulong key, CancellationToken stop = default, Func<int, int, bool>? goesOn = null)
@@ -174,6 +174,7 @@ public sealed class Sampler : IDisposable
             if (_active[row] != 0) continue;
             if (!queue.TryTake(out SampleRequest request)) break;
             batch.Set(row, request.Prompt, request.Limit, request.Stream, request.Number);
+            if (request.Weights is not null) SetWeights(batch, row, request.Weights);
             batch.Count = Math.Max(batch.Count, row + 1);
             Start(batch, row);
             started++;
@@ -239,6 +240,12 @@ public sealed class Sampler : IDisposable
         if (rule.IsGuided) _guideState!.Start(_slots, _lengths, _inputs.Source);
         _ops.Device.Synchronize();
         PromptSeconds += System.Diagnostics.Stopwatch.GetElapsedTime(start).TotalSeconds;
+    }
+
+    private void SetWeights(SampleBatch batch, int row, float[] weights)
+    {
+        if (batch.Weights.Length == 0) batch.Weights = new float[_weights.Count];
+        weights.CopyTo(batch.Weights.AsSpan(row * weights.Length));
     }
 
     private void UploadWeights(SampleBatch batch)

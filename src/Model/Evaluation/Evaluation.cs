@@ -1,3 +1,5 @@
+using QSharp.Kernels;
+
 namespace QSharp.Model;
 
 /// <summary>A mean and its standard error.</summary>
@@ -12,6 +14,18 @@ public readonly record struct Estimate(double Mean, double Error)
     }
 }
 
+/// <summary>What a guide says at the prompt, before anything is drawn; means over problems.</summary>
+/// <param name="Lambda">λ; NaN where the tilt is no λz.</param>
+/// <param name="Kl">From π_ref, nats a response.</param>
+public sealed record Foretold(double Lambda, double Reward, double Kl)
+{
+    public static Foretold Of(TiltFunction function, IReadOnlyList<ReturnLaw> laws)
+    {
+        Prospect[] prospects = [.. laws.Select(law => law.Under(function.LogWeights(law)))];
+        return new Foretold(laws.Average(function.Lambda), prospects.Average(prospect => prospect.Reward), prospects.Average(prospect => prospect.Kl));
+    }
+}
+
 /// <summary>A sampled response and what is known of it.</summary>
 /// <param name="Problem">Index among the evaluated problems.</param>
 /// <param name="Sample">Which of the problem's samples.</param>
@@ -19,10 +33,17 @@ public readonly record struct Estimate(double Mean, double Error)
 /// <param name="KlFloor">Σ −ln q(S), what top-p cut away; 0 without top-p.</param>
 /// <param name="LogRatio">ln π(response) − ln π_ref(response) with π_ref as it was sampled for the guide's data, whose mean is the KL from it; NaN where not asked for.</param>
 /// <param name="Score">What a guide thinks of it (<see cref="GuideJudge"/>); NaN where not asked.</param>
-public sealed record ScoredResponse(int Problem, int Sample, int[] Tokens, float Reward, double Kl, double KlFloor, double LogRatio, double Score);
+public sealed record ScoredResponse(int Problem, int Sample, int[] Tokens, float Reward, double Kl, double KlFloor, double LogRatio, double Score)
+{
+    /// <summary>ln π(response) − ln q(response), q being π_ref as it is shaped for this policy.</summary>
+    public double LogTilt { get; init; }
+
+    /// <summary>ρ of each token (<see cref="SampleStatistics.Residual"/>); empty where not asked for.</summary>
+    public float[] Residuals { get; init; } = [];
+}
 
 /// <summary>One policy on one set of problems.</summary>
-/// <param name="Eta">η of the tilt; infinite for π_ref alone, NaN for a trained policy.</param>
+/// <param name="Eta">η of the tilt; infinite for π_ref alone, NaN for a trained policy and a tilt without one.</param>
 /// <param name="Temperature">Of π_ref, as this policy samples it.</param>
 /// <param name="Problems">How many.</param>
 /// <param name="Samples">Of each problem.</param>
@@ -47,6 +68,12 @@ public sealed record Evaluation(
 
     /// <summary>KL from π_ref at the temperature that the guide's data was sampled at; an unbiased estimate, not exact per step. Null where not asked for.</summary>
     public Estimate? KlOrigin => Responses.Any(response => double.IsNaN(response.LogRatio)) ? null : OverProblems(response => response.LogRatio);
+
+    /// <summary>The function of the reward that tilted, by its name; null for exp(reward/η).</summary>
+    public string? Tilt { get; init; }
+
+    /// <summary>What the guide foretold of that; null for exp(reward/η).</summary>
+    public Foretold? Foretold { get; init; }
 
     /// <summary>maj@k: reward of the response that the samples' answers elect (method notes §5.2); null with one sample.</summary>
     public Estimate? MajorityVote { get; init; }

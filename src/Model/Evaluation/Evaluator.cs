@@ -6,8 +6,12 @@ using QSharp.Kernels;
 namespace QSharp.Model;
 
 /// <summary>What is evaluated: a name for the table, and how tokens are drawn.</summary>
-/// <param name="Eta">η of the tilt; infinite for π_ref alone.</param>
-public sealed record Policy(string Name, double Eta, GuidanceRule Rule);
+/// <param name="Eta">η of the tilt; infinite for π_ref alone, NaN for a tilt without one.</param>
+public sealed record Policy(string Name, double Eta, GuidanceRule Rule)
+{
+    /// <summary>The function of the reward of a weighted tilt.</summary>
+    public TiltFunction? Function { get; init; }
+}
 
 /// <summary>
 /// Runs policies on problems and judges them with the task's own reward. Prompts are read once for all policies: a portion of the
@@ -23,6 +27,9 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
     private const int LargestPortion = 4;   // times the rows
     private const uint VoteStream = 0x766F7465;
 
+    /// <summary>Whether responses keep the residual ρ of each token.</summary>
+    public bool KeepsResiduals { get; init; }
+
     /// <summary>Samples the responses. The same key gives the same noise to every policy, so differences are paired.</summary>
     /// <param name="judges">Whether the guide, if there is one, judges the finished responses.</param>
     public List<Evaluation> Run(
@@ -37,7 +44,8 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
         using Sampler sampler = new(reference, guided ? guide : null, guidance, shape, task.Stops) { OriginTemperature = originTemperature, KeepsPrompts = true };
         using GuideJudge? judge = judges && guide is not null ? new GuideJudge(reference, guide, rows, task.PromptLimit + task.ResponseLimit) : null;
         SampleBatch batch = new(rows, task.PromptLimit, task.ResponseLimit);
-        Stand[] stands = [.. policies.Select(policy => new Stand(policy, total))];
+        List<ReturnLaw> laws = policies.Any(policy => policy.Function is not null) ? ReadLaws(reference, guide!, policies[^1].Rule, rows, stop) : [];
+        Stand[] stands = [.. policies.Select(policy => new Stand(policy, total, laws))];
         progress.Start($"evaluate {string.Join(", ", policies.Select(policy => policy.Name).Distinct())}", (long)total * policies.Count);
         for (int first = 0; first < problems.Length; first += portion)
         {
@@ -47,7 +55,7 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
                 double read = sampler.PromptSeconds;
                 long start = Stopwatch.GetTimestamp();
                 List<ScoredResponse> responses = new((end - first) * samples);
-                foreach (int row in sampler.Run(Requests(first, end), batch, stand.Policy.Rule, key, stop))
+                foreach (int row in sampler.Run(Requests(first, end, stand), batch, stand.Policy.Rule, key, stop))
                 {
                     responses.Add(Score(batch, row));
                     stand.Rewards += responses[^1].Reward;
@@ -72,17 +80,27 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
         return (int)Math.Min(problems.Length, Math.Max(1, Math.Min(most, (long)LargestPortion * rows / samples)));
     }
 
-    private IEnumerable<SampleRequest> Requests(int first, int end)
+    private IEnumerable<SampleRequest> Requests(int first, int end, Stand stand)
     {
         for (int at = first * samples; at < end * samples; at++)
-            yield return new SampleRequest(problems[at / samples].Prompt, task.ResponseLimit, at, at);
+            yield return new SampleRequest(problems[at / samples].Prompt, task.ResponseLimit, at, at) { Weights = stand.Weights(at / samples) };
+    }
+
+    private List<ReturnLaw> ReadLaws(LanguageModel reference, IGuide guide, GuidanceRule rule, int rows, CancellationToken stop)
+    {
+        using PromptLaws reader = new(reference, guide, Math.Min(rows, problems.Length), task.PromptLimit, candidates, task.Vocabulary);
+        return reader.Read([.. problems.Select(problem => problem.Prompt)], rule, stop);
     }
 
     private Evaluation Evaluation(Stand stand, ulong key)
     {
         Policy policy = stand.Policy;
         Evaluation evaluation = new(
-            policy.Name, policy.Eta, policy.Rule.Temperature, problems.Length, samples, stand.Responses, stand.Tokens / Math.Max(stand.Seconds, 1e-6));
+            policy.Name, policy.Eta, policy.Rule.Temperature, problems.Length, samples, stand.Responses, stand.Tokens / Math.Max(stand.Seconds, 1e-6))
+        {
+            Tilt = policy.Function?.Name,
+            Foretold = stand.Foretold,
+        };
         return samples == 1 ? evaluation : evaluation with
         {
             MajorityVote = Vote(evaluation, key, isWeighted: false),
@@ -119,13 +137,23 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
         return new ScoredResponse(
             problem, sample, batch.Response(row).ToArray(), task.Reward(problems[problem], batch.Response(row)), batch.Sum(row, SampleStatistics.Kl),
             batch.Sum(row, SampleStatistics.KlFloor),
-            originTemperature > 0 ? batch.Sum(row, SampleStatistics.LogPolicy) - batch.OriginLogProb(row) : double.NaN, double.NaN);
+            originTemperature > 0 ? batch.Sum(row, SampleStatistics.LogPolicy) - batch.OriginLogProb(row) : double.NaN, double.NaN)
+        {
+            LogTilt = batch.Sum(row, SampleStatistics.LogPolicy) - batch.Sum(row, SampleStatistics.LogReference),
+            Residuals = KeepsResiduals ? batch.Column(row, SampleStatistics.Residual) : [],
+        };
     }
 
     /// <summary>How far a policy is.</summary>
-    private sealed class Stand(Policy policy, int total)
+    /// <param name="laws">Z at the problems' prompts, where a function of the reward tilts.</param>
+    private sealed class Stand(Policy policy, int total, List<ReturnLaw> laws)
     {
         public Policy Policy => policy;
+
+        /// <summary>A problem's log-weights; null without a function.</summary>
+        public float[]? Weights(int problem) => policy.Function?.Weights(laws[problem]);
+
+        public Foretold? Foretold => policy.Function is { } function ? Model.Foretold.Of(function, laws) : null;
 
         public List<ScoredResponse> Responses { get; } = new(total);
 

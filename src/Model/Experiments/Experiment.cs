@@ -18,6 +18,9 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
 
     public GuideRecipe Recipe => recipe;
 
+    /// <summary>Responses sampled side by side.</summary>
+    public int Rows => rows;
+
     /// <summary>How training rounds BF16 copies of the weights.</summary>
     public bool RoundsStochastically { get; set; }
 
@@ -46,25 +49,31 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
     public Problem[] TestProblems(int count) => Task.TestProblems(Philox.Key(seed, TestStream), count);
 
     /// <summary>π_ref at each temperature and, on top of it, the guide with each tilt and η.</summary>
+    /// <param name="functions">Functions of the reward for Q♯'s guide in place of exp(reward/η); none: that.</param>
     /// <exception cref="UserException">The guide cannot be decoded so.</exception>
-    public List<Policy> Policies(IGuide? guide, IReadOnlyList<ValueMethod> tilts, IReadOnlyList<double> etas, IReadOnlyList<double> temperatures)
+    public List<Policy> Policies(IGuide? guide, IReadOnlyList<ValueMethod> tilts, IReadOnlyList<double> etas, IReadOnlyList<TiltFunction> functions, IReadOnlyList<double> temperatures)
     {
         List<Policy> policies = [];
         foreach (double temperature in temperatures)
         {
             GuideRecipe at = recipe.With(guide) with { Temperature = (float)temperature };
             policies.Add(new Policy("reference", double.PositiveInfinity, at.Reference));
-            if (guide is not null) policies.AddRange(tilts.SelectMany(tilt => (tilt.FixedEta is { } only ? [only] : etas).Select(eta => new Policy(tilt.Name, eta, at.Rule(tilt, eta)))));
+            if (guide is null) continue;
+            policies.AddRange(functions.Select(function => new Policy("qsharp", function.Eta, at.RuleOfWeights) { Function = function }));
+            if (functions.Count > 0) continue;
+            policies.AddRange(tilts.SelectMany(tilt => (tilt.FixedEta is { } only ? [only] : etas).Select(eta => new Policy(tilt.Name, eta, at.Rule(tilt, eta)))));
         }
         return policies;
     }
 
     /// <summary>Evaluates π_ref and, for each tilt and η, the guide.</summary>
+    /// <param name="functions">See <see cref="Policies"/>.</param>
     public List<Evaluation> Evaluate(
-        LanguageModel reference, IGuide? guide, IReadOnlyList<ValueMethod> tilts, IReadOnlyList<double> etas, Problem[] problems, int samples, Guidance guidance, PhaseClock clock)
+        LanguageModel reference, IGuide? guide, IReadOnlyList<ValueMethod> tilts, IReadOnlyList<double> etas, IReadOnlyList<TiltFunction> functions, Problem[] problems,
+        int samples, Guidance guidance, PhaseClock clock)
     {
         using PhaseClock.Running running = clock.Start("evaluate");
-        List<Policy> policies = Policies(guide, tilts, etas, [recipe.Temperature]);
+        List<Policy> policies = Policies(guide, tilts, etas, functions, [recipe.Temperature]);
         return Evaluate(reference, guide, policies, problems, samples, guidance, originTemperature: 0, judges: samples > 1);
     }
 

@@ -91,6 +91,9 @@ public sealed record GuideRecipe(
     public GuidanceRule Rule(ValueMethod method, double eta) =>
         Rule(method.Tilt, method.FixedEta ?? eta) with { Outside = Outside == Outside.Truncate ? Outside : method.Outside ?? Outside };
 
+    /// <summary>Guided decoding by any function of the reward.</summary>
+    public GuidanceRule RuleOfWeights => new(Tilt.Weighted, Settings.Family, 0, Outside, Temperature, TopP, Order);
+
     /// <summary>Guided decoding at an η; infinite η is π_ref.</summary>
     /// <exception cref="UserException">The guide is for another η.</exception>
     public GuidanceRule Rule(Tilt tilt, double eta) => new(tilt, Settings.Family, Lambda(tilt, eta), Outside, Temperature, TopP, Order);

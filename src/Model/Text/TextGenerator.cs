@@ -13,7 +13,11 @@ namespace QSharp.Model;
 /// <param name="LogProbs">ln π of each token under the law it was drawn from.</param>
 /// <param name="ReferenceLogProbs">ln of each token under π_ref as it was shaped by temperature and top-p.</param>
 /// <param name="Kl">Σ KL(π ‖ π_ref) over the response, in nats; exact unless candidates were drawn by rejection.</param>
-public sealed record Generation(int[] PromptIds, int[] Ids, string Text, Finish Finish, float[] LogProbs, float[] ReferenceLogProbs, double Kl);
+public sealed record Generation(int[] PromptIds, int[] Ids, string Text, Finish Finish, float[] LogProbs, float[] ReferenceLogProbs, double Kl)
+{
+    /// <summary>What the guide foretold at the prompt, where a function of the reward tilts; else null.</summary>
+    public Foretold? Foretold { get; init; }
+}
 
 /// <param name="MaxTokens">Most tokens of a response.</param>
 /// <param name="Samples">Responses to each prompt.</param>
@@ -21,7 +25,11 @@ public sealed record Generation(int[] PromptIds, int[] Ids, string Text, Finish 
 /// <param name="StopTexts">Texts that end a response; they are not part of it.</param>
 /// <param name="BatchRows">Most responses sampled side by side.</param>
 public sealed record GenerateSettings(
-    GuidanceRule Rule, int Candidates, int MaxTokens, int Samples, IReadOnlyList<int> EndIds, IReadOnlyList<string> StopTexts, ulong Seed, int BatchRows);
+    GuidanceRule Rule, int Candidates, int MaxTokens, int Samples, IReadOnlyList<int> EndIds, IReadOnlyList<string> StopTexts, ulong Seed, int BatchRows)
+{
+    /// <summary>The function of the reward of a weighted tilt.</summary>
+    public TiltFunction? Function { get; init; }
+}
 
 /// <summary>Text from prompts, guided or not.</summary>
 public sealed class TextGenerator(LanguageModel reference, IGuide? guide, Guidance guidance, Tokenizer tokenizer, GenerateSettings settings)
@@ -53,10 +61,11 @@ public sealed class TextGenerator(LanguageModel reference, IGuide? guide, Guidan
         Dictionary<long, ResponseText> texts = [];
         InOrder<Generation> finished = new(0);
         _clock.Start();
+        Foretold?[] foretold = Weigh(requests, prompts, new SamplerShape(Math.Min(rows, prompts.Count), longest, 1, settings.Candidates, Vocabulary: vocabulary), stop);
         foreach (int row in sampler.Run(requests, batch, settings.Rule, Philox.Key(settings.Seed, 0), stop, GoesOn))
         {
             texts.Remove(batch.Numbers[row], out ResponseText? text);
-            finished.Add(batch.Numbers[row], Result(batch, row, text!.Finish()));
+            finished.Add(batch.Numbers[row], Result(batch, row, text!.Finish()) with { Foretold = foretold[batch.Numbers[row]] });
             while (finished.TryTake(out Generation? next)) yield return next!;
         }
 
@@ -69,15 +78,26 @@ public sealed class TextGenerator(LanguageModel reference, IGuide? guide, Guidan
         }
     }
 
-    private static Generation Result(SampleBatch batch, int row, string text)
+    /// <summary>Gives each request the log-weights of its prompt, where a function of the reward tilts.</summary>
+    /// <returns>What the guide foretells of each; null without a function.</returns>
+    private Foretold?[] Weigh(List<SampleRequest> requests, IReadOnlyList<int[]> prompts, SamplerShape shape, CancellationToken stop)
     {
-        int length = batch.ResponseLengths[row];
-        float[] Column(int statistic) =>
-            [.. Enumerable.Range(0, length).Select(t => batch.Statistics[(row * batch.NewTokens + t) * SampleStatistics.Count + statistic])];
-        return new Generation(
-            batch.Prompt(row).ToArray(), batch.Response(row).ToArray(), text, batch.Finishes[row],
-            Column(SampleStatistics.LogPolicy), Column(SampleStatistics.LogReference), batch.Sum(row, SampleStatistics.Kl));
+        Foretold?[] foretold = new Foretold?[requests.Count];
+        if (settings.Function is not { } function) return foretold;
+        using PromptLaws reader = new(reference, guide!, shape.Rows, shape.PromptTokens, shape.Candidates, shape.Vocabulary);
+        List<ReturnLaw> laws = reader.Read(prompts, settings.Rule, stop);
+        for (int i = 0; i < requests.Count; i++)
+        {
+            ReturnLaw law = laws[i / settings.Samples];
+            requests[i] = requests[i] with { Weights = function.Weights(law) };
+            foretold[i] = Foretold.Of(function, [law]);
+        }
+        return foretold;
     }
+
+    private static Generation Result(SampleBatch batch, int row, string text) => new(
+        batch.Prompt(row).ToArray(), batch.Response(row).ToArray(), text, batch.Finishes[row],
+        batch.Column(row, SampleStatistics.LogPolicy), batch.Column(row, SampleStatistics.LogReference), batch.Sum(row, SampleStatistics.Kl));
 
     /// <summary>Each response with its own stream of random numbers; a prompt that comes twice goes on with its later samples.</summary>
     private List<SampleRequest> Requests(IReadOnlyList<int[]> prompts)

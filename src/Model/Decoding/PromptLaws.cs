@@ -1,0 +1,103 @@
+using QSharp.Engine;
+using QSharp.Kernels;
+
+namespace QSharp.Model;
+
+/// <summary>
+/// Reads Z at prompts: the π_ref-mean of the guide's laws after each of the K likeliest first tokens, π_ref as temperature and
+/// top-p shape it (method notes §7.2). A head's own value at the prompt's last token is not read: no method here trains it there.
+/// </summary>
+public sealed class PromptLaws : IDisposable
+{
+    // First tokens that are read where a policy draws from the whole vocabulary.
+    private const int OfAll = 64;
+
+    private readonly LanguageModel _reference;
+    private readonly ReturnFamily _family;
+    private readonly CachedModel _cache;
+    private readonly GuideState _state;
+    private readonly DeviceBuffer _memory;
+    private readonly PromptSlots _slots;
+    private readonly Tensor _source, _logits, _masked, _logQ, _candidates, _top, _values;
+    private readonly int[] _hostSource, _lengths;
+    private readonly float[] _hostTop, _hostValues;
+
+    /// <param name="rows">Prompts read side by side.</param>
+    /// <param name="promptTokens">The longest prompt.</param>
+    /// <param name="candidates">K, or <see cref="GuideRecipe.AllCandidates"/>, for which the 64 likeliest stand.</param>
+    /// <param name="vocabulary">Ids in use; 0: all of the reference's.</param>
+    public PromptLaws(LanguageModel reference, IGuide guide, int rows, int promptTokens, int candidates, int vocabulary)
+    {
+        _reference = reference;
+        _family = guide.Settings.Family;
+        if (vocabulary == 0) vocabulary = reference.Config.Vocab;
+        int k = Math.Min(candidates == GuideRecipe.AllCandidates ? OfAll : candidates, vocabulary);
+        _cache = new CachedModel(reference, rows, prompts: rows, promptTokens, newTokens: 1, step: 1);
+        _state = guide.Open(_cache, new SamplerShape(rows, promptTokens, 1, k, Vocabulary: vocabulary), k);
+        _slots = new PromptSlots(rows, rows, promptTokens);
+        ((_source, _logits, _masked, _logQ, _candidates, _top, _values), _memory) = Arena.Build(reference.Ops.Device, arena => (
+            arena.Take(rows, DType.I32), arena.Take((rows, vocabulary)), arena.Take((rows, vocabulary)), arena.Take((rows, vocabulary)),
+            arena.Take((rows, k), DType.I32), arena.Take((rows, k)), arena.Take((rows, k, _family.Atoms))));
+        (_hostSource, _lengths) = (new int[rows], new int[rows]);
+        (_hostTop, _hostValues) = (new float[_top.Count], new float[_values.Count]);
+    }
+
+    /// <summary>The law at each prompt.</summary>
+    /// <param name="rule">Of which temperature and top-p are read.</param>
+    public List<ReturnLaw> Read(IReadOnlyList<int[]> prompts, GuidanceRule rule, CancellationToken stop)
+    {
+        List<ReturnLaw> laws = [];
+        foreach (int[][] part in prompts.Chunk(_hostSource.Length))
+        {
+            stop.ThrowIfCancellationRequested();
+            ReadPart(part, rule);
+            laws.AddRange(Enumerable.Range(0, part.Length).Select(LawOf));
+        }
+        return laws;
+    }
+
+    public void Dispose()
+    {
+        _state.Dispose();
+        _cache.Dispose();
+        _memory.Dispose();
+    }
+
+    private void ReadPart(int[][] prompts, GuidanceRule rule)
+    {
+        Ops ops = _reference.Ops;
+        int rows = _hostSource.Length;
+        float temperature = rule.Temperature == 0 ? 1 : rule.Temperature;
+        _slots.Reset(keepsPrompts: false);
+        for (int row = 0; row < rows; row++)
+        {
+            if (row < prompts.Length) _slots.Take(row, prompts[row]);
+            else _slots.Park(row, 0);
+            _hostSource[row] = rows + _slots.Of[row];
+        }
+        ops.Device.Upload<int>(_hostSource, _source);
+        _cache.Start(_slots, _lengths, CacheLayout.Sequence, _source);
+        _state.Start(_slots, _lengths, _source);
+        _reference.Head.Forward(_cache.Hidden, Tensor.None, _logits);
+        ops.TopP(_logits, temperature, rule.TopP, _masked, Tensor.None);
+        ops.LogSoftmax(_masked, temperature, _logQ);
+        ops.TopK(_logQ, _candidates, _top);
+        _state.ScoreNext(_candidates, _values);
+        ops.Device.Download<float>(_top, _hostTop);
+        ops.Device.Download<float>(_values, _hostValues);
+    }
+
+    private ReturnLaw LawOf(int row)
+    {
+        int k = _top.Shape.D1, atoms = _family.Atoms;
+        double[] law = new double[_family.Returns];
+        double total = 0;
+        for (int i = 0; i < k; i++) total += Math.Exp(_hostTop[row * k + i]);
+        for (int i = 0; i < k; i++)
+        {
+            double share = Math.Exp(_hostTop[row * k + i]) / total;
+            if (share > 0) _family.AddLaw(_hostValues.AsSpan((row * k + i) * atoms, atoms), share, law);
+        }
+        return ReturnLaw.Of(_family, law);
+    }
+}
