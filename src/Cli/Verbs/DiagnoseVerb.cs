@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 
+using QSharp.Cli.Reports;
 using QSharp.Engine;
 using QSharp.Model;
 

@@ -3,7 +3,7 @@ using System.Text.Json.Nodes;
 
 using QSharp.Model;
 
-namespace QSharp.Cli;
+namespace QSharp.Cli.Reports;
 
 /// <summary>What a diagnosis found, as JSON and as tables; parts that were not asked for are null.</summary>
 internal sealed class DiagnosisReport

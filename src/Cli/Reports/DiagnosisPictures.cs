@@ -2,7 +2,7 @@ using QSharp.Model;
 
 using ScottPlot;
 
-namespace QSharp.Cli;
+namespace QSharp.Cli.Reports;
 
 /// <summary>Reliability of the guide, and the front of reward against KL, as PNG and SVG.</summary>
 internal static class DiagnosisPictures
