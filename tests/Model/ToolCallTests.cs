@@ -53,12 +53,7 @@ public class ToolCallTests
             }
         }
         Assert.InRange(rewards / 300, 0.75, 0.95);   // nine in ten, but for answers of 0
-<<<<<<< ours
         Assert.Equal(50, Task.TestProblems(Key, 50).Select(problem => Task.Text(problem.Prompt)).Distinct().Count());
-        Assert.Contains("--test-problems", Assert.Throws<UserException>(() => Task.TestProblems(Key, 100_000)).Message);
-=======
-        Assert.Equal(50, Task.TestProblems(Key, 50).Select(problem => ToolCallTask.Text(problem.Prompt)).Distinct().Count());
         Assert.Contains("--test-problems", Assert.Throws<UserException>(() => Task.TestProblems(Key, 3_000)).Message);
->>>>>>> theirs
     }
 }

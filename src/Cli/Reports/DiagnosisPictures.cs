@@ -12,8 +12,8 @@ internal static class DiagnosisPictures
     {
         if ((report.Calibration is null && report.Front is null) || !Pictures.HasFont(progress)) return [];
         List<string> paths = [];
-        if (report.Calibration is { } calibration) Pictures.Save(Reliability(calibration), folder, "reliability", paths);
-        if (report.Front is { } front) Pictures.Save(Front(front), folder, "front", paths);
+        if (report.Calibration is { } calibration) paths.Add(Pictures.Save(Reliability(calibration), folder, "reliability"));
+        if (report.Front is { } front) paths.Add(Pictures.Save(Front(front), folder, "front"));
         return [.. paths];
     }
 
