@@ -12,7 +12,7 @@ internal sealed class TiltedSampleCase(string suffix, GuidanceRule rule) : OpCas
     // B, V, K. Weights change nothing that a large vocabulary would show.
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
-        .. Large(rule, new("decode step", 8, 32000, 20)), new("odd", 17, 257, 17), new("small", 257, 3, 1), new("all tokens", 33, 17, 17),
+        .. Large(rule, new("decode step", 8, 32000, 20)), new("odd", 17, 257, 17), new("small", 65, 3, 1), new("all tokens", 33, 17, 17),
         .. Large(rule, new("large vocabulary", 1, 151936, 20)), new("one", 1, 1, 1), new("empty", 0, 8, 2),
     ];
 
