@@ -80,7 +80,7 @@ public sealed record GuideDescription(ValueSettings Settings, GuideOrigin Origin
         if (eta <= 0) throw new UserException($"{own.Path}.eta is {eta}; it must be above 0.");
         return new GuideDescription(
             new ValueSettings(own.Text("head") == "v" ? HeadKind.V : HeadKind.Q, family, own.Flag("bidirectional_prompt", false)) { HasBias = own.Flag("head_bias", true), Eta = eta },
-            new GuideOrigin(own.Text("task"), own.Text("reference"), own.Real("temperature", 1), own.Real("top_p", 1)) 
+            new GuideOrigin(own.Text("task"), own.Text("reference"), own.Real("temperature", 1), own.Real("top_p", 1))
             {
                 Initial = own.Has("initial") ? own.Text("initial") : null,
                 SoftEta = own.PositiveOrNull("soft_eta"),

@@ -34,7 +34,7 @@ public sealed partial class Experiment
         new TrainingRun(trainer, name, scratch, Fingerprint($"{name} {method.Name} {initial}"), metrics).Run(steps, progress, stop);
         (learner as SharedHeadLearner)?.Finish();
         HeldOutReport? report = trainer.HeldOut?.Report();
-        GuideFolder.Save(guide, folder, new GuideOrigin(Task.Fingerprint, ModelFolder.Fingerprint(reference), data.Temperature, data.TopP) 
+        GuideFolder.Save(guide, folder, new GuideOrigin(Task.Fingerprint, ModelFolder.Fingerprint(reference), data.Temperature, data.TopP)
         {
             Initial = initial,
             SoftEta = method.IsSoftBellman ? recipe.Eta : null,
