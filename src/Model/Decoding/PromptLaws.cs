@@ -14,12 +14,9 @@ public sealed class PromptLaws : IDisposable
 
     private readonly LanguageModel _reference;
     private readonly ReturnFamily _family;
-    private readonly CachedModel _cache;
-    private readonly GuideState _state;
+    private readonly TextWalk _walk;
     private readonly DeviceBuffer _memory;
-    private readonly PromptSlots _slots;
-    private readonly Tensor _source, _logits, _masked, _logQ, _candidates, _top, _values;
-    private readonly int[] _hostSource, _lengths;
+    private readonly Tensor _logits, _masked, _logQ, _candidates, _top, _values;
     private readonly float[] _hostTop, _hostValues;
 
     /// <param name="rows">Prompts read side by side.</param>
@@ -32,13 +29,10 @@ public sealed class PromptLaws : IDisposable
         _family = guide.Settings.Family;
         if (vocabulary == 0) vocabulary = reference.Config.Vocab;
         int k = Math.Min(candidates == GuideRecipe.AllCandidates ? OfAll : candidates, vocabulary);
-        _cache = new CachedModel(reference, rows, prompts: rows, promptTokens, newTokens: 1, step: 1);
-        _state = guide.Open(_cache, new SamplerShape(rows, promptTokens, 1, k, Vocabulary: vocabulary), k);
-        _slots = new PromptSlots(rows, rows, promptTokens);
-        ((_source, _logits, _masked, _logQ, _candidates, _top, _values), _memory) = Arena.Build(reference.Ops.Device, arena => (
-            arena.Take(rows, DType.I32), arena.Take((rows, vocabulary)), arena.Take((rows, vocabulary)), arena.Take((rows, vocabulary)),
+        _walk = new TextWalk(reference, guide, new SamplerShape(rows, promptTokens, 1, k, Vocabulary: vocabulary), k);
+        ((_logits, _masked, _logQ, _candidates, _top, _values), _memory) = Arena.Build(reference.Ops.Device, arena => (
+            arena.Take((rows, vocabulary)), arena.Take((rows, vocabulary)), arena.Take((rows, vocabulary)),
             arena.Take((rows, k), DType.I32), arena.Take((rows, k)), arena.Take((rows, k, _family.Atoms))));
-        (_hostSource, _lengths) = (new int[rows], new int[rows]);
         (_hostTop, _hostValues) = (new float[_top.Count], new float[_values.Count]);
     }
 
@@ -47,7 +41,7 @@ public sealed class PromptLaws : IDisposable
     public List<ReturnLaw> Read(IReadOnlyList<int[]> prompts, GuidanceRule rule, CancellationToken stop)
     {
         List<ReturnLaw> laws = [];
-        foreach (int[][] part in prompts.Chunk(_hostSource.Length))
+        foreach (int[][] part in prompts.Chunk(_logits.Shape.D0))
         {
             stop.ThrowIfCancellationRequested();
             ReadPart(part, rule);
@@ -58,31 +52,22 @@ public sealed class PromptLaws : IDisposable
 
     public void Dispose()
     {
-        _state.Dispose();
-        _cache.Dispose();
+        _walk.Dispose();
         _memory.Dispose();
     }
 
     private void ReadPart(int[][] prompts, GuidanceRule rule)
     {
         Ops ops = _reference.Ops;
-        int rows = _hostSource.Length;
         float temperature = rule.Temperature == 0 ? 1 : rule.Temperature;
-        _slots.Reset(keepsPrompts: false);
-        for (int row = 0; row < rows; row++)
-        {
-            if (row < prompts.Length) _slots.Take(row, prompts[row]);
-            else _slots.Park(row, 0);
-            _hostSource[row] = rows + _slots.Of[row];
-        }
-        ops.Device.Upload<int>(_hostSource, _source);
-        _cache.Start(_slots, _lengths, CacheLayout.Sequence, _source);
-        _state.Start(_slots, _lengths, _source);
-        _reference.Head.Forward(_cache.Hidden, Tensor.None, _logits);
+        _walk.Clear();
+        foreach (int[] prompt in prompts) _walk.Add(prompt);
+        _walk.Start();
+        _reference.Head.Forward(_walk.Reference.Hidden, Tensor.None, _logits);
         ops.TopP(_logits, temperature, rule.TopP, _masked, Tensor.None);
         ops.LogSoftmax(_masked, temperature, _logQ);
         ops.TopK(_logQ, _candidates, _top);
-        _state.ScoreNext(_candidates, _values);
+        _walk.Guide.ScoreNext(_candidates, _values);
         ops.Device.Download<float>(_top, _hostTop);
         ops.Device.Download<float>(_values, _hostValues);
     }

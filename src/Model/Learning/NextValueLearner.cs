@@ -20,12 +20,10 @@ public sealed class NextValueLearner : ModelLearner
     private readonly ReturnFamily _family;
     private readonly NextTokenLaw _law;
     private readonly int _k;
-    private readonly CachedModel _cache;
-    private readonly GuideState _state;
-    private readonly PromptSlots _slots;
+    private readonly TextWalk _walk;
     private readonly DeviceBuffer _memory;
-    private readonly Tensor _logits, _candidates, _logProbs, _values, _next, _chosen, _running, _outside, _source;
-    private readonly int[] _hostCandidates, _hostNext, _hostChosen, _hostRunning, _hostOutside, _hostSource, _starts, _lengths;
+    private readonly Tensor _logits, _candidates, _logProbs, _values, _next, _chosen, _running, _outside;
+    private readonly int[] _hostCandidates, _hostNext, _hostChosen, _hostRunning, _hostOutside, _starts;
     private readonly float[] _hostLogProbs, _hostValues;
 
     public NextValueLearner(
@@ -36,45 +34,38 @@ public sealed class NextValueLearner : ModelLearner
         int rows = size.Rows, time = Longest;
         _k = law.Candidates == GuideRecipe.AllCandidates ? law.Vocabulary : Math.Min(law.Candidates, law.Vocabulary);
         int k = _k;
-        SamplerShape shape = new(rows, time, time, k);
         try
         {
-            _cache = new CachedModel(reference, rows, prompts: rows, time, time, step: 1);
-            _state = ((IGuide)guide).Open(_cache, shape, k);
-            ((_logits, _candidates, _logProbs, _values, _next, _chosen, _running, _outside, _source), _memory) = Arena.Build(Ops.Device, arena => (
+            _walk = new TextWalk(reference, guide, new SamplerShape(rows, time, time, k), k);
+            ((_logits, _candidates, _logProbs, _values, _next, _chosen, _running, _outside), _memory) = Arena.Build(Ops.Device, arena => (
                 arena.Take((rows, law.Vocabulary)), arena.Take((rows, k), DType.I32), arena.Take((rows, k)), arena.Take((rows, k, _family.Atoms)),
-                arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32)));
+                arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32)));
         }
         catch
         {
-            _state?.Dispose();
-            _cache?.Dispose();
+            _walk?.Dispose();
             base.Dispose();
             throw;
         }
-        _slots = new PromptSlots(rows, rows, time);
         (_hostCandidates, _hostLogProbs, _hostValues) = (new int[rows * k], new float[rows * k], new float[rows * k * _family.Atoms]);
         (_hostNext, _hostChosen, _hostRunning, _hostOutside) = (new int[rows], new int[rows], new int[rows], new int[rows]);
-        (_hostSource, _starts, _lengths) = (new int[rows], new int[rows], new int[rows]);
+        _starts = new int[rows];
     }
 
     public override long Fill(int step)
     {
         long tokens = base.Fill(step);
-        _slots.Reset(keepsPrompts: false);   // the guide has changed since the last step
+        _walk.Clear();   // the guide has changed since the last step
         int steps = 0;
         for (int row = 0; row < Batch.Rows; row++)
         {
             ReadOnlySpan<int> text = Batch.TextOf(row, out int bidirectional);
             // What is read at once: the prompt where it is bidirectional, else all up to the first token with loss.
             _starts[row] = bidirectional > 0 ? bidirectional : Math.Min(text.Length - Batch.LossesOf(row).Count + 1, text.Length - 1);
-            _slots.Take(row, text[.._starts[row]]);
+            _walk.Add(text[.._starts[row]]);
             steps = Math.Max(steps, text.Length - _starts[row]);
         }
-        for (int row = 0; row < _hostSource.Length; row++) _hostSource[row] = _hostSource.Length + _slots.Of[row];
-        Ops.Device.Upload<int>(_hostSource, _source);
-        _cache.Start(_slots, _lengths, CacheLayout.Sequence, _source);
-        _state.Start(_slots, _lengths, _source);
+        _walk.Start();
         for (int i = 0; i < steps; i++)
         {
             ScoreNext();
@@ -86,18 +77,17 @@ public sealed class NextValueLearner : ModelLearner
 
     public override void Dispose()
     {
-        _state.Dispose();
-        _cache.Dispose();
+        _walk.Dispose();
         _memory.Dispose();
         base.Dispose();
     }
 
     private void ScoreNext()
     {
-        _reference.Head.Forward(_cache.Hidden, Tensor.None, _logits);
+        _reference.Head.Forward(_walk.Reference.Hidden, Tensor.None, _logits);
         Ops.LogSoftmax(_logits, _law.Temperature > 0 ? _law.Temperature : 1, _logits);
         Ops.TopK(_logits, _candidates, _logProbs);
-        _state.ScoreNext(_candidates, _values);
+        _walk.Guide.ScoreNext(_candidates, _values);
         Ops.Device.Download<int>(_candidates, _hostCandidates);
         Ops.Device.Download<float>(_logProbs, _hostLogProbs);
         Ops.Device.Download<float>(_values, _hostValues);
@@ -128,7 +118,7 @@ public sealed class NextValueLearner : ModelLearner
         bool hasOutside = false;
         for (int row = 0; row < _hostRunning.Length; row++)
         {
-            (_hostRunning[row], _hostOutside[row], _hostChosen[row], _hostNext[row], _hostSource[row]) = (0, 0, -1, 0, row);
+            (_hostRunning[row], _hostOutside[row], _hostChosen[row], _hostNext[row]) = (0, 0, -1, 0);
             if (row >= Batch.Rows) continue;
             ReadOnlySpan<int> text = Batch.TextOf(row, out _);
             int at = _starts[row] + step;
@@ -142,9 +132,6 @@ public sealed class NextValueLearner : ModelLearner
         device.Upload<int>(_hostChosen, _chosen);
         device.Upload<int>(_hostRunning, _running);
         device.Upload<int>(_hostOutside, _outside);
-        device.Upload<int>(_hostSource, _source);
-        _cache.Append(_next, _running);
-        _cache.Select(_source);
-        _state.Take(new DrawnTokens(_next, _chosen, _running, hasOutside ? _outside : Tensor.None, _source));
+        _walk.Take(_next, _chosen, _running, hasOutside ? _outside : Tensor.None);
     }
 }
