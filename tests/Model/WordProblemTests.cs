@@ -30,6 +30,17 @@ public sealed class WordProblemTests : IDisposable
         Assert.True(test.Select(Sum).Distinct().Count() > 20);
     }
 
+    /// <summary>Some names are two tokens at the beginning of the text and one behind a space.</summary>
+    [Fact]
+    public void Every_prompt_of_a_real_chat_model_fits_and_the_longest_one_fills_the_limit()
+    {
+        using ModelFiles model = ModelFiles.Open(TestTokenizers.Shared("models", "smollm2-135m-instruct"));
+        WordProblemTask task = new(model, 48);
+        Problem[] test = task.TestProblems(4, int.MaxValue);
+        Assert.True(test.Length > 1000);
+        Assert.Equal(task.PromptLimit, test.Max(problem => problem.Prompt.Length));
+    }
+
     [Fact]
     public void The_right_answer_follows_from_the_text()
     {

@@ -37,14 +37,15 @@ public sealed class WordProblemTask : ITask
         ResponseLimit = responseLimit;
         ILookup<bool, Sum> parts = Sums().ToLookup(sum => sum.IsForTesting);
         (_training, _testing) = ([.. parts[false]], [.. parts[true]]);
-        // Words and numbers are tokens of their own, so the longest of each make the longest prompt.
-        (string name, string thing) = (_names.MaxBy(Length)!, _things.MaxBy(Length)!);
+        // Words and numbers are encoded each for itself, so the longest of each make the longest prompt. A name begins the text,
+        // where it may be more tokens than behind a space: only whole prompts tell.
+        Sum any = _training[0];
+        string name = _names.MaxBy(each => Encode(any.Text(each, _things[0])).Length)!, thing = _things.MaxBy(each => Encode(any.Text(_names[0], each)).Length)!;
         PromptLimit = Sums().GroupBy(sum => sum.Adds)
             .Max(kind => Encode(new Sum(Longest(kind.Select(sum => sum.A)), Longest(kind.Select(sum => sum.B)), kind.Key).Text(name, thing)).Length);
 
-        int Length(string word) => _text.Tokenizer.Encode(" " + word, special: false).Length;
-
-        int Longest(IEnumerable<int> numbers) => numbers.MaxBy(number => Length(number.ToString(CultureInfo.InvariantCulture)));
+        int Longest(IEnumerable<int> numbers) =>
+            numbers.MaxBy(number => _text.Tokenizer.Encode(" " + number.ToString(CultureInfo.InvariantCulture), special: false).Length);
     }
 
     public string Fingerprint => TextTask.FingerprintOf(_text.Tokenizer);
