@@ -8,9 +8,9 @@ namespace QSharp.Tests.Kernels;
 /// <summary>Every kernel of the matrix product that the machine can run, not only the one that it would choose.</summary>
 public class GemmTests
 {
-    // Around the kernels' rows (4, 6, 8), widths (16, 32, 48), dotted and unpacked rows (4, 20, 32) and steps of K (256).
+    // Around the kernels' rows (4, 6, 8), widths (16, 32, 48), dotted and unpacked rows (4, 20, 32), steps of K (256) and groups of panels (512).
     private static readonly int[] _sizes =
-        [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 15, 16, 17, 20, 21, 31, 32, 33, 47, 48, 49, 63, 65, 96, 129, 255, 256, 257, 300];
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 15, 16, 17, 20, 21, 31, 32, 33, 47, 48, 49, 63, 65, 96, 129, 255, 256, 257, 300, 530];
 
     public static TheoryData<int> Paths()
     {

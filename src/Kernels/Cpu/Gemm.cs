@@ -20,8 +20,9 @@ internal enum GemmPath
 
 /// <summary>
 /// C[M, N] = A·B + bias, or C += A·B. A is [M, K] or its transpose is stored, likewise B: strides say which.
-/// C is cut into items: panels of columns as wide as a kernel's tile, times blocks of rows. An item packs its part of B
-/// (at most <see cref="MostSteps"/> rows at a time) and goes down its rows with the kernel.
+/// C is cut into items: groups of panels, as wide as a kernel's tile, times blocks of rows. An item packs its part of B
+/// (at most <see cref="MostSteps"/> rows at a time) and goes down its rows with the kernel, a few tiles on each panel in turn: so A comes
+/// once for all panels of the group from beyond the level-2 cache, and a panel stays in level 1 for these tiles.
 /// </summary>
 internal readonly unsafe struct GemmProduct
 {
@@ -32,6 +33,7 @@ internal readonly unsafe struct GemmProduct
     private const int UnpackedRows = 32;  // fewer rows read a plain B where it lies
     private const int CachedFloats = 1 << 18;   // of C: 1 MiB, a level-2 cache
     private const int WantedItems = 8;    // so that two to four threads end at about the same time
+    private const int TilesInTurn = 16;   // their part of A is about 100 KiB
 
     public GemmProduct(int m, int n, int k)
     {
@@ -84,56 +86,71 @@ internal readonly unsafe struct GemmProduct
         int blocks = Math.Min((WantedItems + panels - 1) / panels, Math.Max(M / FewestRows, 1));
         if (panels * blocks < 2) blocks = Math.Min(2, tiles);
         int rows = (tiles + blocks - 1) / blocks * TKernel.Rows;
-        return new GemmCut(vectors, panels, rows, (M + rows - 1) / rows);
+        int group = Math.Clamp(panels * blocks / WantedItems, 1, TKernel.Panels);
+        return new GemmCut(vectors, panels, (panels + group - 1) / group, rows, (M + rows - 1) / rows);
     }
 
     /// <summary>Does one item.</summary>
     /// <param name="item">Which.</param>
     /// <param name="cut">Of this product.</param>
-    /// <param name="panel">The thread's workspace.</param>
-    public void Run<TKernel>(int item, in GemmCut cut, float* panel) where TKernel : struct, IGemmKernel
+    /// <param name="packed">The thread's workspace.</param>
+    public void Run<TKernel>(int item, in GemmCut cut, float* packed) where TKernel : struct, IGemmKernel
     {
-        int number = item / cut.Blocks, lanes = TKernel.Lanes;
-        int from = (int)((long)cut.Vectors * number / cut.Panels), to = (int)((long)cut.Vectors * (number + 1) / cut.Panels);
-        int column = from * lanes, columns = Math.Min(to * lanes, N) - column;
-        int row = item % cut.Blocks * cut.Rows, end = Math.Min(row + cut.Rows, M);
+        int group = item / cut.Blocks, row = item % cut.Blocks * cut.Rows, end = Math.Min(row + cut.Rows, M);
+        int first = (int)((long)cut.Panels * group / cut.Groups), last = (int)((long)cut.Panels * (group + 1) / cut.Groups);
         int pieces = Math.Max((K + MostSteps - 1) / MostSteps, 1), piece = (K + pieces - 1) / pieces;
         int k = 0;
         do
         {
             int steps = Math.Min(piece, K - k);
-            bool ragged = columns < (to - from) * lanes;
-            if (!BIsTransposed && !ragged && M <= UnpackedRows)
+            for (int number = first; number < last; number++)
             {
-                Whole<TKernel>(row, end, column, to - from, k, steps, (float*)B + k * BRow + column, BRow);
+                GemmPanel panel = Panel<TKernel>(cut, number);
+                if (IsPacked(panel)) Pack<TKernel>(k, steps, panel, Packed<TKernel>(packed, number - first));
             }
-            else
+            for (int from = row, to; from < end; from = to)
             {
-                Pack<TKernel>(k, steps, column, columns, (to - from) * lanes, panel);
-                if (ragged) Ragged<TKernel>(row, end, column, columns, to - from, k, steps, panel);
-                else Whole<TKernel>(row, end, column, to - from, k, steps, panel, (to - from) * lanes);
+                to = Math.Min(from + TilesInTurn * TKernel.Rows, end);
+                for (int number = first; number < last; number++)
+                {
+                    GemmPanel panel = Panel<TKernel>(cut, number);
+                    float* b = Packed<TKernel>(packed, number - first);
+                    if (panel.IsRagged) Ragged<TKernel>(from, to, panel, k, steps, b);
+                    else if (IsPacked(panel)) Whole<TKernel>(from, to, panel, k, steps, b, panel.Width);
+                    else Whole<TKernel>(from, to, panel, k, steps, (float*)B + k * BRow + panel.Column, BRow);
+                }
             }
             k += piece;
         }
         while (k < K);
     }
 
-    private void Pack<TKernel>(int k, int steps, int column, int columns, int width, float* panel) where TKernel : struct, IGemmKernel
+    private GemmPanel Panel<TKernel>(in GemmCut cut, int number) where TKernel : struct, IGemmKernel
     {
-        bool avx = typeof(TKernel) != typeof(GemmKernelAny);
-        nint first = column * BRow + k;
-        if (!BIsTransposed) GemmPack.Plain((float*)B + k * BRow + column, BRow, steps, columns, width, panel);
-        else if (BIsBFloat16) GemmPack.Transposed((BF16Element*)B + first, BRow, steps, columns, width, avx, panel);
-        else GemmPack.Transposed((F32Element*)B + first, BRow, steps, columns, width, avx, panel);
+        int from = (int)((long)cut.Vectors * number / cut.Panels), to = (int)((long)cut.Vectors * (number + 1) / cut.Panels);
+        return new GemmPanel(from * TKernel.Lanes, Math.Min(to * TKernel.Lanes, N) - from * TKernel.Lanes, to - from, (to - from) * TKernel.Lanes);
     }
 
-    private void Whole<TKernel>(
-        int row, int end, int column, int vectors, int k, int steps, float* b, nint bStep) where TKernel : struct, IGemmKernel
+    private static float* Packed<TKernel>(float* packed, int number) where TKernel : struct, IGemmKernel =>
+        packed + number * (MostSteps * TKernel.Vectors * TKernel.Lanes);
+
+    private bool IsPacked(in GemmPanel panel) => BIsTransposed || panel.IsRagged || M > UnpackedRows;
+
+    private void Pack<TKernel>(int k, int steps, in GemmPanel panel, float* to) where TKernel : struct, IGemmKernel
+    {
+        bool avx = typeof(TKernel) != typeof(GemmKernelAny);
+        nint first = panel.Column * BRow + k;
+        if (!BIsTransposed) GemmPack.Plain((float*)B + k * BRow + panel.Column, BRow, steps, panel.Columns, panel.Width, to);
+        else if (BIsBFloat16) GemmPack.Transposed((BF16Element*)B + first, BRow, steps, panel.Columns, panel.Width, avx, to);
+        else GemmPack.Transposed((F32Element*)B + first, BRow, steps, panel.Columns, panel.Width, avx, to);
+    }
+
+    private void Whole<TKernel>(int row, int end, in GemmPanel panel, int k, int steps, float* b, nint bStep) where TKernel : struct, IGemmKernel
     {
         bool prefetches = (Adds || k > 0) && (long)M * N > CachedFloats && Sse.IsSupported;
         for (; row < end; row += TKernel.Rows)
         {
-            if (prefetches) Prefetch(row, Math.Min(row + TKernel.Rows, end), column, vectors * TKernel.Lanes);
+            if (prefetches) Prefetch(row, Math.Min(row + TKernel.Rows, end), panel.Column, panel.Width);
             GemmTile tile = new()
             {
                 K = steps,
@@ -142,12 +159,12 @@ internal readonly unsafe struct GemmProduct
                 AStep = AStep,
                 B = b,
                 BStep = bStep,
-                C = C + (nint)row * N + column,
+                C = C + (nint)row * N + panel.Column,
                 CRow = N,
-                Bias = Bias == null ? null : Bias + column,
+                Bias = Bias == null ? null : Bias + panel.Column,
                 Adds = Adds || k > 0,
             };
-            TKernel.Tile(Math.Min(TKernel.Rows, end - row), vectors, tile);
+            TKernel.Tile(Math.Min(TKernel.Rows, end - row), panel.Vectors, tile);
         }
     }
 
@@ -163,10 +180,9 @@ internal readonly unsafe struct GemmProduct
 
     /// <summary>The last panel, where C ends within a vector: tiles are made beside C and copied.</summary>
     [SkipLocalsInit]
-    private void Ragged<TKernel>(
-        int row, int end, int column, int columns, int vectors, int k, int steps, float* panel) where TKernel : struct, IGemmKernel
+    private void Ragged<TKernel>(int row, int end, in GemmPanel panel, int k, int steps, float* b) where TKernel : struct, IGemmKernel
     {
-        int width = vectors * TKernel.Lanes;
+        int width = panel.Width;
         float* scratch = stackalloc float[TKernel.Rows * width];
         bool adds = Adds || k > 0;
         for (; row < end; row += TKernel.Rows)
@@ -177,17 +193,17 @@ internal readonly unsafe struct GemmProduct
                 A = A + row * ARow + k * AStep,
                 ARow = ARow,
                 AStep = AStep,
-                B = panel,
+                B = b,
                 BStep = width,
                 C = scratch,
                 CRow = width,
             };
             int rows = Math.Min(TKernel.Rows, end - row);
-            TKernel.Tile(rows, vectors, tile);
+            TKernel.Tile(rows, panel.Vectors, tile);
             for (int i = 0; i < rows; i++)
             {
-                float* c = C + (nint)(row + i) * N + column;
-                CopyRow(scratch + i * width, adds ? c : Bias == null ? null : Bias + column, c, columns);
+                float* c = C + (nint)(row + i) * N + panel.Column;
+                CopyRow(scratch + i * width, adds ? c : Bias == null ? null : Bias + panel.Column, c, panel.Columns);
             }
         }
     }
@@ -213,23 +229,34 @@ internal readonly unsafe struct GemmProduct
     }
 }
 
-/// <summary>How C is cut into items: panels of columns times blocks of rows, the blocks of one panel together.</summary>
+/// <summary>How C is cut into items: groups of panels times blocks of rows, the blocks of one group together.</summary>
 /// <param name="Vectors">Vectors in a row of C.</param>
 /// <param name="Panels">Panels, of nearly equal numbers of vectors.</param>
+/// <param name="Groups">Groups, of nearly equal numbers of panels.</param>
 /// <param name="Rows">Rows in a block.</param>
 /// <param name="Blocks">Blocks of rows.</param>
-internal readonly record struct GemmCut(int Vectors, int Panels, int Rows, int Blocks)
+internal readonly record struct GemmCut(int Vectors, int Panels, int Groups, int Rows, int Blocks)
 {
-    public int Items => Panels * Blocks;
+    public int Items => Groups * Blocks;
 }
 
-/// <summary>One panel of B for every thread, in native memory, for as long as the ops live.</summary>
+/// <summary>Columns of C that a tile spans.</summary>
+/// <param name="Column">The first.</param>
+/// <param name="Columns">How many; fewer than <paramref name="Width"/> where C ends within a vector.</param>
+/// <param name="Vectors">Vectors across.</param>
+/// <param name="Width">Columns of these.</param>
+internal readonly record struct GemmPanel(int Column, int Columns, int Vectors, int Width)
+{
+    public bool IsRagged => Columns < Width;
+}
+
+/// <summary>One group's panels of B for every thread, in native memory, for as long as the ops live.</summary>
 internal sealed unsafe class GemmWorkspace : SafeHandle
 {
     private const int Alignment = 4096;
 
-    // The widest tile is 48 columns; Vector<T> may have 16 lanes, two of which are 32.
-    private const nint FloatsOfThread = GemmProduct.MostSteps * 48;
+    // The widest group is four panels of 16 columns.
+    private const nint FloatsOfThread = GemmProduct.MostSteps * 64;
 
     public GemmWorkspace(int threads) : base(0, ownsHandle: true) =>
         SetHandle((nint)NativeMemory.AlignedAlloc((nuint)(threads * FloatsOfThread * sizeof(float)), Alignment));

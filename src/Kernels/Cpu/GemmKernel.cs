@@ -47,6 +47,9 @@ internal interface IGemmKernel
 
     static abstract int Vectors { get; }
 
+    /// <summary>Most panels that A is read once for: where tiles are narrow, one panel makes little of it.</summary>
+    static abstract int Panels { get; }
+
     static abstract void Tile(int rows, int vectors, in GemmTile tile);
 }
 

@@ -15,6 +15,8 @@ internal readonly unsafe struct GemmKernel512 : IGemmKernel
 
     public static int Vectors => 3;
 
+    public static int Panels => 1;
+
     public static void Tile(int rows, int vectors, in GemmTile tile)
     {
         switch (vectors)

@@ -14,6 +14,8 @@ internal readonly unsafe struct GemmKernelAny : IGemmKernel
 
     public static int Vectors => 2;
 
+    public static int Panels => 1;
+
     public static void Tile(int rows, int vectors, in GemmTile tile)
     {
         switch (vectors)
