@@ -70,7 +70,8 @@ internal static class TestModels
 
     /// <summary>Hidden states [T, C] of one whole row.</summary>
     /// <param name="bidirectional">Leading tokens that see one another in both directions.</param>
-    public static float[] Hidden(HeadedModel model, int[] tokens, int bidirectional = 0)
+    /// <param name="layer">Whose output, 1 the first; 0: the last one's, after the final norm.</param>
+    public static float[] Hidden(HeadedModel model, int[] tokens, int bidirectional = 0, int layer = 0)
     {
         int time = tokens.Length;
         ((TokenBatch batch, Activations activations), DeviceBuffer memory) = Arena.Build(
@@ -81,7 +82,7 @@ internal static class TestModels
             for (int t = 0; t < time; t++) batch.Positions.Span<int>()[t] = t;
             (batch.Spans.Span<int>()[1], batch.Spans.Span<int>()[2]) = (bidirectional, time);
             model.Trunk.Forward(batch, activations);
-            return activations.Hidden.Span<float>().ToArray();
+            return (layer == 0 ? activations.Hidden : activations.Stream(layer)).Span<float>().ToArray();
         }
     }
 

@@ -9,6 +9,10 @@ namespace QSharp.Cli.Verbs;
 /// <summary>Roll-ins, cuts and roll-outs of π_ref into an append-only data set.</summary>
 internal static class CollectVerb
 {
+    /// <summary>The same for all verbs that collect hidden states.</summary>
+    public static Option<int> HiddenLayer() => OptionFactory.Integer(
+        "--hidden-layer", "Layer whose hidden states are stored and then guide, 1 the first; 0: what the reference's head reads, the last one's after the norm.", 0, 0);
+
     public static Command Create()
     {
         Command verb = new("collect", "Sample roll-outs of a reference into a data set; with --resume it is extended.");
@@ -20,7 +24,9 @@ internal static class CollectVerb
         verb.Options.Add(eta);
         verb.Options.Add(round);
         Option<bool> hidden = OptionFactory.Flag("--hidden", "Store the reference's hidden states beside the roll-outs, for a guide that shares its trunk.");
+        Option<int> hiddenLayer = HiddenLayer();
         verb.Options.Add(hidden);
+        verb.Options.Add(hiddenLayer);
         Option<string?> shard = OptionFactory.OptionalText("--shard", "i/n: collect only the i-th of n parts of the data set, by its problems, into files of its own in --out; several processes can collect one each.");
         verb.Options.Add(shard);
         CollectOptions collect = new(verb);
@@ -37,7 +43,7 @@ internal static class CollectVerb
                 : Shard.Parse(text) ?? throw new UserException($"--shard {text}: say i/n with i from 1 to n, for example --shard 1/2.");
             CollectSettings settings = collect.Apply(
                 experiment.CollectSettings(number, collect.RollIn(parsed), collect.Samples(parsed), parsed.GetValue(eta), parsed.GetValue(hidden), session.Guide), parsed) with
-            { Shard = part };
+            { Shard = part, HiddenLayer = parsed.GetValue(hidden) ? parsed.GetValue(hiddenLayer) : 0 };
             long total = number * collect.Rollouts(parsed, experiment.Recipe);
             string folder = part.IsWhole
                 ? common.OpenFolder(parsed, "collect", new JsonObject { ["task"] = experiment.Task.Settings, ["samples"] = settings.SamplesPerProblem }).Path

@@ -26,6 +26,7 @@ internal sealed class WordProblemsVerb
     private readonly Option<CommaList<double>> _etas = OptionFactory.Etas(0.025, canBeNegative: false);
     private readonly Option<CommaList<double>> _temperatures = OptionFactory.Temperatures(0.7, 0.3);
     private readonly Option<int> _problems = OptionFactory.Integer("--test-problems", "Held-out problems to test on.", 512, 1);
+    private readonly Option<int> _hiddenLayer = CollectVerb.HiddenLayer();
     private readonly Option<int> _candidates = OptionFactory.Integer("--candidates", "Tokens that the guide scores at each step.", GuideRecipe.SharedTrunk.Candidates, 1);
     private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses to each test problem; with several, best-of-n by the guide is reported too.", 1, 1);
     private readonly Option<CommaList<string>> _methods = OptionFactory.Choices(
@@ -35,7 +36,7 @@ internal sealed class WordProblemsVerb
 
     private WordProblemsVerb()
     {
-        foreach (Option option in (Option[])[_model, _rollouts, _second, _rollInEta, _etas, _temperatures, _problems, _candidates, _samples, _methods]) _verb.Options.Add(option);
+        foreach (Option option in (Option[])[_model, _rollouts, _second, _rollInEta, _hiddenLayer, _etas, _temperatures, _problems, _candidates, _samples, _methods]) _verb.Options.Add(option);
         _weights = new WeightsOption(_verb);
         _common = new CommonOptions(_verb);
         _verb.SetAction((parsed, stop) => Task.FromResult(Run(parsed, stop)));
@@ -100,7 +101,7 @@ internal sealed class WordProblemsVerb
 
         IGuide Round(int number, string to, IGuide? rollIn, long total)
         {
-            CollectSettings settings = experiment.CollectSettings(number, RollIn.None, SamplesPerProblem, parsed.GetValue(_rollInEta), hidden: true, rollIn);
+            CollectSettings settings = experiment.CollectSettings(number, RollIn.None, SamplesPerProblem, parsed.GetValue(_rollInEta), hidden: true, rollIn) with { HiddenLayer = parsed.GetValue(_hiddenLayer) };
             LearnedGuide learned = experiment.Round(
                 new RoundPlan(data, settings, total, to, $"guide-round-{number}", KeepNoVariation: true), reference, rollIn, metrics, clock);
             if (learned.Report is { } report) folder.WriteJson($"held-out-round-{number}.json", report.ToJson());
@@ -116,6 +117,7 @@ internal sealed class WordProblemsVerb
         ["rollouts"] = parsed.GetValue(_rollouts),
         ["second_round"] = parsed.GetValue(_second),
         ["roll_in_eta"] = parsed.GetValue(_rollInEta),
+        ["hidden_layer"] = parsed.GetValue(_hiddenLayer),
         ["candidates"] = parsed.GetValue(_candidates),
     };
 }

@@ -31,7 +31,8 @@ public sealed record GuideOrigin(string Task, string Reference, float Temperatur
 }
 
 /// <summary>What a guide is, in its folder's words: the <c>qsharp</c> object of its config.json.</summary>
-public sealed record GuideDescription(ValueSettings Settings, GuideOrigin Origin, bool SharesTrunk)
+/// <param name="Layer">Of π_ref, whose states a shared-trunk head reads (<see cref="IGuide.ReferenceLayer"/>).</param>
+public sealed record GuideDescription(ValueSettings Settings, GuideOrigin Origin, bool SharesTrunk, int Layer = 0)
 {
     /// <summary>Whether a folder's config.json is a guide's.</summary>
     public static bool IsGuide(JsonObject config) => config["qsharp"] is JsonObject own && own["head"] is not null;
@@ -54,6 +55,7 @@ public sealed record GuideDescription(ValueSettings Settings, GuideOrigin Origin
             ["temperature"] = Origin.Temperature,
             ["top_p"] = Origin.TopP,
         };
+        if (Layer > 0) json["layer"] = Layer;
         if (Settings.Eta is { } eta) json["eta"] = eta;
         if (Origin.SoftEta is { } soft) json["soft_eta"] = soft;
         if (Origin.Initial is { } initial) json["initial"] = initial;
@@ -85,6 +87,7 @@ public sealed record GuideDescription(ValueSettings Settings, GuideOrigin Origin
                 Initial = own.Has("initial") ? own.Text("initial") : null,
                 SoftEta = own.PositiveOrNull("soft_eta"),
             },
-            own.Has("trunk") && own.Text("trunk") == "shared");
+            own.Has("trunk") && own.Text("trunk") == "shared",
+            own.Integer("layer", 0));
     }
 }

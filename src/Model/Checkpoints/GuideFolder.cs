@@ -15,7 +15,7 @@ public static class GuideFolder
 
     public static void Save(IGuide guide, string folder, GuideOrigin origin)
     {
-        JsonObject own = new GuideDescription(guide.Settings, origin, guide is SharedTrunkGuide).ToJson();
+        JsonObject own = new GuideDescription(guide.Settings, origin, guide is SharedTrunkGuide, guide.ReferenceLayer).ToJson();
         if (guide is ValueModel model) ModelFolder.Save(model, folder, own);
         else Save((SharedTrunkGuide)guide, folder, own);
     }
@@ -72,7 +72,9 @@ public static class GuideFolder
         int width = sizes.Integer("hidden_size"), hidden = sizes.Integer("intermediate_size");
         if (width != reference.Config.Width || hidden < 1)
             throw new UserException($"{folder}: config.json: hidden_size is {width} and intermediate_size {hidden}, but the reference's width is {reference.Config.Width}; the file may be damaged.");
-        SharedTrunkGuide guide = new(reference, description.Settings.Family, hidden);
+        if (description.Layer < 0 || description.Layer > reference.Config.Layers)
+            throw new UserException($"{folder}: config.json: qsharp.layer is {description.Layer}, but the reference has {reference.Config.Layers} layers; the file may be damaged.");
+        SharedTrunkGuide guide = new(reference, description.Settings.Family, hidden, description.Layer);
         try
         {
             using SafeTensorsFile file = SafeTensorsFile.Open(Path.Combine(folder, "model.safetensors"));

@@ -12,28 +12,32 @@ internal sealed class CachedModel : IDisposable
 
     private readonly DeviceBuffer _memory;
     private readonly StepBuffers _prompt;
-    private readonly Tensor _states, _counts, _lastRows;
+    private readonly Tensor _states, _layerStates, _counts, _lastRows;
     private readonly int[] _hostTokens, _hostCounts, _hostRows, _versions;
 
     /// <param name="prompts">Prompts that there is room for, at least one a row.</param>
     /// <param name="step">Tokens a row in each pass after the prompt: 1, or the number of sibling candidates.</param>
-    public CachedModel(HeadedModel model, int rows, int prompts, int promptTokens, int newTokens, int step)
+    /// <param name="stateLayer">Of <see cref="LayerStates"/>.</param>
+    public CachedModel(HeadedModel model, int rows, int prompts, int promptTokens, int newTokens, int step, int stateLayer = 0)
     {
         Model = model;
         DType type = model.ActivationType;
         bool inOnePass = model is ValueModel { Settings.BidirectionalPrompt: true };
         int prefill = Math.Max(Math.Min(PrefillTokens, prompts * promptTokens), inOnePass ? promptTokens : 1);
-        ((_prompt, Step, Single, Cache, Hidden, _states, _counts, _lastRows), _memory) = Arena.Build(model.Ops.Device, arena =>
+        ((_prompt, Step, Single, Cache, Hidden, LayerStates, _states, _layerStates, _counts, _lastRows), _memory) = Arena.Build(model.Ops.Device, arena =>
         {
-            Tensor states = arena.Take((rows + prompts, model.Config.Width), type);
-            StepBuffers single = new(model.Config, rows, 1, type, arena, states.Range(0, rows));
+            Tensor states = arena.Take((rows + prompts, model.Config.Width), type), hidden = arena.Take((rows, model.Config.Width), type);
+            Tensor layerStates = stateLayer > 0 ? arena.Take((rows + prompts, model.Config.Width), type) : states;
+            StepBuffers single = new(model.Config, rows, 1, type, arena, states.Range(0, rows), layerStates.Range(0, rows), stateLayer);
             return (
-                new StepBuffers(model.Config, 1, prefill, type, arena),
+                new StepBuffers(model.Config, 1, prefill, type, arena, stateLayer: stateLayer),
                 step == 1 ? single : new StepBuffers(model.Config, rows, step, type, arena),
                 single,
                 new KvCache(model.Config, rows, newTokens + step, type, arena, new KvCache(model.Config, prompts, promptTokens, type, arena)),
-                arena.Take((rows, model.Config.Width), type),
+                hidden,
+                stateLayer > 0 ? arena.Take((rows, model.Config.Width), type) : hidden,
                 states,
+                layerStates,
                 arena.Take(prompts, DType.I32),
                 arena.Take(prompts, DType.I32));
         });
@@ -56,6 +60,9 @@ internal sealed class CachedModel : IDisposable
     /// <summary>[R, C]: the hidden state that each row's next token follows from.</summary>
     public Tensor Hidden { get; }
 
+    /// <summary>[R, C]: the same of the layer that was asked for, its output as it is; of none, <see cref="Hidden"/>.</summary>
+    public Tensor LayerStates { get; }
+
     /// <summary>Rows take other prompts: those that are not here yet are read. Selects the hidden states, too.</summary>
     /// <param name="slots">Which prompts lie where.</param>
     /// <param name="lengths">[R]: the columns that each row has behind its prompt.</param>
@@ -75,7 +82,11 @@ internal sealed class CachedModel : IDisposable
 
     /// <summary>Takes the rows' hidden states to <see cref="Hidden"/>.</summary>
     /// <param name="source">[R] I32: r for the token that row r has just appended, R + s for the last token of prompt s.</param>
-    public void Select(Tensor source) => Model.Ops.Gather(_states, source, Hidden);
+    public void Select(Tensor source)
+    {
+        Model.Ops.Gather(_states, source, Hidden);
+        if (Single.StateLayer > 0) Model.Ops.Gather(_layerStates, source, LayerStates);
+    }
 
     /// <summary>Appends one token to every row that goes on. One that has ended must not grow past the model's context.</summary>
     /// <param name="tokens">[R] I32.</param>
@@ -161,5 +172,6 @@ internal sealed class CachedModel : IDisposable
         Model.Trunk.Extend(deviceCounts, window, layout, buffers);
         ops.Advance(window.Lengths, deviceCounts, 0);
         ops.Gather(buffers.Hidden, deviceRows, _states.Range(Cache.Rows + first, count));
+        if (buffers.StateLayer > 0) ops.Gather(buffers.LayerStates, deviceRows, _layerStates.Range(Cache.Rows + first, count));
     }
 }

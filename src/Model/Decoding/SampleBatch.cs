@@ -49,7 +49,7 @@ public sealed class SampleBatch(int rows, int promptTokens, int newTokens, int h
 
     public float[] Statistics { get; } = new float[rows * newTokens * SampleStatistics.Count];
 
-    /// <summary>[R, N, C]: π_ref's hidden state that each token was drawn from; null where not wanted.</summary>
+    /// <summary>[R, N, C]: π_ref's hidden state that each token was drawn from, of the sampler's <see cref="SamplerShape.HiddenLayer"/>; null where not wanted.</summary>
     public Half[]? Hidden { get; } = hiddenWidth > 0 ? new Half[checked(rows * newTokens * hiddenWidth)] : null;
 
     public int HiddenWidth => hiddenWidth;

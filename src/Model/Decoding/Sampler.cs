@@ -11,7 +11,9 @@ namespace QSharp.Model;
 /// <param name="RowTokens">Tokens of a prompt and its response together, where that is less than the sum of both; else 0.</param>
 /// <param name="Vocabulary">Ids that may be drawn, the first ones of the reference's: those beyond the tokenizer never are. 0: all.</param>
 /// <param name="Prompts">Prompts that are kept at once, where that is more than one a row; else 0.</param>
-public sealed record SamplerShape(int Rows, int PromptTokens, int NewTokens, int Candidates = 1, int RowTokens = 0, int Vocabulary = 0, int Prompts = 0)
+/// <param name="HiddenLayer">Of π_ref's hidden states where those are wanted, 1 the first; 0: the last one's, after the final norm.</param>
+public sealed record SamplerShape(
+    int Rows, int PromptTokens, int NewTokens, int Candidates = 1, int RowTokens = 0, int Vocabulary = 0, int Prompts = 0, int HiddenLayer = 0)
 {
     internal int Longest => RowTokens > 0 ? RowTokens : PromptTokens + NewTokens;
 
@@ -76,7 +78,7 @@ public sealed class Sampler : IDisposable
         int[] tiltRows = [.. Enumerable.Range(0, rows).Select(row => row * SampleStatistics.Count + SampleStatistics.ChosenTilt)];
         try
         {
-            _referenceCache = new CachedModel(reference, rows, shape.PromptSlots, shape.PromptTokens, shape.NewTokens, step: 1);
+            _referenceCache = new CachedModel(reference, rows, shape.PromptSlots, shape.PromptTokens, shape.NewTokens, step: 1, Math.Max(shape.HiddenLayer, guide?.ReferenceLayer ?? 0));
             _guideState = guide?.Open(_referenceCache, shape with { Vocabulary = vocabulary }, _scoresAll ? GuideRecipe.AllCandidates : k);
             if (rejects) _rejection = new RejectionSampling((ValueModel)guide!, ((OwnTrunkState)_guideState!).Cache, rows);
             ((_logits, _candidates, _valueLogits, _weights, _prefixTilt, _tiltRows, _inputs, _drawn), _memory) = Arena.Build(_ops.Device, arena => (
@@ -360,7 +362,7 @@ public sealed class Sampler : IDisposable
     /// <summary>The hidden states that the tokens were drawn from.</summary>
     private void TakeHidden(SampleBatch batch)
     {
-        Tensor hidden = _referenceCache.Hidden;
+        Tensor hidden = _referenceCache.LayerStates;
         int width = hidden.Shape.Last;
         if (_hostHidden.Length == 0) _hostHidden = new float[hidden.Count];
         TensorValues.Read(hidden, _hostHidden);
@@ -368,7 +370,7 @@ public sealed class Sampler : IDisposable
         {
             if (_active[row] == 0) continue;
             Span<Half> to = batch.Hidden.AsSpan((row * batch.NewTokens + batch.ResponseLengths[row]) * width, width);
-            for (int c = 0; c < width; c++) to[c] = (Half)_hostHidden[row * width + c];
+            for (int c = 0; c < width; c++) to[c] = (Half)Math.Clamp(_hostHidden[row * width + c], (float)Half.MinValue, (float)Half.MaxValue);
         }
     }
 

@@ -20,7 +20,7 @@ internal sealed class TextWalk : IDisposable
         int rows = shape.Rows;
         try
         {
-            Reference = new CachedModel(reference, rows, prompts: rows, shape.PromptTokens, shape.NewTokens, step: 1);
+            Reference = new CachedModel(reference, rows, prompts: rows, shape.PromptTokens, shape.NewTokens, step: 1, guide.ReferenceLayer);
             Guide = guide.Open(Reference, shape, candidates);
             (_source, _memory) = Arena.Build(reference.Ops.Device, arena => arena.Take(rows, DType.I32));
         }

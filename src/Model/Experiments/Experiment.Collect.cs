@@ -12,9 +12,10 @@ namespace QSharp.Model;
 /// <param name="FirstStates">For each sample, by its number, the row of its response's first hidden state.</param>
 /// <param name="Problems">Of the whole data set.</param>
 /// <param name="DroppedProblems">Those of them whose samples all had the same reward, where such are left out.</param>
+/// <param name="HiddenLayer">Layer of the hidden states; see <see cref="CollectSettings.HiddenLayer"/>.</param>
 public sealed record RolloutData(
     List<Rollout> Train, List<Rollout> HeldOut, float Temperature, float TopP, IReadOnlyList<HiddenPart>? Hidden, long[] FirstStates, int Problems = 0,
-    int DroppedProblems = 0)
+    int DroppedProblems = 0, int HiddenLayer = 0)
 {
     /// <summary>The same with other rewards.</summary>
     public RolloutData With(Func<Rollout, Rollout> change) => this with { Train = [.. Train.Select(change)], HeldOut = [.. HeldOut.Select(change)] };
@@ -40,7 +41,9 @@ public sealed partial class Experiment
     public SuccessCounts Collect(string folder, LanguageModel reference, IGuide? guide, CollectSettings settings, long total, PhaseClock clock)
     {
         Shard shard = settings.Shard;
+        RequireLayer(reference, guide, settings);
         JsonObject collection = Collection(settings.Rule, settings.SamplesPerProblem, settings.Hidden);
+        if (settings.HiddenLayer > 0) collection["hidden_layer"] = settings.HiddenLayer;
         if (settings.SwitchTopK > 0) collection["switch_top_k"] = settings.SwitchTopK;
         if (settings.RollOutLimit > 0) collection["rollout_limit"] = settings.RollOutLimit;
         using PhaseClock.Running running = clock.Start("collect");
@@ -66,6 +69,15 @@ public sealed partial class Experiment
             if (states is not null) HiddenFile.Write(states, hidden, width);
             file.Write(batch);
         }, progress, stop);
+    }
+
+    /// <exception cref="UserException">π_ref has no such layer, or the guide of the roll-in reads another one: a pass keeps the states of one layer.</exception>
+    private static void RequireLayer(LanguageModel reference, IGuide? guide, CollectSettings settings)
+    {
+        if (settings.HiddenLayer > reference.Config.Layers)
+            throw new UserException($"--hidden-layer {settings.HiddenLayer}: the reference has {reference.Config.Layers} layers; give one of them, or 0 for what its head reads.");
+        if (settings.Hidden && settings.Rule.IsGuided && guide is SharedTrunkGuide shared && shared.ReferenceLayer != settings.HiddenLayer)
+            throw new UserException($"--hidden-layer {settings.HiddenLayer}: the guide of the roll-in reads layer {shared.ReferenceLayer}; store the states of that one, or roll in with a guide on the other.");
     }
 
     /// <summary>What a data set says of how it was collected.</summary>
@@ -124,7 +136,7 @@ public sealed partial class Experiment
         IReadOnlyList<HiddenPart>? states = hidden ? [.. shards.Zip(parts, (shard, part) => new HiddenPart(RolloutSet.HiddenPath(data, shard), part.Sum(ResponseTokens)))] : null;
         return new RolloutData(
             [.. split[false]], [.. split[true]], (float?)set.Collection["temperature"] ?? 1, (float?)set.Collection["top_p"] ?? 1, states, FirstStates(parts), problems,
-            problems - left);
+            problems - left, (int?)set.Collection["hidden_layer"] ?? 0);
     }
 
     /// <summary>A share of the problems, the same ones in every round.</summary>

@@ -28,7 +28,7 @@ public sealed partial class Experiment
         LearningRate rate = new(recipe.Rate, Math.Min(recipe.Warmup, steps / 10), steps, recipe.FinalRateShare);
         OptimizerSettings settings = AdamW with { Rate = rate, WeightDecay = recipe.WeightDecay, RoundsStochastically = RoundsStochastically };
         string? initial = null;
-        IGuide guide = recipe.SharesTrunk ? new SharedTrunkGuide(reference, recipe.Settings.Family, recipe.HeadHidden) : FreshValueModel(reference, out initial);
+        IGuide guide = recipe.SharesTrunk ? new SharedTrunkGuide(reference, recipe.Settings.Family, recipe.HeadHidden, data.HiddenLayer) : FreshValueModel(reference, out initial);
         Learner learner = guide is SharedTrunkGuide shared ? Learner(shared, loss, data, settings) : Learner((ValueModel)guide, reference, method, loss, data, settings);
         using Trainer trainer = new(learner) { HeldOut = learner.HeldOutBatches > 0 ? new HeldOut(learner, recipe.Settings.Family) : null };
         new TrainingRun(trainer, name, scratch, Fingerprint($"{name} {method.Name} {initial}"), metrics).Run(steps, progress, stop);

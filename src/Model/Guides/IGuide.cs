@@ -34,8 +34,11 @@ public interface IGuide : IDisposable
     /// <summary>The longest text it reads; <see cref="int.MaxValue"/> where it is as long as π_ref's.</summary>
     int LongestText { get; }
 
+    /// <summary>Layer of π_ref whose states it reads, 1 the first; 0: the last one's, after the final norm, or none at all.</summary>
+    int ReferenceLayer { get; }
+
     /// <summary>Memory for guiding a batch.</summary>
-    /// <param name="reference">π_ref on the same batch.</param>
+    /// <param name="reference">π_ref on the same batch, with the states of <see cref="ReferenceLayer"/>.</param>
     /// <param name="candidates">K: tokens scored at each step; <see cref="GuideRecipe.AllCandidates"/> for a Q-type guide that scores all of the shape's vocabulary.</param>
     internal GuideState Open(CachedModel reference, SamplerShape shape, int candidates);
 }

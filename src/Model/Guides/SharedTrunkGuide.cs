@@ -14,9 +14,11 @@ public sealed class SharedTrunkGuide : IGuide
 
     /// <param name="reference">π_ref, whose token table is read; not disposed with the guide.</param>
     /// <param name="hidden">F: width of the head's own layer.</param>
-    public SharedTrunkGuide(LanguageModel reference, ReturnFamily family, int hidden)
+    /// <param name="layer">Of π_ref, whose states the head reads; see <see cref="ReferenceLayer"/>.</param>
+    public SharedTrunkGuide(LanguageModel reference, ReturnFamily family, int hidden, int layer = 0)
     {
         Reference = reference;
+        ReferenceLayer = layer;
         Settings = new ValueSettings(HeadKind.Q, family, BidirectionalPrompt: false);
         Shape = new SharedHeadShape(reference.Config.Width, hidden, family.Atoms);
         (Weights, _memory) = Arena.Build(reference.Ops.Device, arena => new SharedHeadWeights(Shape, reference.ActivationType, arena));
@@ -36,6 +38,8 @@ public sealed class SharedTrunkGuide : IGuide
     public long ParameterCount => Weights.Count;
 
     public int LongestText => int.MaxValue;
+
+    public int ReferenceLayer { get; }
 
     GuideState IGuide.Open(CachedModel reference, SamplerShape shape, int candidates) =>
         new SharedTrunkState(this, reference, shape.Rows, candidates == GuideRecipe.AllCandidates ? shape.Vocabulary : 0);
@@ -73,13 +77,13 @@ internal sealed class SharedTrunkState : GuideState
     public override void ScoreNext(Tensor tokens, Tensor outputs)
     {
         Tensor flat = tokens.As((int)tokens.Count);
-        _head.Forward(_reference.Hidden, _guide.Reference.Weights.Tokens, flat, _buffers, outputs.As((flat.Shape.D0, _guide.Shape.Atoms)));
+        _head.Forward(_reference.LayerStates, _guide.Reference.Weights.Tokens, flat, _buffers, outputs.As((flat.Shape.D0, _guide.Shape.Atoms)));
     }
 
     public override TokenLogits ScoreAll()
     {
         (int rows, int atoms, int vocabulary) = (_bias.Shape.D0, _bias.Shape.D1, _logits.Shape.D1);
-        _head.ForwardAll(_reference.Hidden, _guide.Reference.Weights.Tokens.Range(0, vocabulary), _buffers, _logits, _bias);
+        _head.ForwardAll(_reference.LayerStates, _guide.Reference.Weights.Tokens.Range(0, vocabulary), _buffers, _logits, _bias);
         return new TokenLogits(_logits.As((rows, 1, atoms, vocabulary)), _bias);
     }
 

@@ -33,6 +33,9 @@ public sealed record CollectSettings(int SamplesPerProblem, RollIn RollIn, Guida
     /// <summary>Most tokens of a roll-out behind the cut; 0: what the roll-in has left of a response's.</summary>
     public int RollOutLimit { get; init; }
 
+    /// <summary>Layer of the hidden states, 1 the first; 0: the last one's, after the final norm.</summary>
+    public int HiddenLayer { get; init; }
+
     /// <summary>Which part of the data set is collected.</summary>
     public Shard Shard { get; init; } = Shard.Whole;
 }
@@ -67,7 +70,7 @@ public sealed class RolloutCollector : IDisposable
         _problemKey = problemKey;
         int rows = settings.BatchRows, prompt = task.PromptLimit, response = task.ResponseLimit;
         FusedGuidance guidance = new(reference.Ops);
-        SamplerShape shape = new(rows, prompt, response, settings.Candidates, Vocabulary: task.Vocabulary);
+        SamplerShape shape = new(rows, prompt, response, settings.Candidates, Vocabulary: task.Vocabulary, HiddenLayer: settings.Hidden ? settings.HiddenLayer : 0);
         _rollIn = new Sampler(reference, settings.Rule.IsGuided ? guide : null, guidance, shape, task.Stops);
         int limit = settings.RollOutLimit > 0 ? settings.RollOutLimit : response, longest = prompt + response + settings.RollOutLimit;
         _rollOut = settings.RollIn == RollIn.None

@@ -72,7 +72,10 @@ public sealed class StepBuffers
 {
     /// <param name="type">Of everything but the statistics: <see cref="HeadedModel.ActivationType"/>.</param>
     /// <param name="hidden">[N, C]: where the hidden states go; null: memory of their own.</param>
-    public StepBuffers(TransformerConfig c, int rows, int tokens, DType type, Arena arena, Tensor? hidden = null)
+    /// <param name="layerStates">[N, C]: where the stream behind layer <paramref name="stateLayer"/> goes.</param>
+    /// <param name="stateLayer">1 is the first; 0: none is kept.</param>
+    public StepBuffers(
+        TransformerConfig c, int rows, int tokens, DType type, Arena arena, Tensor? hidden = null, Tensor? layerStates = null, int stateLayer = 0)
     {
         Rows = rows;
         TokensPerRow = tokens;
@@ -80,6 +83,8 @@ public sealed class StepBuffers
         Tokens = arena.Take((rows, tokens), DType.I32);
         Positions = arena.Take((rows, tokens), DType.I32);
         Hidden = hidden ?? arena.Take((n, c.Width), type);
+        StateLayer = stateLayer;
+        if (stateLayer > 0) LayerStates = layerStates ?? arena.Take((n, c.Width), type);
         Stream = arena.Take((n, c.Width), type);
         Normed = arena.Take((n, c.Width), type);
         Stats = arena.Take((n, c.Norm == Norm.LayerNorm ? 2 : 1));
@@ -99,6 +104,8 @@ public sealed class StepBuffers
         Tokens = Ids(whole.Tokens);
         Positions = Ids(whole.Positions);
         Hidden = whole.Hidden.Range(0, n);
+        StateLayer = whole.StateLayer;
+        if (StateLayer > 0) LayerStates = whole.LayerStates.Range(0, n);
         Stream = whole.Stream.Range(0, n);
         Normed = whole.Normed.Range(0, n);
         Stats = whole.Stats.Range(0, n);
@@ -121,6 +128,11 @@ public sealed class StepBuffers
     public Tensor Positions { get; }    // [R, S] I32
 
     public Tensor Hidden { get; }       // [N, C] the result, after the final norm
+
+    /// <summary>Layer whose output is kept too, 1 the first; 0: none.</summary>
+    public int StateLayer { get; }
+
+    public Tensor LayerStates { get; }  // [N, C] the stream behind that layer, or None
 
     public Tensor Stream { get; }
     public Tensor Normed { get; }

@@ -79,5 +79,7 @@ public sealed class ValueModel : HeadedModel, IGuide
 
     public int LongestText => Config.Position == Position.Learned ? Config.Context : int.MaxValue;
 
+    public int ReferenceLayer => 0;
+
     GuideState IGuide.Open(CachedModel reference, SamplerShape shape, int candidates) => new OwnTrunkState(this, shape, candidates);
 }

@@ -74,7 +74,10 @@ public sealed class Transformer : IDisposable
         bool learned = Config.Position == Position.Learned;
         _ops.Embedding(buffers.Tokens, Weights.Tokens, learned ? buffers.Positions : Tensor.None, Weights.Positions, buffers.Stream);
         for (int layer = 0; layer < Config.Layers; layer++)
+        {
             _block.Extend(Weights.Blocks[layer], buffers.Stream, counts, cache, layer, layout, buffers);
+            if (layer + 1 == buffers.StateLayer) _ops.Copy(buffers.Stream, buffers.LayerStates);
+        }
         _block.Normalize(buffers.Stream, Weights.FinalNorm, Weights.FinalNormBias, buffers.Hidden, buffers.Stats);
     }
 
