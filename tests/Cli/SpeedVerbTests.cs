@@ -40,6 +40,17 @@ public sealed class SpeedVerbTests(CudaFixture cuda)
         AssertPositive(result, "unguided_milliseconds", "guided_milliseconds", "ratio", "bytes_ratio", "floor_ratio", "naive_milliseconds", "naive_over_fused");
     }
 
+    [Fact]
+    public async Task A_shared_trunk_adds_its_head_and_the_embeddings_of_the_candidates()
+    {
+        const int Width = 64, Hidden = 512, Candidates = 4;
+        JsonObject result = await Measure("cpu", "guided", "--guide-shape", "shared", "--candidates", $"{Candidates}");
+        double reference = (LayerMatrices + Head) * 4 + Norms * 4 + Rows * Context * KvElements * 4;
+        double head = 2 * Width * Hidden + 2 * Hidden + 2 * Width + 1;
+        Assert.Equal(1 + (head + Rows * Candidates * Width) * 4 / reference, (double)result["bytes_ratio"]!, 9);
+        AssertPositive(result, "unguided_milliseconds", "guided_milliseconds", "ratio", "floor_ratio", "naive_milliseconds");
+    }
+
     [Theory, InlineData("cpu"), InlineData("cuda")]
     public async Task The_head_is_timed_alone_with_a_draw_and_with_the_tilt(string device)
     {

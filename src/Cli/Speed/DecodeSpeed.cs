@@ -26,11 +26,11 @@ internal static class DecodeSpeed
     /// <param name="steps">How many are timed.</param>
     /// <exception cref="UserException">The context is too short for so many steps, or longer than the model's.</exception>
     public static StepTiming Time(
-        LanguageModel reference, ValueModel? guide, Guidance? guidance, int candidates, int rows, int context, int steps, CancellationToken stop)
+        LanguageModel reference, IGuide? guide, Guidance? guidance, int candidates, int rows, int context, int steps, CancellationToken stop)
     {
         int prompt = context - WarmUps - (steps - 1) / 2;
         if (prompt < 1) throw new UserException($"--context {context}: {steps} steps need a context of at least {context - prompt + 1}; lower --steps.");
-        int newTokens = WarmUps + steps, vocabulary = Math.Min(reference.Config.Vocab, guide?.Config.Vocab ?? int.MaxValue);
+        int newTokens = WarmUps + steps, vocabulary = Math.Min(reference.Config.Vocab, guide?.Vocabulary ?? int.MaxValue);
         using Guidance unguided = new FusedGuidance(reference.Ops);
         SamplerShape shape = new(rows, prompt, newTokens, candidates, Vocabulary: vocabulary);
         using Sampler sampler = new(reference, guidance is null ? null : guide, guidance ?? unguided, shape, []);

@@ -1,3 +1,4 @@
+using QSharp.Engine;
 using QSharp.Kernels;
 using QSharp.Model;
 
@@ -6,6 +7,9 @@ namespace QSharp.Cli.Speed;
 /// <summary>Models to measure: a file's, or random weights of a named shape in the device's own type.</summary>
 internal static class SpeedModels
 {
+    /// <summary>In place of a shape: a head on the reference's own hidden states.</summary>
+    public const string SharedTrunk = "shared";
+
     public static LanguageModel Language(Ops ops, string? model, string? shape, ulong seed)
     {
         if (model is null) return Language(ops, Config(shape!), seed);
@@ -21,6 +25,21 @@ internal static class SpeedModels
     /// <summary>A value model of the V-type with one Bernoulli output.</summary>
     public static ValueModel Value(Ops ops, string shape, ulong seed) =>
         Filled(new ValueModel(ops, Config(shape), new ValueSettings(HeadKind.V, ReturnFamily.Bernoulli, BidirectionalPrompt: false)), seed);
+
+    /// <summary>A guide of one Bernoulli output: a V-type value model of a shape, or <see cref="SharedTrunk"/>.</summary>
+    public static IGuide Guide(Ops ops, LanguageModel reference, string shape, ulong seed)
+    {
+        if (shape != SharedTrunk) return Value(ops, shape, seed);
+        SharedTrunkGuide guide = new(reference, ReturnFamily.Bernoulli, SharedHeadShape.UsualHidden);
+        PhiloxStream random = new(seed);
+        foreach ((_, Tensor parameter, _) in guide.Weights.Named)
+        {
+            float[] values = new float[parameter.Count];
+            foreach (ref float value in values.AsSpan()) value = 0.02f * random.NextNormal();
+            TensorValues.Write(values, parameter);
+        }
+        return guide;
+    }
 
     private static T Filled<T>(T model, ulong seed) where T : HeadedModel
     {

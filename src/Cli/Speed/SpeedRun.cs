@@ -30,7 +30,7 @@ internal sealed class SpeedRun(Ops ops, SpeedSettings settings, DevicePeak peak,
     public SpeedReport Guided()
     {
         using LanguageModel model = Reference();
-        using ValueModel guide = SpeedModels.Value(ops, settings.GuideShape!, settings.Seed + 1);
+        using IGuide guide = SpeedModels.Guide(ops, model, settings.GuideShape!, settings.Seed + 1);
         using FusedGuidance fused = new(ops);
         using NaiveGuidance naive = new(ops);
         int k = settings.Candidates;
@@ -41,8 +41,8 @@ internal sealed class SpeedRun(Ops ops, SpeedSettings settings, DevicePeak peak,
         foreach ((int rows, int context) in Sizes)
         {
             double unguided = Time(null), guided = Time(fused), chained = Time(naive);
-            double bytes = StepCost.DecodeBytes(model, rows, context), guideBytes = StepCost.DecodeBytes(guide, rows, context);
-            double least = Floor(bytes, StepCost.DecodeFlops(model, rows, 1, context)), guideLeast = Floor(guideBytes, StepCost.DecodeFlops(guide, rows, k, context));
+            double bytes = StepCost.DecodeBytes(model, rows, context), guideBytes = StepCost.GuideBytes(guide, rows, context, k);
+            double least = Floor(bytes, StepCost.DecodeFlops(model, rows, 1, context)), guideLeast = Floor(guideBytes, StepCost.GuideFlops(guide, rows, context, k));
             report.Add(rows, context, unguided, guided, guided / unguided, 1 + guideBytes / bytes, 1 + guideLeast / least, chained, chained / guided);
 
             double Time(Guidance? guidance) => DecodeSpeed.Time(model, guide, guidance, k, rows, context, settings.Steps, stop).Milliseconds;

@@ -33,6 +33,17 @@ internal static class StepCost
         return (double)rows * tokens * ((2.0 * Weights(model).Count) + (4.0 * c.Layers * c.Heads * c.HeadDim * context));
     }
 
+    /// <summary>Bytes that a guide adds to a step; of a shared trunk its head, and the embedding of each candidate.</summary>
+    /// <param name="candidates">K, of each row.</param>
+    public static double GuideBytes(IGuide guide, int rows, int context, int candidates) => guide is SharedTrunkGuide shared
+        ? shared.Weights.Named.Sum(parameter => parameter.Value.Bytes) + (double)rows * candidates * shared.Shape.Width * shared.Reference.Weights.Tokens.DType.Size()
+        : DecodeBytes((HeadedModel)guide, rows, context);
+
+    /// <summary>Operations that a guide adds to a step.</summary>
+    public static double GuideFlops(IGuide guide, int rows, int context, int candidates) => guide is SharedTrunkGuide shared
+        ? 2.0 * rows * (shared.ParameterCount + (candidates * shared.Shape.Width))
+        : DecodeFlops((HeadedModel)guide, rows, candidates, context);
+
     /// <summary>Operations of training on a token: 6·P + 12·L·H·D·T, forward and backward, the triangle of causal attention counted as a square.</summary>
     public static double TrainingFlops(HeadedModel model, int time)
     {
