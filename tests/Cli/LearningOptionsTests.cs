@@ -28,7 +28,8 @@ public sealed class LearningOptionsTests(InitialModelTests.Run run) : IClassFixt
     public async Task A_guide_for_one_eta_is_decoded_at_that_eta_alone()
     {
         await run.Done("train", "--data", "data", "--loss", "exponential", "--eta", "0.2", "--batch", "8", "--learning-rate", "3e-3", "--guide-steps", "150", "--out", "exponential");
-        Assert.Equal(0.2f, (float)JsonNode.Parse(File.ReadAllText(run.Folder["exponential/guide/config.json"]))!["qsharp"]!["eta"]!);
+        JsonNode own = JsonNode.Parse(File.ReadAllText(run.Folder["exponential/guide/config.json"]))!["qsharp"]!;
+        Assert.Equal(("exponential", 0.2), ((string)own["target"]!, (double)own["eta"]!));
         JsonObject report = await run.Done("evaluate", "--guide", "exponential/guide", "--eta", "0.2", "--methods", "qsharp", "--samples", "200", "--out", "at-eta");
         double[] pass = [.. report["results"]!.AsArray().Select(each => (double)each!["pass_at_1"]!)];
         Assert.True(pass[1] > pass[0] + 0.05, $"pass@1 is {pass[0]} and {pass[1]}.");

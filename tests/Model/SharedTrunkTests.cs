@@ -169,7 +169,9 @@ public sealed class SharedTrunkTests : IDisposable
     [Fact]
     public void A_folder_brings_the_guide_back_bit_for_bit_and_only_to_its_reference()
     {
-        using SharedTrunkGuide guide = NewGuide(_reference, Family(FamilyKind.Categorical), 3);
+        using SharedTrunkGuide random = NewGuide(_reference, Family(FamilyKind.Categorical), 3);
+        using SharedTrunkGuide guide = new(_reference, random.Settings.Family, Hidden) { Settings = random.Settings with { Target = ValueTarget.Exponential, Eta = 0.3 } };
+        Initializer.CopyShared(random.Weights, guide.Weights);
         GuideOrigin origin = new("text,tokenizer=x", ModelFolder.Fingerprint(_reference), 0.7f, 1);
         GuideFolder.Save(guide, _folder["guide"], origin);
         Assert.True(new FileInfo(_folder["guide", "model.safetensors"]).Length < 5 * (guide.ParameterCount + 1000));

@@ -36,7 +36,6 @@ internal static class EvaluateVerb
             using Session session = task.Open(parsed, common, guideFolder, stop);
             TiltOptions.Require(functions, session.Guide);
             Experiment experiment = session.Experiment;
-            session.Require(evaluation.Tilts(parsed), evaluation.Etas(parsed));
             Problem[] problems = experiment.TestProblems(evaluation.TestGraphs(parsed));
             bool hasTemperatures = parsed.GetResult(temperatures) is { Implicit: false };
             double[] all = hasTemperatures ? parsed.GetValue(temperatures).Values : [experiment.Recipe.Temperature];

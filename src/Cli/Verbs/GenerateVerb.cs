@@ -129,7 +129,6 @@ internal sealed class GenerateVerb
         (IGuide guide, GuideOrigin origin) = GuideFolder.Load(reference, folder, TextTask.FingerprintOf(files.Tokenizer), files.Tokenizer.Count);
         try
         {
-            origin.Require(folder, Catalog.FindValueMethod(parsed.GetValue(_method)!)!, [parsed.GetValue(_eta)]);
             Session.Admit(guide, origin, folder, recipe, progress);
         }
         catch

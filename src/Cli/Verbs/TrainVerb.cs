@@ -42,7 +42,7 @@ internal static class TrainVerb
             Experiment experiment = session.Experiment;
             if (chosen.IsOfMeans && experiment.Recipe.Settings.Family.Kind != FamilyKind.Bernoulli)
                 throw new UserException($"--method {name} learns a mean, not a distribution; leave --family at bernoulli.");
-            if (parsed.GetResult(eta) is { Implicit: false } && experiment.Recipe.Settings.Eta is null && !chosen.IsSoftBellman)
+            if (parsed.GetResult(eta) is { Implicit: false } && experiment.Recipe.Learned(chosen).Eta is null)
                 throw new UserException("--eta: this guide serves every η, chosen when it is decoded; leave it out, or learn for one η with --loss exponential.");
             JsonObject settings = TaskOptions.Settings(experiment);
             learning.AddTo(settings, parsed, experiment.Recipe);

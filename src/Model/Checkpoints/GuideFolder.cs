@@ -72,7 +72,7 @@ public static class GuideFolder
         int width = sizes.Integer("hidden_size"), hidden = sizes.Integer("intermediate_size");
         if (width != reference.Config.Width || hidden < 1)
             throw new UserException($"{folder}: config.json: hidden_size is {width} and intermediate_size {hidden}, but the reference's width is {reference.Config.Width}; the file may be damaged.");
-        SharedTrunkGuide guide = new(reference, description.Settings.Family, hidden);
+        SharedTrunkGuide guide = new(reference, description.Settings.Family, hidden) { Settings = description.Settings };
         try
         {
             using SafeTensorsFile file = SafeTensorsFile.Open(Path.Combine(folder, "model.safetensors"));

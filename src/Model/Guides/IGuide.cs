@@ -3,6 +3,19 @@ using QSharp.Kernels;
 
 namespace QSharp.Model;
 
+/// <summary>What a guide's outputs speak of.</summary>
+public enum ValueTarget
+{
+    /// <summary>The return R: its law, which serves every η.</summary>
+    Return,
+
+    /// <summary>e^((R − max)/η), by its log-odds (method notes §2.1).</summary>
+    Exponential,
+
+    /// <summary>The soft value at η of the text after the token and after what an environment writes to it: its law (method notes §4.7).</summary>
+    SoftValue,
+}
+
 /// <summary>What a guide's outputs mean and how it reads prompts.</summary>
 /// <param name="BidirectionalPrompt">
 /// Every prompt token attends to the whole prompt; response tokens stay causal. A departure from causal language models
@@ -13,8 +26,23 @@ public sealed record ValueSettings(HeadKind Kind, ReturnFamily Family, bool Bidi
     /// <summary>Whether the head of a trunk of its own has a bias.</summary>
     public bool HasBias { get; init; } = true;
 
-    /// <summary>The one η that the outputs are for, where they are the log-odds of e^((R − max)/η) and not of R; else null.</summary>
-    public float? Eta { get; init; }
+    public ValueTarget Target { get; init; }
+
+    /// <summary>The one η that the outputs are for; null where they speak of the return, which serves all.</summary>
+    public double? Eta { get; init; }
+
+    /// <summary>Refuses a way of decoding that the outputs are not for.</summary>
+    /// <exception cref="UserException">They were learned for another method, or for another η.</exception>
+    public void Require(ValueMethod method, double eta)
+    {
+        bool isSoft = Target == ValueTarget.SoftValue;
+        if (Target == ValueTarget.Return && method.IsSoftBellman)
+            throw new UserException($"This guide holds the law of the return and not soft values; {method.Name} decodes from a guide that 'qsharp train --method {method.Name}' has made.");
+        if (Eta is not { } only || (method.IsSoftBellman == isSoft && !method.IsOfMeans && (eta == only || double.IsInfinity(eta)))) return;
+        (string how, string by) = isSoft ? ("--method qsharp-td", "qsharp-td") : ("--loss exponential", "qsharp");
+        throw new UserException(FormattableString.Invariant(
+            $"This guide was learned with {how} for η = {only} alone, so it does not decode by {method.Name} at --eta {eta}; take {by} and --eta {only}."));
+    }
 }
 
 /// <summary>
