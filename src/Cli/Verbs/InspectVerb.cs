@@ -110,7 +110,7 @@ internal static class InspectVerb
         string from = origin.Initial is { } initial ? $", started from another model ({initial[..Math.Min(12, initial.Length)]}…)" : "";
         Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"""
-            guide: {trunk}, {(settings.Kind == HeadKind.V ? "read at a token (v)" : "read before a token (q)")}, {family}{(settings.BidirectionalPrompt ? ", bidirectional prompt" : "")}{from}
+            guide: {trunk}, {(settings.Kind == HeadKind.V ? "read at a token (v)" : "read before a token (q)")}, {family}{(settings.BidirectionalPrompt ? ", bidirectional prompt" : "")}{(settings.HasPromptValue ? ", of prompts too" : "")}{from}
             for: {origin.Task}, reference {origin.Reference[..Math.Min(12, origin.Reference.Length)]}…, whose roll-outs were at temperature {origin.Temperature} and top-p {origin.TopP}
             """));
     }

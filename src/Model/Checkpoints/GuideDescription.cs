@@ -39,6 +39,7 @@ public sealed record GuideDescription(ValueSettings Settings, GuideOrigin Origin
             ["max"] = family.Max,
             ["atoms"] = family.Atoms,
             ["bidirectional_prompt"] = Settings.BidirectionalPrompt,
+            ["prompt_value"] = Settings.HasPromptValue,
             ["target"] = _targets[(int)Settings.Target],
             ["temperature"] = Origin.Temperature,
             ["top_p"] = Origin.TopP,
@@ -72,9 +73,12 @@ public sealed record GuideDescription(ValueSettings Settings, GuideOrigin Origin
         ValueSettings settings = new(own.Text("head") == "v" ? HeadKind.V : HeadKind.Q, family, own.Flag("bidirectional_prompt", false))
         {
             HasBias = own.Flag("head_bias", true),
+            HasPromptValue = own.Flag("prompt_value", false),
             Target = target,
             Eta = eta,
         };
+        if (settings is { HasPromptValue: true, Kind: HeadKind.Q })
+            throw new UserException($"{own.Path}: prompt_value is true and head is 'q', which has no value of a prompt.");
         return new GuideDescription(
             settings,
             new GuideOrigin(own.Text("task"), own.Text("reference"), own.Real("temperature", 1), own.Real("top_p", 1))

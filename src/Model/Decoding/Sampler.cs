@@ -41,7 +41,7 @@ public sealed class Sampler : IDisposable
     private readonly RejectionSampling? _rejection;
     private readonly bool _scoresAll;   // by a Q-type guide; a V-type one goes by rejection
     private readonly DeviceBuffer _memory;
-    private readonly Tensor _logits, _candidates, _valueLogits, _weights, _prefixTilt, _tiltRows;
+    private readonly Tensor _logits, _candidates, _valueLogits, _weights, _prefixTilt, _tiltRows, _promptLogits, _promptTilts;
     private readonly RowInputs _inputs;
     private readonly DrawnRows _drawn;
     private readonly int[] _active, _lengths;       // rows that draw in this step; columns behind each row's prompt
@@ -49,6 +49,7 @@ public sealed class Sampler : IDisposable
     private readonly HashSet<int> _stops;
     private RecordedStep? _step, _outsideStep;
     private OriginLogProbs? _origin;
+    private readonly float[] _hostPromptTilts;
     private float[] _hostHidden = [];
     private (GuidanceRule? Rule, ulong Key) _recorded;
 
@@ -73,16 +74,18 @@ public sealed class Sampler : IDisposable
         _active = new int[rows];
         _lengths = new int[rows];
         _ended = new List<int>(rows);
+        _hostPromptTilts = new float[rows];
+        _hostPromptTilts.AsSpan().Fill(float.NaN);
         int[] tiltRows = [.. Enumerable.Range(0, rows).Select(row => row * SampleStatistics.Count + SampleStatistics.ChosenTilt)];
         try
         {
             _referenceCache = new CachedModel(reference, rows, shape.PromptSlots, shape.PromptTokens, shape.NewTokens, step: 1);
             _guideState = guide?.Open(_referenceCache, shape with { Vocabulary = vocabulary }, _scoresAll ? GuideRecipe.AllCandidates : k);
             if (rejects) _rejection = new RejectionSampling((ValueModel)guide!, ((OwnTrunkState)_guideState!).Cache, rows);
-            ((_logits, _candidates, _valueLogits, _weights, _prefixTilt, _tiltRows, _inputs, _drawn), _memory) = Arena.Build(_ops.Device, arena => (
+            ((_logits, _candidates, _valueLogits, _weights, _prefixTilt, _tiltRows, _promptLogits, _promptTilts, _inputs, _drawn), _memory) = Arena.Build(_ops.Device, arena => (
                 arena.Take((rows, vocabulary)), arena.Take((rows, k), DType.I32), arena.Take((rows, k, atoms)),
                 arena.Take((rows, guide?.Settings.Family.Returns ?? 1)), arena.Take(rows), arena.Take(rows, DType.I32),
-                new RowInputs(rows, arena), new DrawnRows(rows, arena)));
+                arena.Take((rows, atoms)), arena.Take((rows, 1)), new RowInputs(rows, arena), new DrawnRows(rows, arena)));
             _ops.Device.Upload<int>(tiltRows, _tiltRows);
         }
         catch
@@ -213,7 +216,7 @@ public sealed class Sampler : IDisposable
     /// <param name="isFirst">Whether no row has drawn a token yet.</param>
     private void DrawNext(SampleBatch batch, GuidanceRule rule, ulong key, bool hasStarted, bool isFirst)
     {
-        bool hasOutside = rule.IsGuided && MarkRows(hasStarted);
+        bool isByCandidates = rule.IsGuided && _rejection is null, hasOutside = isByCandidates && MarkOutside();
         for (int row = 0; row < _active.Length; row++)
         {
             bool isRunning = _inputs.HostRunning[row] != 0;
@@ -224,10 +227,12 @@ public sealed class Sampler : IDisposable
         _inputs.Upload();
         if (hasStarted) StartCaches(rule);
         if (hasStarted && rule.Tilt == Tilt.Weighted) UploadWeights(batch);
+        if (isByCandidates && hasStarted && _guide!.Settings.HasPromptValue) ReadPromptTilts(rule);
+        if (isByCandidates && (hasStarted || hasOutside)) SetPrefixTilts();
         if (_rejection is not null && rule.IsGuided) DrawByRejection(batch, rule, key, isFirst);
         else if (isFirst)
         {
-            if (rule.IsGuided) _ops.Fill(_prefixTilt, float.NaN);
+            if (rule.IsGuided) TakePrefixTilts();
             Draw(rule, key);
         }
         else (hasOutside ? _outsideStep! : _step!).Run();
@@ -303,27 +308,48 @@ public sealed class Sampler : IDisposable
     }
 
     /// <summary>Tells the device which rows drew a token from outside of the candidates; false if none did.</summary>
-    private bool MarkRows(bool hasStarted)
+    private bool MarkOutside()
     {
-        int columns = SampleStatistics.Count, outside = 0;
-        Span<int> chosen = _drawn.HostChosen;
-        Span<float> statistics = _drawn.HostStatistics;
-        for (int row = 0; row < chosen.Length; row++)
-        {
-            bool isRunning = _inputs.HostRunning[row] != 0, isOutside = isRunning && !_scoresAll && chosen[row] < 0;
-            outside += _inputs.HostOutside[row] = isOutside ? 1 : 0;
-            // The tilt of a token from outside of the candidates is a rule's, not the guide's: no ln W of the next prefix. A row that starts has none yet.
-            if (!isRunning || isOutside) statistics[row * columns + SampleStatistics.ChosenTilt] = float.NaN;
-            if (!isRunning) chosen[row] = -1;   // nothing to keep
-        }
-        if (outside > 0 || hasStarted) _drawn.Upload();
+        int outside = 0;
+        for (int row = 0; row < _active.Length; row++)
+            outside += _inputs.HostOutside[row] = _inputs.HostRunning[row] != 0 && !_scoresAll && _drawn.HostChosen[row] < 0 ? 1 : 0;
         return outside > 0;
+    }
+
+    /// <summary>The guide's own ln W of the prompts of the rows that start.</summary>
+    private void ReadPromptTilts(GuidanceRule rule)
+    {
+        _guideState!.ScorePrompts(_promptLogits);
+        _ops.AtomTilt(_promptLogits, rule.Family, rule.Tilt, rule.Lambda, WeightsOf(rule), _promptTilts);
+        _ops.Device.Download<float>(_promptTilts, _hostPromptTilts);
+    }
+
+    /// <summary>
+    /// Tells the device the ln W of the prefix where it is not the tilt of the last token: of a row that starts it is that of the prompt,
+    /// where the guide has one; after a token from outside of the candidates, whose tilt is a rule's and not the guide's, it is not known.
+    /// </summary>
+    private void SetPrefixTilts()
+    {
+        for (int row = 0; row < _active.Length; row++)
+        {
+            bool isRunning = _inputs.HostRunning[row] != 0;
+            if (isRunning && _inputs.HostOutside[row] == 0) continue;
+            _drawn.HostStatistics[row * SampleStatistics.Count + SampleStatistics.ChosenTilt] = isRunning ? float.NaN : _hostPromptTilts[row];
+            if (!isRunning) _drawn.HostChosen[row] = -1;   // nothing to keep
+        }
+        _drawn.Upload();
+    }
+
+    /// <summary>The tilt of the last token is ln W of the prefix that it ends.</summary>
+    private void TakePrefixTilts()
+    {
+        Tensor statistics = _drawn.Statistics;
+        _ops.Gather(statistics.As(((int)statistics.Count, 1)), _tiltRows, _prefixTilt.As((_prefixTilt.Shape.D0, 1)));
     }
 
     private void KeepChosen(bool hasOutside)
     {
-        Tensor statistics = _drawn.Statistics;
-        _ops.Gather(statistics.As(((int)statistics.Count, 1)), _tiltRows, _prefixTilt.As((_prefixTilt.Shape.D0, 1)));
+        TakePrefixTilts();
         _guideState!.Take(new DrawnTokens(_drawn.Next, _drawn.Chosen, _inputs.Running, hasOutside ? _inputs.Outside : Tensor.None, _inputs.Source));
     }
 

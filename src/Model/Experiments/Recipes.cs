@@ -88,7 +88,7 @@ public sealed record GuideRecipe(
     public ValueSettings Learned(ValueMethod method)
     {
         ValueTarget target = method.IsSoftBellman ? ValueTarget.SoftValue : Loss.Kind == ReturnLossKind.Exponential ? ValueTarget.Exponential : ValueTarget.Return;
-        return Settings with { Target = target, Eta = target == ValueTarget.Return ? null : Eta };
+        return Settings with { Target = target, Eta = target == ValueTarget.Return ? null : Eta, HasPromptValue = LossTokens.PromptEnd };
     }
 
     /// <summary>To decode from a finished guide, whose outputs mean what it says, whatever this recipe would learn.</summary>

@@ -26,6 +26,12 @@ public sealed record ValueSettings(HeadKind Kind, ReturnFamily Family, bool Bidi
     /// <summary>Whether the head of a trunk of its own has a bias.</summary>
     public bool HasBias { get; init; } = true;
 
+    /// <summary>
+    /// Whether a head that reads a token's value at the token has been trained at the last one of prompts too, so that it says Z of a
+    /// prompt itself. One that reads before the token has only the values of what may follow.
+    /// </summary>
+    public bool HasPromptValue { get; init; }
+
     public ValueTarget Target { get; init; }
 
     /// <summary>The one η that the outputs are for; null where they speak of the return, which serves all.</summary>
@@ -81,6 +87,10 @@ internal abstract class GuideState : IDisposable
 
     /// <summary>The logits of Z for every token that may come next in each row. Of a Q-type guide, opened for it.</summary>
     public abstract TokenLogits ScoreAll();
+
+    /// <summary>The logits of Z at the last tokens of the prompts, for the rows that start there. Of a guide that <see cref="ValueSettings.HasPromptValue"/>.</summary>
+    /// <param name="outputs">[R, A]; those of other rows mean nothing.</param>
+    public virtual void ScorePrompts(Tensor outputs) => throw new NotSupportedException("This guide has no value of a prompt.");
 
     /// <summary>Takes the drawn tokens in.</summary>
     public abstract void Take(in DrawnTokens drawn);
