@@ -24,6 +24,9 @@ internal sealed class TiltOptions
         foreach (Option option in (Option[])[_tilt, _budget, _target]) verb.Options.Add(option);
     }
 
+    /// <summary>The first of them that the user has given, or null.</summary>
+    public Option? Given(ParseResult parsed) => ((Option[])[_tilt, _budget, _target]).FirstOrDefault(option => parsed.GetResult(option) is { Implicit: false });
+
     public void AddTo(JsonObject settings, ParseResult parsed)
     {
         settings["tilt"] = parsed.GetValue(_tilt);

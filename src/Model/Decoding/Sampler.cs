@@ -16,6 +16,25 @@ public sealed record SamplerShape(int Rows, int PromptTokens, int NewTokens, int
     internal int Longest => RowTokens > 0 ? RowTokens : PromptTokens + NewTokens;
 
     internal int PromptSlots => Math.Max(Rows, Prompts);
+
+    /// <summary>Ids that may be drawn from a reference.</summary>
+    internal int VocabularyOf(LanguageModel reference) => Vocabulary > 0 ? Vocabulary : reference.Config.Vocab;
+
+    /// <exception cref="UserException">A text is longer than a model reads, or a token is none of the guide's.</exception>
+    internal void Require(LanguageModel reference, IGuide? guide)
+    {
+        int vocabulary = VocabularyOf(reference);
+        if (guide is not null && guide.Vocabulary < vocabulary)
+            throw new UserException($"The guide knows {guide.Vocabulary} tokens, but the reference uses {vocabulary}; give a guide with the reference's tokenizer.");
+        RequireContext(reference.Config.Position == Position.Learned ? reference.Config.Context : int.MaxValue, "the reference");
+        if (guide is not null) RequireContext(guide.LongestText, "the guide");
+    }
+
+    private void RequireContext(int context, string name)
+    {
+        if (Longest > context)
+            throw new UserException($"Prompt and response take {Longest} tokens, but {name} has a context of {context}; ask for fewer tokens.");
+    }
 }
 
 /// <summary>
@@ -26,7 +45,7 @@ public sealed record SamplerShape(int Rows, int PromptTokens, int NewTokens, int
 /// state of its prompt's last token. Memory is planned once; a step allocates nothing, and is recorded (one CUDA graph) and replayed;
 /// between two steps the host looks at the tokens drawn.
 /// </summary>
-public sealed class Sampler : IDisposable
+public sealed class Sampler : IResponseSampler
 {
     // Prompts are read for this share of the rows at once, so that the passes over them are worth while.
     private const int RefillShare = 8;
@@ -61,15 +80,12 @@ public sealed class Sampler : IDisposable
         _guidance = guidance;
         _ops = reference.Ops;
         _stops = [.. stops];
-        int rows = shape.Rows, vocabulary = shape.Vocabulary > 0 ? shape.Vocabulary : reference.Config.Vocab;
-        if (guide is not null && guide.Vocabulary < vocabulary)
-            throw new UserException($"The guide knows {guide.Vocabulary} tokens, but the reference uses {vocabulary}; give a guide with the reference's tokenizer.");
+        shape.Require(reference, guide);
+        int rows = shape.Rows, vocabulary = shape.VocabularyOf(reference);
         bool isExact = guide is not null && shape.Candidates == GuideRecipe.AllCandidates, rejects = isExact && guide!.Settings.Kind == HeadKind.V;
         _scoresAll = isExact && !rejects;
         int k = guide is null || _scoresAll ? 1 : rejects ? RejectionSampling.Proposals : Math.Min(shape.Candidates, vocabulary);
         int atoms = guide?.Settings.Family.Atoms ?? 1;
-        Require(shape.Longest, reference.Config.Position == Position.Learned ? reference.Config.Context : int.MaxValue, "the reference");
-        if (guide is not null) Require(shape.Longest, guide.LongestText, "the guide");
         _slots = new PromptSlots(rows, shape.PromptSlots, shape.PromptTokens);
         _active = new int[rows];
         _lengths = new int[rows];
@@ -112,11 +128,7 @@ public sealed class Sampler : IDisposable
         foreach (int _ in Decode(batch, null, rule, key, goesOn, stop)) continue;
     }
 
-    /// <summary>Samples a response to every request, in whatever order they end. Each is the same in any batch.</summary>
-    /// <param name="requests">Read as rows become free.</param>
-    /// <param name="batch">Holds the responses that are being drawn; of as many rows as the sampler.</param>
-    /// <param name="goesOn">As above.</param>
-    /// <returns>The rows whose responses have ended. Each keeps its response until the next is asked for.</returns>
+    /// <inheritdoc/>
     public IEnumerable<int> Run(
         IEnumerable<SampleRequest> requests, SampleBatch batch, GuidanceRule rule, ulong key, CancellationToken stop = default, Func<int, int, bool>? goesOn = null)
     {
@@ -404,11 +416,5 @@ public sealed class Sampler : IDisposable
         ReadOnlySpan<float> logProbs = _origin.Of(_logits, _drawn.Next, OriginTemperature);
         for (int row = 0; row < batch.Count; row++)
             if (_active[row] != 0) batch.OriginLogProbs[row * batch.NewTokens + batch.ResponseLengths[row]] = logProbs[row];
-    }
-
-    private static void Require(int tokens, int context, string name)
-    {
-        if (tokens > context)
-            throw new UserException($"Prompt and response take {tokens} tokens, but {name} has a context of {context}; ask for fewer tokens.");
     }
 }
