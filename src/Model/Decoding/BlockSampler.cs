@@ -95,9 +95,7 @@ public sealed class BlockSampler : IResponseSampler
         ReadOnlySpan<float> statistics = _drawn.Statistics.AsSpan(from * _drawn.NewTokens * columns, block.Length * columns);
         for (int t = 0; t < block.Length; t++)
         {
-            int at = row * batch.NewTokens + batch.ResponseLengths[row]++;
-            batch.Responses[at] = block[t];
-            statistics.Slice(t * columns, columns).CopyTo(batch.Statistics.AsSpan(at * columns));
+            batch.Append(row, block[t], statistics.Slice(t * columns, columns));
             batch.Finishes[row] = t + 1 < block.Length ? Finish.Length : _drawn.Finishes[from];
             if (goesOn is null || goesOn(row, block[t])) continue;
             if (batch.Finishes[row] != Finish.End) batch.Finishes[row] = Finish.Stop;
