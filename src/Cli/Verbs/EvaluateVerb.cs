@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Text.Json.Nodes;
 
 using QSharp.Cli.Reports;
-using QSharp.Engine;
 using QSharp.Model;
 
 namespace QSharp.Cli.Verbs;

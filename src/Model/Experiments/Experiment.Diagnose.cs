@@ -1,5 +1,4 @@
 using QSharp.Engine;
-using QSharp.Kernels;
 
 namespace QSharp.Model;
 

@@ -17,7 +17,7 @@ namespace QSharp.Model;
 /// </param>
 public sealed record Generation(int[] PromptIds, int[] Ids, string Text, Finish Finish, float[] LogProbs, float[] ReferenceLogProbs, double Kl)
 {
-    /// <summary>The most that <paramref name="Kl"/> can be, where blocks were chosen; else null.</summary>
+    /// <summary>The most that <see cref="Kl"/> can be, where blocks were chosen; else null.</summary>
     public double? KlBound { get; init; }
 
     /// <summary>What the guide foretold at the prompt, where a function of the reward tilts; else null.</summary>
