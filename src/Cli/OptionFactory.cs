@@ -144,9 +144,10 @@ internal static class OptionFactory
         });
 
     /// <summary>M,B of block-wise decoding; nothing by default.</summary>
-    public static Option<CommaList<int>?> Blocks() => new("--blocks")
+    /// <param name="use">What block-wise decoding is to the verb.</param>
+    public static Option<CommaList<int>?> Blocks(string use) => new("--blocks")
     {
-        Description = "M,B: also block-wise controlled decoding, M blocks of B tokens from the reference and on with the one that the guide thinks best.",
+        Description = $"M,B: {use}, M blocks of B tokens from the reference and on with the one that the guide thinks best.",
         HelpName = "M,B",
         CustomParser = result => Parse<CommaList<int>?>(result, text =>
         {

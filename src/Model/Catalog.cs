@@ -40,6 +40,9 @@ public static class Catalog
         },
     ];
 
+    /// <summary>The first of them.</summary>
+    public static ValueMethod QSharp => ValueMethods[0];
+
     /// <summary>Methods that train a policy from π_ref.</summary>
     public static IReadOnlyList<PolicyEntry> PolicyMethods { get; } =
     [

@@ -20,7 +20,14 @@ public sealed class LearningOptionsTests(InitialModelTests.Run run) : IClassFixt
         Assert.Contains("Brier", File.ReadAllText(run.Folder["regularised", "reliability.svg"]));
         JsonObject config = JsonNode.Parse(File.ReadAllText(run.Folder["regularised", "config.json"]))!.AsObject();
         Assert.Equal(("kl-regularised", 10, 160), ((string)config["loss"]!, (int)config["lag"]!, (int)config["batch_tokens"]!));
+        // What it says of prompts is known to whoever decodes from it.
+        JsonObject guide = await Inspect("regularised/guide");
+        Assert.True((bool)guide["prompt_value"]!);
+        Assert.Contains("of prompts too", (await CliRun.Run(run.Folder.Path, "inspect", "regularised/guide")).Out);
+        JsonObject budget = await run.Done("evaluate", "--guide", "regularised/guide", "--methods", "qsharp", "--kl-budget", "0.01", "--samples", "20", "--out", "budget");
+        Assert.Equal(0.01, (double)budget["results"]![1]!["foretold"]!["kl"]!, 1e-4);
         await run.Done("train", "--data", "data", "--family", "categorical", "--loss", "sinkhorn", "--prefix", "single", "--guide-steps", "20", "--out", "sinkhorn");
+        Assert.False((bool)(await Inspect("sinkhorn/guide"))["prompt_value"]!);
         await run.Done("train", "--data", "data", "--method", "cd-q", "--guide-steps", "5", "--batch", "4", "--out", "cd-q");
     }
 
@@ -28,7 +35,8 @@ public sealed class LearningOptionsTests(InitialModelTests.Run run) : IClassFixt
     public async Task A_guide_for_one_eta_is_decoded_at_that_eta_alone()
     {
         await run.Done("train", "--data", "data", "--loss", "exponential", "--eta", "0.2", "--batch", "8", "--learning-rate", "3e-3", "--guide-steps", "150", "--out", "exponential");
-        Assert.Equal(0.2f, (float)JsonNode.Parse(File.ReadAllText(run.Folder["exponential/guide/config.json"]))!["qsharp"]!["eta"]!);
+        JsonNode own = JsonNode.Parse(File.ReadAllText(run.Folder["exponential/guide/config.json"]))!["qsharp"]!;
+        Assert.Equal(("exponential", 0.2), ((string)own["target"]!, (double)own["eta"]!));
         JsonObject report = await run.Done("evaluate", "--guide", "exponential/guide", "--eta", "0.2", "--methods", "qsharp", "--samples", "200", "--out", "at-eta");
         double[] pass = [.. report["results"]!.AsArray().Select(each => (double)each!["pass_at_1"]!)];
         Assert.True(pass[1] > pass[0] + 0.05, $"pass@1 is {pass[0]} and {pass[1]}.");
@@ -39,11 +47,18 @@ public sealed class LearningOptionsTests(InitialModelTests.Run run) : IClassFixt
     [Theory]
     [InlineData("--loss exponential", "--eta"), InlineData("--loss sinkhorn", "--family categorical"), InlineData("--eta 0.1", "every η")]
     [InlineData("--kappa 2", "kl-regularised"), InlineData("--loss mse --method cd", "--loss"), InlineData("--batch-tokens 3", "longest roll-out")]
-    [InlineData("--init x --method ppo", "--init")]
+    [InlineData("--init x --method ppo", "--init"), InlineData("--loss-on-prompt-end --head q", "--head v")]
     public async Task What_has_no_sense_is_refused_before_anything_is_written(string options, string name)
     {
         string[] data = options.Contains("ppo") ? [] : ["--data", "data"];
         await Refused(["train", .. data, .. options.Split(' ')], name);
+    }
+
+    private async Task<JsonObject> Inspect(string guide)
+    {
+        CliResult result = await CliRun.Run(run.Folder.Path, "inspect", guide, "--json");
+        Assert.True(result.ExitCode == 0, result.Error);
+        return JsonNode.Parse(result.Out)!["guide"]!.AsObject();
     }
 
     private async Task Refused(string[] args, params string[] names)

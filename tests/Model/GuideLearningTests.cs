@@ -169,9 +169,9 @@ public sealed class GuideLearningTests : IDisposable
     [Fact]
     public void A_guide_of_exponentials_is_decoded_by_its_logarithm_at_its_own_eta()
     {
-        Assert.Equal(MathF.Exp(-2.5f), ReturnLoss.Exponentiate(Rollouts[0] with { Reward = 0.5f }, ReturnFamily.Bernoulli, 0.2f).Reward, 1e-6f);
-        GuideRecipe recipe = GuideRecipe.Text with { Settings = Bernoulli with { Eta = 0.2f } };
-        GuidanceRule rule = recipe.Rule(Tilt.LogMeanExp, 0.2);
+        Assert.Equal(MathF.Exp(-2.5f), ReturnLoss.Exponentiate(Rollouts[0] with { Reward = 0.5f }, ReturnFamily.Bernoulli, 0.2).Reward, 1e-6f);
+        GuideRecipe recipe = GuideRecipe.Text with { Settings = Bernoulli with { Target = ValueTarget.Exponential, Eta = 0.2 } };
+        GuidanceRule rule = recipe.Rule(Catalog.QSharp, 0.2);
         float[] logits = [-12, -5, -1, 0, 2, 12];
         ((Tensor values, Tensor g), DeviceBuffer memory) = Arena.Build(_device, arena => (arena.Take((1, logits.Length, 1)), arena.Take((1, logits.Length))));
         using (memory)
@@ -182,9 +182,9 @@ public sealed class GuideLearningTests : IDisposable
             for (int i = 0; i < logits.Length; i++)
                 Assert.Equal(Math.Log((1 + Math.Exp(-logits[^1])) / (1 + Math.Exp(-logits[i]))), tilts[i] - tilts[^1], 3e-5);
         }
-        Assert.False(recipe.Rule(Tilt.LogMeanExp, double.PositiveInfinity).IsGuided);
-        Sentence.Assert(Assert.Throws<UserException>(() => recipe.Rule(Tilt.LogMeanExp, 0.1)).Message, "--eta 0.1", "0.2");
-        Sentence.Assert(Assert.Throws<UserException>(() => recipe.Rule(Tilt.Mean, 0.2)).Message, "exponential");
+        Assert.False(recipe.Rule(Catalog.QSharp, double.PositiveInfinity).IsGuided);
+        Sentence.Assert(Assert.Throws<UserException>(() => recipe.Rule(Catalog.QSharp, 0.1)).Message, "--eta 0.1", "0.2");
+        Sentence.Assert(Assert.Throws<UserException>(() => recipe.Rule(Catalog.FindValueMethod("cd")!, 0.2)).Message, "exponential", "cd");
     }
 
     private static void Fill(RolloutSource source, int step, TrainBatch batch)

@@ -17,16 +17,17 @@ public sealed class RefillTests
         None,
         V,
         BidirectionalV,
+        PromptV,
         Q,
         SharedTrunk,
     }
 
     [Theory]
     [InlineData("gpt2", GuideKind.V), InlineData("llama", GuideKind.V), InlineData("llama", GuideKind.BidirectionalV), InlineData("qwen2", GuideKind.Q)]
-    [InlineData("llama", GuideKind.SharedTrunk), InlineData("gpt2", GuideKind.None)]
+    [InlineData("llama", GuideKind.PromptV), InlineData("llama", GuideKind.SharedTrunk), InlineData("gpt2", GuideKind.None)]
     public void A_response_is_the_same_whoever_left_its_row_before(string architecture, GuideKind kind)
     {
-        using SamplerRig rig = new(architecture, kind == GuideKind.Q ? HeadKind.Q : HeadKind.V, FamilyKind.Bernoulli, kind == GuideKind.BidirectionalV);
+        using SamplerRig rig = new(architecture, kind == GuideKind.Q ? HeadKind.Q : HeadKind.V, FamilyKind.Bernoulli, kind == GuideKind.BidirectionalV, kind == GuideKind.PromptV);
         using SharedTrunkGuide shared = new(rig.Reference, ReturnFamily.Bernoulli, 16);
         if (kind == GuideKind.SharedTrunk) Randomize(shared);
         IGuide? guide = kind switch { GuideKind.None => null, GuideKind.SharedTrunk => shared, _ => rig.Guide };

@@ -14,7 +14,7 @@ internal sealed class SamplerRig : IDisposable
 
     private static readonly int[] PromptLengths = [6, 3, 4, 2, 5];
 
-    public SamplerRig(string architecture, HeadKind kind, FamilyKind family, bool isBidirectional = false)
+    public SamplerRig(string architecture, HeadKind kind, FamilyKind family, bool isBidirectional = false, bool hasPromptValue = false)
     {
         Device = new CpuDevice(1);
         Ops = Ops.For(Device);
@@ -23,7 +23,7 @@ internal sealed class SamplerRig : IDisposable
         // Logits of a tied head are wide; narrower ones make every token likely enough to be seen.
         foreach (ref float weight in Reference.Weights.FinalNorm.Span<float>()) weight *= 0.4f;
         TransformerConfig small = TestModels.Config(architecture, Vocab, layers: 1);
-        Guide = TestModels.Value(Ops, small, new ValueSettings(kind, Family, isBidirectional), 12);
+        Guide = TestModels.Value(Ops, small, new ValueSettings(kind, Family, isBidirectional) { HasPromptValue = hasPromptValue }, 12);
     }
 
     public CpuDevice Device { get; }
@@ -61,7 +61,7 @@ internal sealed class SamplerRig : IDisposable
         batch.Statistics.AsSpan((row * batch.NewTokens + token) * SampleStatistics.Count, SampleStatistics.Count);
 
     /// <summary>The float64 oracle of the next token after a prefix, from passes over whole rows.</summary>
-    public GuidedStep Exact(GuidanceRule rule, int[] prefix, int promptTokens, double prefixTilt, int stream, int position)
+    public GuidedStep Exact(GuidanceRule rule, int[] prefix, int promptTokens, double prefixTilt, int stream, int position, double[]? weights = null)
     {
         double[] logits = TestModels.Outputs(Reference, prefix, 0, prefix.Length - 1, 0);
         int[] candidates = [.. Enumerable.Range(0, Vocab).OrderByDescending(token => logits[token]).Take(Candidates)];
@@ -73,7 +73,7 @@ internal sealed class SamplerRig : IDisposable
                 ? TestModels.Outputs(Guide, [.. prefix, token], bidirectional, prefix.Length, token)
                 : TestModels.Outputs(Guide, prefix, bidirectional, prefix.Length - 1, token)),
         ];
-        return GuidedStep.Of(rule, logits, candidates, values, prefixTilt, Key, stream, position);
+        return GuidedStep.Of(rule, logits, candidates, values, prefixTilt, Key, stream, position, weights);
     }
 
     public static void AssertSame(string what, SampleBatch a, int rowOfA, SampleBatch b, int rowOfB, double tolerance)

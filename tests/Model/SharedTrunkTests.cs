@@ -9,7 +9,7 @@ namespace QSharp.Tests.Model;
 /// <summary>A guide on π_ref's own hidden states: its law, its learning, its data and its folder.</summary>
 public sealed class SharedTrunkTests : IDisposable
 {
-    private const int Vocab = SamplerRig.Vocab, Hidden = 24;
+    private const int Vocab = SamplerRig.Vocab, Hidden = SharedHeads.Hidden;
 
     private readonly TemporaryFolder _folder = new();
     private readonly CpuDevice _device = new(1);
@@ -36,7 +36,7 @@ public sealed class SharedTrunkTests : IDisposable
     [Theory, InlineData(FamilyKind.Bernoulli, 0), InlineData(FamilyKind.Categorical, 0), InlineData(FamilyKind.Bernoulli, 1), InlineData(FamilyKind.Categorical, 2)]
     public void Guided_tokens_follow_the_law_of_the_heads_formula(FamilyKind family, int layer)
     {
-        using SharedTrunkGuide guide = NewGuide(_reference, Family(family), 3, layer);
+        using SharedTrunkGuide guide = SharedHeads.NewGuide(_reference, Family(family), 3, layer);
         using FusedGuidance fused = new(_ops);
         using Sampler sampler = new(_reference, guide, fused, SamplerRig.Shape, []);
         GuidanceRule rule = new(Tilt.LogMeanExp, guide.Settings.Family, 4, Outside.Min, Temperature: 0.8f);
@@ -52,7 +52,7 @@ public sealed class SharedTrunkTests : IDisposable
                 int[] candidates = [.. Enumerable.Range(0, Vocab).OrderByDescending(token => logits[token]).Take(SamplerRig.Candidates)];
                 float[] state = TestModels.Hidden(_reference, prefix, layer: layer)[^_reference.Config.Width..];
                 GuidedStep step = GuidedStep.Of(
-                    rule, logits, candidates, [.. candidates.Select(token => Formula(guide, state, token))], double.NaN, SamplerRig.Key, SamplerRig.Stream(row), t);
+                    rule, logits, candidates, [.. candidates.Select(token => SharedHeads.Formula(guide, state, token))], double.NaN, SamplerRig.Key, SamplerRig.Stream(row), t);
                 if (step.Gap <= 1e-3) break;   // a tie to rounding: what follows has no oracle
                 Assert.Equal(step.Next, batch.Response(row)[t]);
                 Assert.Equal(step.Statistics[SampleStatistics.LogPolicy], SamplerRig.Statistics(batch, row, t)[SampleStatistics.LogPolicy], 1e-3);
@@ -65,7 +65,7 @@ public sealed class SharedTrunkTests : IDisposable
     [Theory, MemberData(nameof(Families))]
     public void Fused_and_naive_guidance_agree_and_a_row_does_not_depend_on_its_batch(FamilyKind family)
     {
-        using SharedTrunkGuide guide = NewGuide(_reference, Family(family), 3);
+        using SharedTrunkGuide guide = SharedHeads.NewGuide(_reference, Family(family), 3);
         using Guidance fused = new FusedGuidance(_ops), naive = new NaiveGuidance(_ops);
         GuidanceRule rule = new(Tilt.LogMeanExp, guide.Settings.Family, 4, Outside.Martingale, TopP: 0.9f);
         SampleBatch a = Draw(guide, fused, rule, SamplerRig.Rows), b = Draw(guide, naive, rule, SamplerRig.Rows), few = Draw(guide, fused, rule, 2);
@@ -83,7 +83,7 @@ public sealed class SharedTrunkTests : IDisposable
         ((SharedHeadWeights learned, SharedHeadWeights folded), DeviceBuffer first) = (
             (Build(shape, out DeviceBuffer one), Build(shape, out DeviceBuffer two)), one);
         using DeviceBuffer second = two, owned = first;
-        Randomize(learned, 8);
+        SharedHeads.Randomize(learned, 8);
         table.Fold(learned, folded);
         float[] states = [.. Enumerable.Range(0, tokens.Length * shape.Width).Select(i => MathF.Sin(i * 0.7f))];
         float[] expected = Logits(learned, shape, states, table.Rows, [.. tokens.Select(table.IndexOf)]);
@@ -169,7 +169,9 @@ public sealed class SharedTrunkTests : IDisposable
     [Fact]
     public void A_folder_brings_the_guide_back_bit_for_bit_and_only_to_its_reference()
     {
-        using SharedTrunkGuide guide = NewGuide(_reference, Family(FamilyKind.Categorical), 3, layer: 1);
+        using SharedTrunkGuide random = SharedHeads.NewGuide(_reference, Family(FamilyKind.Categorical), 3);
+        using SharedTrunkGuide guide = new(_reference, random.Settings.Family, Hidden, layer: 1) { Settings = random.Settings with { Target = ValueTarget.Exponential, Eta = 0.3 } };
+        Initializer.CopyShared(random.Weights, guide.Weights);
         GuideOrigin origin = new("text,tokenizer=x", ModelFolder.Fingerprint(_reference), 0.7f, 1);
         GuideFolder.Save(guide, _folder["guide"], origin);
         Assert.True(new FileInfo(_folder["guide", "model.safetensors"]).Length < 5 * (guide.ParameterCount + 1000));
@@ -185,20 +187,6 @@ public sealed class SharedTrunkTests : IDisposable
     }
 
     private static ReturnFamily Family(FamilyKind kind) => kind == FamilyKind.Bernoulli ? ReturnFamily.Bernoulli : ReturnFamily.Categorical(-0.5f, 1, 7);
-
-    private static SharedTrunkGuide NewGuide(LanguageModel reference, ReturnFamily family, ulong seed, int layer = 0)
-    {
-        SharedTrunkGuide guide = new(reference, family, Hidden, layer);
-        Randomize(guide.Weights, seed);
-        return guide;
-    }
-
-    private static void Randomize(Parameters parameters, ulong seed)
-    {
-        PhiloxStream random = new(seed);
-        foreach ((_, Tensor value, _) in parameters.Named)
-            foreach (ref float x in value.Span<float>()) x = 0.4f * random.NextNormal();
-    }
 
     private SharedHeadWeights Build(SharedHeadShape shape, out DeviceBuffer memory)
     {
@@ -219,29 +207,6 @@ public sealed class SharedTrunkTests : IDisposable
             return outputs.Span<float>().ToArray();
         }
     }
-
-    /// <summary>z = gelu(W₁·LayerNorm(h)), logit = (W₂z)·e + W_b z, in float64.</summary>
-    private double[] Formula(SharedTrunkGuide guide, float[] state, int token)
-    {
-        SharedHeadWeights w = guide.Weights;
-        int c = guide.Shape.Width, f = guide.Shape.Hidden;
-        double mean = state.Average(x => (double)x), deviation = Math.Sqrt(state.Average(x => (x - mean) * (x - mean)) + 1e-5);
-        double[] normed = [.. state.Select((x, i) => (x - mean) / deviation * w.Norm.Span<float>()[i] + w.NormBias.Span<float>()[i])];
-        double[] z = [.. Enumerable.Range(0, f).Select(i => Gelu(Dot(w.Up, i, normed) + w.UpBias.Span<float>()[i]))];
-        double[] embedding = [.. _reference.Weights.Tokens.Range(token, 1).Span<float>().ToArray().Select(x => (double)x)];
-        return [.. Enumerable.Range(0, guide.Shape.Atoms).Select(a =>
-            Enumerable.Range(0, c).Sum(i => Dot(w.Query, a * c + i, z) * embedding[i]) + Dot(w.Bias, a, z) + w.BiasBias.Span<float>()[a])];
-    }
-
-    private static double Dot(Tensor matrix, int row, double[] x)
-    {
-        double sum = 0;
-        ReadOnlySpan<float> weights = matrix.Range(row, 1).Span<float>();
-        for (int i = 0; i < x.Length; i++) sum += weights[i] * x[i];
-        return sum;
-    }
-
-    private static double Gelu(double x) => 0.5 * x * (1 + Math.Tanh(Math.Sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)));
 
     private static SampleBatch NewBatch(int rows)
     {

@@ -37,7 +37,6 @@ internal static class CollectVerb
             string? guideFolder = parsed.GetValue(guide);
             using Session session = task.Open(parsed, common, guideFolder, stop);
             Experiment experiment = session.Experiment;
-            session.Require([Catalog.FindValueMethod("qsharp")!], [parsed.GetValue(eta)]);
             if (number > 1 && guideFolder is null) throw new UserException($"--round {number}: the roll-in of a later round is guided; give the last round's --guide.");
             Shard part = parsed.GetValue(shard) is not { } text ? Shard.Whole
                 : Shard.Parse(text) ?? throw new UserException($"--shard {text}: say i/n with i from 1 to n, for example --shard 1/2.");

@@ -27,7 +27,7 @@ internal sealed class DiagnoseVerb
     private DiagnoseVerb()
     {
         _limit.Aliases.Add("--test-graphs");
-        _task = new TaskOptions(_verb, readsTestsOnly: true);
+        _task = new TaskOptions(_verb, ProblemUse.Tests);
         foreach (Option option in (Option[])[_data, _guide, _etas, _measure, _samples, _limit, _responses]) _verb.Options.Add(option);
         _common = new CommonOptions(_verb);
         _verb.SetAction((parsed, stop) => Task.FromResult(Run(parsed, stop)));

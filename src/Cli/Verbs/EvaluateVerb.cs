@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Text.Json.Nodes;
 
 using QSharp.Cli.Reports;
-using QSharp.Engine;
 using QSharp.Model;
 
 namespace QSharp.Cli.Verbs;
@@ -18,8 +17,7 @@ internal static class EvaluateVerb
         verb.Options.Add(guide);
         Option<int> samples = OptionFactory.Integer("--samples", "Responses drawn for each problem.", 1, 1);
         verb.Options.Add(samples);
-        Option<CommaList<int>?> blocks = OptionFactory.Blocks();
-        verb.Options.Add(blocks);
+        BlockOption blocks = new(verb, "also block-wise controlled decoding");
         Option<CommaList<double>> temperatures = OptionFactory.Temperatures(1);
         temperatures.Description += " Each goes with every method and η, and KL from --temperature is reported too; without it, --temperature alone counts.";
         verb.Options.Add(temperatures);
@@ -29,14 +27,12 @@ internal static class EvaluateVerb
         verb.SetAction((parsed, stop) =>
         {
             string? guideFolder = parsed.GetValue(guide);
-            int[]? sizes = parsed.GetValue(blocks)?.Values;
-            if (sizes is not null && guideFolder is null) throw new UserException("--blocks: a guide says which block is best; give one with --guide, or leave --blocks out.");
+            BlockSettings? sizes = blocks.Settings(parsed, guideFolder is not null);
             List<TiltFunction> functions = tilt.Functions(parsed, evaluation.Etas(parsed), evaluation.HasEta(parsed), guideFolder is not null);
             if (functions.Count > 0) evaluation.RequireQSharpAlone(parsed);
             using Session session = task.Open(parsed, common, guideFolder, stop);
             TiltOptions.Require(functions, session.Guide);
             Experiment experiment = session.Experiment;
-            session.Require(evaluation.Tilts(parsed), evaluation.Etas(parsed));
             Problem[] problems = experiment.TestProblems(evaluation.TestGraphs(parsed));
             bool hasTemperatures = parsed.GetResult(temperatures) is { Implicit: false };
             double[] all = hasTemperatures ? parsed.GetValue(temperatures).Values : [experiment.Recipe.Temperature];
@@ -45,7 +41,7 @@ internal static class EvaluateVerb
             List<Policy> policies = experiment.Policies(session.Guide, evaluation.Tilts(parsed), evaluation.Etas(parsed), functions, all);   // refuses what the guide cannot do before anything is written
             JsonObject settings = new() { ["task"] = experiment.Task.Settings, ["samples"] = parsed.GetValue(samples) };
             settings["temperatures"] = new JsonArray([.. all.Select(temperature => (JsonNode)temperature)]);
-            if (sizes is not null) settings["blocks"] = new JsonArray(sizes[0], sizes[1]);
+            if (sizes is not null) settings["blocks"] = new JsonArray(sizes.Count, sizes.Tokens);
             evaluation.AddTo(settings, parsed);
             tilt.AddTo(settings, parsed);
             task.Decoding.AddTo(settings, parsed);
@@ -55,7 +51,7 @@ internal static class EvaluateVerb
                 session.Reference, session.Guide, policies, problems, parsed.GetValue(samples), guidance,
                 originTemperature: hasTemperatures ? experiment.Recipe.Temperature : 0, judges: parsed.GetValue(samples) > 1);
             if (sizes is not null)
-                results.Add(experiment.EvaluateBlocks(session.Reference, session.Guide!, new BlockSettings(sizes[0], sizes[1]), problems, parsed.GetValue(samples), guidance));
+                results.Add(experiment.EvaluateBlocks(session.Reference, session.Guide!, sizes, problems, parsed.GetValue(samples), guidance));
             EvaluationReport report = new(task.Name(parsed), experiment.Task, problems, results, task.Model(parsed), guideFolder);
             JsonObject result = report.ToJson();
             report.Write(folder, settings, common.Progress(parsed));

@@ -26,6 +26,7 @@ internal sealed class GenerateVerb
     private readonly Option<bool> _ignoreEnd = OptionFactory.Flag("--ignore-eos", "Go on after the model's end tokens, up to --max-tokens.");
     private readonly Option<int> _rows = OptionFactory.Integer("--batch-rows", "Most responses sampled side by side.", 16, 1);
     private readonly WeightsOption _weights;
+    private readonly BlockOption _blocks;
     private readonly TiltOptions _tilt;
     private readonly DecodingOptions _decoding;
     private readonly CommonOptions _common;
@@ -35,6 +36,7 @@ internal sealed class GenerateVerb
         foreach (Option option in (Option[])[_model, _guide, _eta, _method, _prompt, _prompts, _messages, _chat, _samples, _maxTokens, _stops, _ignoreEnd, _rows])
             _verb.Options.Add(option);
         _tilt = new TiltOptions(_verb);
+        _blocks = new BlockOption(_verb, "block-wise controlled decoding in place of a tilt");
         _weights = new WeightsOption(_verb);
         _decoding = new DecodingOptions(_verb);
         _common = new CommonOptions(_verb, hasRun: false);
@@ -50,6 +52,9 @@ internal sealed class GenerateVerb
             throw new UserException("--eta is the strength of a guide; give one with --guide, or leave --eta out.");
         if (guideFolder is null && parsed.GetResult(_method) is { Implicit: false })
             throw new UserException("--method says how a guide tilts; give one with --guide, or leave --method out.");
+        BlockSettings? blocks = _blocks.Settings(parsed, guideFolder is not null);
+        if (blocks is not null && Strength(parsed) is { } strength)
+            throw new UserException($"{strength.Name} says how a guide tilts each token, and with --blocks it chooses whole blocks; leave one of the two out.");
         ValueMethod method = Catalog.FindValueMethod(parsed.GetValue(_method)!)!;
         TiltFunction? function = _tilt.Functions(parsed, [parsed.GetValue(_eta)], parsed.GetResult(_eta) is { Implicit: false }, guideFolder is not null).SingleOrDefault();
         IProgressSink progress = _common.Progress(parsed);
@@ -64,13 +69,14 @@ internal sealed class GenerateVerb
         GuideRecipe recipe = _decoding.Apply(GuideRecipe.Text, parsed);
         using IGuide? guide = guideFolder is null ? null : LoadGuide(parsed, guideFolder, files, reference, recipe, progress);
         if (function is not null) TiltOptions.Require([function], guide);
-        GuidanceRule rule = guide is null ? recipe.Reference
+        GuidanceRule rule = guide is null || blocks is not null ? recipe.Reference
             : function is null ? recipe.With(guide).Rule(method, parsed.GetValue(_eta)) : recipe.With(guide).RuleOfWeights;
         GenerateSettings settings = new(
             rule, recipe.Candidates, MaxTokens(parsed, ids, reference.Config.Context, progress), parsed.GetValue(_samples), parsed.GetValue(_ignoreEnd) ? [] : files.EndIds,
             parsed.GetValue(_stops)!, _common.Seed(parsed), parsed.GetValue(_rows))
         {
             Function = function,
+            Blocks = blocks,
         };
         using Guidance guidance = _decoding.Guidance(parsed, ops);
         TextGenerator generator = new(reference, guide, guidance, files.Tokenizer, settings);
@@ -83,10 +89,15 @@ internal sealed class GenerateVerb
             if (json) Console.Out.WriteLine(Json(result).ToJsonString());
             else Console.Out.WriteLine(streams ? "" : result.Text + "\n");
         }
-        progress.Note(Speed(generator) + (guide is null ? "" : string.Create(CultureInfo.InvariantCulture, $"; KL {results.Average(result => result.Kl):0.000} nats a response")));
+        progress.Note(Speed(generator) + (guide is null ? ""
+            : string.Create(CultureInfo.InvariantCulture, $"; KL {(blocks is null ? "" : "at most ")}{results.Average(result => result.KlBound ?? result.Kl):0.000} nats a response")));
         if (function is not null) progress.Note(Foretelling([.. results.Select(result => result.Foretold!)]));
         return ExitCodes.Done;
     }
+
+    /// <summary>The first option of a tilt that the user has given, or null.</summary>
+    private Option? Strength(ParseResult parsed) =>
+        ((Option[])[_eta, _method]).FirstOrDefault(option => parsed.GetResult(option) is { Implicit: false }) ?? _tilt.Given(parsed);
 
     /// <summary>Without a number of the user's, what the context leaves room for.</summary>
     private int MaxTokens(ParseResult parsed, List<int[]> prompts, int context, IProgressSink progress)
@@ -129,7 +140,6 @@ internal sealed class GenerateVerb
         (IGuide guide, GuideOrigin origin) = GuideFolder.Load(reference, folder, TextTask.FingerprintOf(files.Tokenizer), files.Tokenizer.Count);
         try
         {
-            origin.Require(folder, Catalog.FindValueMethod(parsed.GetValue(_method)!)!, [parsed.GetValue(_eta)]);
             Session.Admit(guide, origin, folder, recipe, progress);
         }
         catch
@@ -148,10 +158,11 @@ internal sealed class GenerateVerb
             ["ids"] = Numbers(result.Ids),
             ["text"] = result.Text,
             ["finish"] = result.Finish switch { Finish.End => "eos", Finish.Stop => "stop", _ => "length" },
-            ["logprobs"] = Numbers(result.LogProbs),
+            ["logprobs"] = result.KlBound is null ? Numbers(result.LogProbs) : null,
             ["reference_logprobs"] = Numbers(result.ReferenceLogProbs),
-            ["kl"] = result.Kl,
+            ["kl"] = result.KlBound is null ? result.Kl : null,
         };
+        if (result.KlBound is { } bound) json["kl_bound"] = bound;
         if (result.Foretold is { } foretold) json["foretold"] = Results.Foretold(foretold);
         return json;
     }

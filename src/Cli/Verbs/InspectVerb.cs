@@ -104,12 +104,13 @@ internal static class InspectVerb
         string family = settings.Family.Kind == FamilyKind.Bernoulli
             ? "chance of a reward"
             : string.Create(CultureInfo.InvariantCulture, $"distribution over {settings.Family.Atoms} rewards from {settings.Family.Min} to {settings.Family.Max}");
-        if (settings.Eta is { } eta) family = string.Create(CultureInfo.InvariantCulture, $"e^(R/η) for η = {eta} alone");
+        if (settings.Eta is { } eta)
+            family = string.Create(CultureInfo.InvariantCulture, $"{(settings.Target == ValueTarget.SoftValue ? "soft values" : "e^(R/η)")} for η = {eta} alone");
         string trunk = guide.SharesTrunk ? $"a head on its reference's hidden states{(guide.Layer > 0 ? $" of layer {guide.Layer}" : "")}" : "a trunk of its own";
         string from = origin.Initial is { } initial ? $", started from another model ({initial[..Math.Min(12, initial.Length)]}…)" : "";
         Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"""
-            guide: {trunk}, {(settings.Kind == HeadKind.V ? "read at a token (v)" : "read before a token (q)")}, {family}{(settings.BidirectionalPrompt ? ", bidirectional prompt" : "")}{from}
+            guide: {trunk}, {(settings.Kind == HeadKind.V ? "read at a token (v)" : "read before a token (q)")}, {family}{(settings.BidirectionalPrompt ? ", bidirectional prompt" : "")}{(settings.HasPromptValue ? ", of prompts too" : "")}{from}
             for: {origin.Task}, reference {origin.Reference[..Math.Min(12, origin.Reference.Length)]}…, whose roll-outs were at temperature {origin.Temperature} and top-p {origin.TopP}
             """));
     }

@@ -17,7 +17,7 @@ internal sealed class LearningOptions
     private readonly Option<string> _prefix = OptionFactory.Choice(
         "--prefix", "Tokens that bear loss. all: the last kept token of the roll-in and all that follow; single: that token alone, an ablation of the paper.", "all", "all", "single");
     private readonly Option<bool> _promptEnd = OptionFactory.Flag(
-        "--loss-on-prompt-end", "Learn the value of the whole prompt too, at its last token, from roll-outs of the first round; for --head v.");
+        "--loss-on-prompt-end", "Learn the value of the whole prompt too, at its last token, from roll-outs of the first round; for --head v. Decoding then has it for the tail of --outside martingale at the first token, and for --kl-budget and its like.");
     private readonly Option<int> _batchTokens = OptionFactory.Integer(
         "--batch-tokens", "Most tokens of a step, padding included: it takes roll-outs, --batch at most, while the longest times their number stays within it; 0: no limit.", 0, 0);
     private readonly Option<float?> _heldOut = OptionFactory.OptionalShare(
@@ -39,7 +39,7 @@ internal sealed class LearningOptions
         HeadInit init = HeadInitOf(recipe, parsed);
         LossTokens tokens = new(parsed.GetValue(_prefix) == "single", parsed.GetValue(_promptEnd));
         if (tokens.PromptEnd && recipe.Settings.Kind == HeadKind.Q)
-            throw new UserException("--loss-on-prompt-end: only --head v says what a whole prompt is worth; leave it out.");
+            throw new UserException("--loss-on-prompt-end: a head that reads before a token has the values of the tokens that may follow a prompt, whose mean is the prompt's; only --head v has one of its own, so leave it out.");
         if (recipe.SharesTrunk && parsed.GetValue(_batchTokens) > 0)
             throw new UserException("--batch-tokens: with --trunk shared --batch is a number of tokens already; leave --batch-tokens out.");
         recipe = _loss.Apply(recipe, parsed);

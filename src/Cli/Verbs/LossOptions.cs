@@ -51,7 +51,7 @@ internal sealed class LossOptions
             throw new UserException("--loss sinkhorn: --sinkhorn-epsilon must be above 0, and --sinkhorn-power above 0 and at most 2.");
         if (kind == ReturnLossKind.Sinkhorn && recipe.Settings.Family.Atoms > Ops.MostSinkhornAtoms)
             throw new UserException($"--loss sinkhorn takes at most {Ops.MostSinkhornAtoms} atoms; lower --atoms.");
-        return recipe with { Loss = loss, Settings = recipe.Settings with { Eta = kind == ReturnLossKind.Exponential ? Eta(parsed) : null } };
+        return recipe with { Loss = loss, Eta = kind == ReturnLossKind.Exponential ? Eta(parsed) : recipe.Eta };
     }
 
     /// <summary>What shapes a guide's training, for config.json.</summary>
@@ -60,13 +60,13 @@ internal sealed class LossOptions
         ReturnLoss loss = recipe.Loss;
         settings["loss"] = ReturnLoss.Kinds.Single(each => each.Kind == loss.Kind).Name;
         settings["projection"] = loss.Projection == Projection.Nearest ? "nearest" : "two-hot";
-        if (recipe.Settings.Eta is { } eta) settings["loss_eta"] = eta;
+        if (loss.Kind == ReturnLossKind.Exponential) settings["loss_eta"] = recipe.Eta;
         if (loss.Kind == ReturnLossKind.Regularised) (settings["kappa"], settings["lag"]) = (loss.Kappa, loss.Lag);
         if (loss.Kind == ReturnLossKind.Sinkhorn) (settings["sinkhorn_epsilon"], settings["sinkhorn_power"]) = (loss.Epsilon, loss.Power);
     }
 
-    private float Eta(ParseResult parsed) => _eta(parsed) is { } eta && double.IsFinite(eta)
-        ? (float)eta
+    private double Eta(ParseResult parsed) => _eta(parsed) is { } eta && double.IsFinite(eta)
+        ? eta
         : throw new UserException("--loss exponential learns for one η; give it with --eta, and as a number.");
 
     private static void RequireUse(ParseResult parsed, bool isUsed, string by, params ReadOnlySpan<Option> options)

@@ -7,8 +7,6 @@ namespace QSharp.Cli.Verbs;
 internal sealed class Session : IDisposable
 {
     private readonly Device _device;
-    private readonly GuideOrigin? _origin;
-    private readonly string _guideFolder = "";
 
     /// <param name="guide">Folder of the guide, or null.</param>
     public Session(Device device, Experiment experiment, LanguageModel reference, string? guide, IProgressSink progress)
@@ -17,9 +15,8 @@ internal sealed class Session : IDisposable
         Experiment = experiment;
         Reference = reference;
         if (guide is null) return;
-        (Guide, _origin) = GuideFolder.Load(reference, guide, experiment.Task.Fingerprint, experiment.Task.Vocabulary);
-        _guideFolder = guide;
-        Admit(Guide, _origin, guide, experiment.Recipe, progress);
+        (Guide, GuideOrigin origin) = GuideFolder.Load(reference, guide, experiment.Task.Fingerprint, experiment.Task.Vocabulary);
+        Admit(Guide, origin, guide, experiment.Recipe, progress);
     }
 
     public Experiment Experiment { get; }
@@ -27,12 +24,6 @@ internal sealed class Session : IDisposable
     public LanguageModel Reference { get; }
 
     public IGuide? Guide { get; }
-
-    /// <summary>Refuses methods that the guide, if there is one, was not made for.</summary>
-    public void Require(IEnumerable<ValueMethod> methods, IReadOnlyList<double> etas)
-    {
-        foreach (ValueMethod method in methods) _origin?.Require(_guideFolder, method, etas);
-    }
 
     /// <summary>
     /// Refuses a guide that cannot decode as it is asked to. A guide says what to expect of π_ref as it was sampled; at other

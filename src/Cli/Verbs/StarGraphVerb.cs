@@ -45,8 +45,9 @@ internal static class StarGraphVerb
         EvaluationOptions evaluation, int rounds, RoundingOption rounding, CommonOptions common, CancellationToken stop)
     {
         foreach (PolicyEntry method in evaluation.Policies(parsed)) policy.Require(method);
+        ValueSettings learned = recipe.Guide.Learned(Catalog.QSharp);
         foreach (ValueMethod method in evaluation.Tilts(parsed))
-            foreach (double eta in evaluation.Etas(parsed)) recipe.Guide.Rule(method, eta);   // refuses what the guide will not be able to do
+            foreach (double eta in evaluation.Etas(parsed)) learned.Require(method, eta);
         JsonObject settings = StarGraphOptions.Settings(recipe);
         foreach ((string key, JsonNode? value) in GuideOptions.Describe(recipe.Guide)) settings[key] = value?.DeepClone();
         foreach ((string key, JsonNode? value) in PolicyOptions.Describe(policy)) settings[key] = value?.DeepClone();

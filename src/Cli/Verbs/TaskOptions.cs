@@ -21,14 +21,12 @@ internal sealed class TaskOptions
     private readonly WeightsOption _weights;
     private readonly StarGraphOptions _graph;
     private readonly GuideOptions _guide;
-    private readonly ProblemOptions? _problems;
 
-    /// <param name="readsProblems">Whether the verb needs a task's problems; training on roll-outs does not.</param>
-    /// <param name="readsTestsOnly">Whether it takes problems to test on alone, if there are any.</param>
-    public TaskOptions(Command verb, bool readsProblems = true, bool readsTestsOnly = false)
+    /// <param name="problems">What the verb reads a task's problems for.</param>
+    public TaskOptions(Command verb, ProblemUse problems = ProblemUse.All)
     {
         foreach (Option option in (Option[])[_task, _model, _maxTokens, _rows]) verb.Options.Add(option);
-        _problems = readsProblems ? new ProblemOptions(verb, readsTestsOnly) : null;
+        Problems = new ProblemOptions(verb, problems);
         _weights = new WeightsOption(verb);
         _graph = new StarGraphOptions(verb);
         _guide = new GuideOptions(verb);
@@ -37,10 +35,15 @@ internal sealed class TaskOptions
 
     public DecodingOptions Decoding { get; }
 
+    public ProblemOptions Problems { get; }
+
     public string Model(ParseResult parsed) => parsed.GetValue(_model)!;
 
+    /// <summary>The task as it was asked for: its name, or its file.</summary>
+    public string Task(ParseResult parsed) => parsed.GetValue(_task)!;
+
     /// <summary>The task's name, or that of its file.</summary>
-    public string Name(ParseResult parsed) => Path.GetFileNameWithoutExtension(parsed.GetValue(_task)!);
+    public string Name(ParseResult parsed) => Path.GetFileNameWithoutExtension(Task(parsed));
 
     /// <summary>Loads the model and makes the experiment.</summary>
     /// <param name="guide">Folder of a guide for the model, or null.</param>
@@ -53,7 +56,7 @@ internal sealed class TaskOptions
         try
         {
             using ModelFiles files = ModelFiles.Open(Model(parsed));
-            string name = parsed.GetValue(_task)!;
+            string name = Task(parsed);
             bool isGraph = name == Catalog.StarGraph;
             TextTaskSettings text = TextSettings(parsed, name);   // refuses options that do nothing with the other tasks, too
             StarGraphRecipe? graph = isGraph ? _graph.Recipe(parsed) : null;
@@ -67,7 +70,11 @@ internal sealed class TaskOptions
             if (learning is not null) recipe = learning.Apply(recipe, parsed);
             initial = learning?.Initial(parsed, task, files);
             int rows = parsed.GetValue(_rows) is var asked && asked > 0 ? asked : isGraph ? 256 : 32;
-            Experiment experiment = new(ops, task, recipe, common.Seed(parsed), rows, common.Progress(parsed), stop) { Initial = initial };
+            Experiment experiment = new(ops, task, recipe, common.Seed(parsed), rows, common.Progress(parsed), stop)
+            {
+                Initial = initial,
+                ReferencePath = task.IsText ? files.Path : null,
+            };
             LanguageModel reference = ModelFolder.LoadLanguageModel(ops, files, task, _weights.Value(parsed));
             return new Session(device, experiment, reference, guide, common.Progress(parsed));
         }
@@ -79,12 +86,8 @@ internal sealed class TaskOptions
         }
     }
 
-    private TextTaskSettings TextSettings(ParseResult parsed, string task)
-    {
-        int maxTokens = MaxTokens(parsed, task is "gsm8k" or "math" ? 1024 : 128);
-        if (_problems is not null) return _problems.Settings(parsed, task, maxTokens);
-        return Catalog.TextTasks.Contains(task) ? new TextTaskSettings(task, null, null, maxTokens) : new TextTaskSettings(null, task, null, maxTokens);
-    }
+    private TextTaskSettings TextSettings(ParseResult parsed, string task) =>
+        Problems.Settings(parsed, task, MaxTokens(parsed, task is "gsm8k" or "math" ? 1024 : 128));
 
     private int MaxTokens(ParseResult parsed, int usual) => parsed.GetValue(_maxTokens) is var asked && asked > 0 ? asked : usual;
 

@@ -24,6 +24,9 @@ internal sealed class TiltOptions
         foreach (Option option in (Option[])[_tilt, _budget, _target]) verb.Options.Add(option);
     }
 
+    /// <summary>The first of them that the user has given, or null.</summary>
+    public Option? Given(ParseResult parsed) => ((Option[])[_tilt, _budget, _target]).FirstOrDefault(option => parsed.GetResult(option) is { Implicit: false });
+
     public void AddTo(JsonObject settings, ParseResult parsed)
     {
         settings["tilt"] = parsed.GetValue(_tilt);
@@ -57,7 +60,7 @@ internal sealed class TiltOptions
     public static void Require(IReadOnlyCollection<TiltFunction> functions, IGuide? guide)
     {
         if (functions.Count > 0 && guide?.Settings.Eta is { } only)
-            throw new UserException(string.Create(CultureInfo.InvariantCulture, $"--tilt: this guide speaks of e^(reward/{only}) and not of the reward, so it serves that η alone; leave --tilt, --kl-budget and --target-reward out."));
+            throw new UserException(string.Create(CultureInfo.InvariantCulture, $"--tilt: this guide does not speak of the reward but was learned for η = {only} alone; leave --tilt, --kl-budget and --target-reward out."));
         foreach (ThresholdTilt threshold in functions.OfType<ThresholdTilt>())
             if (guide is not null && threshold.Least > guide.Settings.Family.Max)
                 throw new UserException(string.Create(CultureInfo.InvariantCulture, $"--tilt {threshold.Name}: the guide's rewards end at {guide.Settings.Family.Max}; give a smaller threshold."));

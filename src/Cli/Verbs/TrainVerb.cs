@@ -13,7 +13,7 @@ internal static class TrainVerb
     public static Command Create()
     {
         Command verb = new("train", "Learn a guide from roll-outs, or train a policy, starting from the reference's weights.");
-        TaskOptions task = new(verb, readsProblems: false);
+        TaskOptions task = new(verb, ProblemUse.Policies);
         Option<string> method = OptionFactory.Choice("--method", "Method.", "qsharp", [.. Catalog.ValueMethods.Select(each => each.Name), .. Catalog.PolicyMethods.Select(each => each.Name)]);
         verb.Options.Add(method);
         Option<string?> data = OptionFactory.OptionalText("--data", "Folder of the roll-outs; reinforce, rloo and ppo take none, for they sample from the policy itself.");
@@ -37,12 +37,13 @@ internal static class TrainVerb
                 TrainPolicy(entry, parsed.GetValue(data), parsed, task, policy, rounding, common, stop);
                 return Task.FromResult(ExitCodes.Done);
             }
+            task.Problems.RequireNone(parsed, name);
             ValueMethod chosen = Catalog.FindValueMethod(name)!;
             using Session session = task.Open(parsed, common, guide: null, stop, learning, chosen.IsSoftBellman ? parsed.GetValue(eta) : double.PositiveInfinity);
             Experiment experiment = session.Experiment;
             if (chosen.IsOfMeans && experiment.Recipe.Settings.Family.Kind != FamilyKind.Bernoulli)
                 throw new UserException($"--method {name} learns a mean, not a distribution; leave --family at bernoulli.");
-            if (parsed.GetResult(eta) is { Implicit: false } && experiment.Recipe.Settings.Eta is null && !chosen.IsSoftBellman)
+            if (parsed.GetResult(eta) is { Implicit: false } && experiment.Recipe.Learned(chosen).Eta is null)
                 throw new UserException("--eta: this guide serves every η, chosen when it is decoded; leave it out, or learn for one η with --loss exponential.");
             JsonObject settings = TaskOptions.Settings(experiment);
             learning.AddTo(settings, parsed, experiment.Recipe);
@@ -77,6 +78,7 @@ internal static class TrainVerb
     {
         if (data is not null && entry.Data == PolicyData.Policy)
             throw new UserException($"--method {entry.Name} learns from the policy's own responses; leave --data out.");
+        if (entry.Data != PolicyData.Successes) task.Problems.RequireProblems(parsed, task.Task(parsed), entry.Name);
         using Session session = task.Open(parsed, common, guide: null, stop);
         Experiment experiment = session.Experiment;
         PolicyRecipe recipe = options.Recipe(parsed, experiment.Recipe);

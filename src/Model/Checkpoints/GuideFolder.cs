@@ -74,7 +74,7 @@ public static class GuideFolder
             throw new UserException($"{folder}: config.json: hidden_size is {width} and intermediate_size {hidden}, but the reference's width is {reference.Config.Width}; the file may be damaged.");
         if (description.Layer < 0 || description.Layer > reference.Config.Layers)
             throw new UserException($"{folder}: config.json: qsharp.layer is {description.Layer}, but the reference has {reference.Config.Layers} layers; the file may be damaged.");
-        SharedTrunkGuide guide = new(reference, description.Settings.Family, hidden, description.Layer);
+        SharedTrunkGuide guide = new(reference, description.Settings.Family, hidden, description.Layer) { Settings = description.Settings };
         try
         {
             using SafeTensorsFile file = SafeTensorsFile.Open(Path.Combine(folder, "model.safetensors"));

@@ -47,6 +47,12 @@ public sealed class ModelFiles : IDisposable
     /// <summary>The chat template, or null where the model has none.</summary>
     public ChatTemplate? Chat => _chat.Value;
 
+    /// <summary>generation_config.json.</summary>
+    internal JsonObject Generation => _generation;
+
+    /// <summary>The checkpoint, where it is a GGUF file.</summary>
+    internal GgufCheckpoint? Gguf => _gguf;
+
     /// <summary>What is QSharp's own in config.json, or null.</summary>
     internal JsonObject? Own => Config["qsharp"] as JsonObject;
 

@@ -21,7 +21,9 @@ public static class ModelFolder
 
     /// <summary>Writes a reference or policy.</summary>
     /// <param name="task">Fingerprint of the task it was trained on.</param>
-    public static void Save(LanguageModel model, string folder, string task) => Save(model, folder, new JsonObject { ["task"] = task });
+    /// <param name="text">What makes text of its tokens; may be none.</param>
+    public static void Save(LanguageModel model, string folder, string task, IReadOnlyList<TextDocument>? text = null) =>
+        Save(model, folder, new JsonObject { ["task"] = task }, text);
 
     /// <summary>Loads a reference or policy for a task.</summary>
     /// <exception cref="UserException">The folder holds no such model, or it was made for another task.</exception>
@@ -71,7 +73,7 @@ public static class ModelFolder
         hash.AppendData(System.Runtime.InteropServices.MemoryMarshal.AsBytes<ushort>(halves));
     }
 
-    internal static void Save(HeadedModel model, string folder, JsonObject own)
+    internal static void Save(HeadedModel model, string folder, JsonObject own, IReadOnlyList<TextDocument>? text = null)
     {
         JsonObject config = ModelFamily.Of(model.Config).Write(model.Config);
         config["torch_dtype"] = "float32";
@@ -79,6 +81,7 @@ public static class ModelFolder
         AtomicFolder.Write(folder, partial =>
         {
             SafeTensorsFolder.Write(partial, ModelTensors.Export(model), new Dictionary<string, string> { ["format"] = "pt" });
+            foreach (TextDocument document in text ?? []) AtomicFile.Write(Path.Combine(partial, document.Name), stream => stream.Write(document.Content));
             JsonFile.Write(Path.Combine(partial, ConfigName), config);
         });
     }

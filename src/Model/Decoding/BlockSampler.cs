@@ -15,9 +15,9 @@ public sealed record BlockSettings(int Count, int Tokens)
 /// <summary>
 /// Draws responses block by block: M blocks from π_ref, each judged by the guide's mean return at its end (or at the response's,
 /// where it ends before), and on with the best. A guide of any kind will do, for all know the value of a text; what the text holds
-/// is read anew for each block.
+/// is read anew for each block. Statistics are those of π_ref, for the law of a chosen block is not known.
 /// </summary>
-public sealed class BlockSampler : IDisposable
+public sealed class BlockSampler : IResponseSampler
 {
     private readonly BlockSettings _blocks;
     private readonly Sampler _sampler;
@@ -30,6 +30,7 @@ public sealed class BlockSampler : IDisposable
     {
         if (guide.Settings.BidirectionalPrompt)
             throw new UserException("A guide that reads prompts in both directions would take each block for a part of the prompt; train one with --guide-prompt causal.");
+        shape.Require(reference, guide);
         _blocks = blocks;
         int rows = checked(shape.Rows * blocks.Count), longest = shape.PromptTokens + shape.NewTokens, tokens = Math.Min(blocks.Tokens, shape.NewTokens);
         _sampler = new Sampler(reference, null, guidance, new SamplerShape(rows, longest, tokens, RowTokens: longest, Vocabulary: shape.Vocabulary), stops);
@@ -45,10 +46,23 @@ public sealed class BlockSampler : IDisposable
         _drawn = new SampleBatch(rows, longest, tokens);
     }
 
-    /// <summary>Draws a response for every row of the batch; statistics are those of π_ref.</summary>
+    /// <inheritdoc/>
     /// <param name="rule">π_ref as it is sampled.</param>
-    /// <param name="key">Of the noise; with the rows' streams it fixes every draw.</param>
-    public void Run(SampleBatch batch, GuidanceRule rule, ulong key, CancellationToken stop = default)
+    /// <param name="goesOn">Sees the tokens of a block when it is chosen; what follows the one at which a response ends is dropped.</param>
+    public IEnumerable<int> Run(
+        IEnumerable<SampleRequest> requests, SampleBatch batch, GuidanceRule rule, ulong key, CancellationToken stop = default, Func<int, int, bool>? goesOn = null)
+    {
+        foreach (SampleRequest[] part in requests.Chunk(batch.Rows))
+        {
+            batch.Clear();
+            foreach (SampleRequest request in part) batch.Set(batch.Count++, request.Prompt, request.Limit, request.Stream, request.Number);
+            Run(batch, rule, key, stop, goesOn);
+            for (int row = 0; row < part.Length; row++) yield return row;
+        }
+    }
+
+    /// <summary>Draws a response for every row of the batch.</summary>
+    private void Run(SampleBatch batch, GuidanceRule rule, ulong key, CancellationToken stop, Func<int, int, bool>? goesOn)
     {
         Array.Clear(batch.ResponseLengths);
         int[] open = [.. Enumerable.Range(0, batch.Count)];
@@ -63,7 +77,7 @@ public sealed class BlockSampler : IDisposable
             }
             _sampler.Run(_drawn, rule, Philox.Key(key, block), stop);
             double[] scores = _judge.Score([.. Enumerable.Range(0, _drawn.Count).Select(row => (_drawn.Prompt(row).ToArray(), _drawn.Response(row).ToArray()))]);
-            for (int i = 0; i < open.Length; i++) Append(batch, open[i], i * _blocks.Count + Voting.Best(scores.AsSpan(i * _blocks.Count, _blocks.Count)));
+            for (int i = 0; i < open.Length; i++) Append(batch, open[i], i * _blocks.Count + Voting.Best(scores.AsSpan(i * _blocks.Count, _blocks.Count)), goesOn);
             open = [.. open.Where(row => batch.Finishes[row] == Finish.Length && batch.ResponseLengths[row] < batch.Limits[row])];
         }
     }
@@ -74,14 +88,18 @@ public sealed class BlockSampler : IDisposable
         _sampler.Dispose();
     }
 
-    private void Append(SampleBatch batch, int row, int from)
+    private void Append(SampleBatch batch, int row, int from, Func<int, int, bool>? goesOn)
     {
-        int at = row * batch.NewTokens + batch.ResponseLengths[row];
+        const int columns = SampleStatistics.Count;
         ReadOnlySpan<int> block = _drawn.Response(from);
-        block.CopyTo(batch.Responses.AsSpan(at));
-        _drawn.Statistics.AsSpan(from * _drawn.NewTokens * SampleStatistics.Count, block.Length * SampleStatistics.Count)
-            .CopyTo(batch.Statistics.AsSpan(at * SampleStatistics.Count));
-        batch.ResponseLengths[row] += block.Length;
-        batch.Finishes[row] = _drawn.Finishes[from];
+        ReadOnlySpan<float> statistics = _drawn.Statistics.AsSpan(from * _drawn.NewTokens * columns, block.Length * columns);
+        for (int t = 0; t < block.Length; t++)
+        {
+            batch.Append(row, block[t], statistics.Slice(t * columns, columns));
+            batch.Finishes[row] = t + 1 < block.Length ? Finish.Length : _drawn.Finishes[from];
+            if (goesOn is null || goesOn(row, block[t])) continue;
+            if (batch.Finishes[row] != Finish.End) batch.Finishes[row] = Finish.Stop;
+            return;
+        }
     }
 }

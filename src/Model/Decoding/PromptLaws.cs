@@ -4,8 +4,9 @@ using QSharp.Kernels;
 namespace QSharp.Model;
 
 /// <summary>
-/// Reads Z at prompts: the π_ref-mean of the guide's laws after each of the K likeliest first tokens, π_ref as temperature and
-/// top-p shape it (method notes §7.2). A head's own value at the prompt's last token is not read: no method here trains it there.
+/// Reads Z at prompts (method notes §7.2): the guide's own value at the prompt's last token where it was trained there
+/// (<see cref="ValueSettings.HasPromptValue"/>), else the π_ref-mean of its laws after each of the K likeliest first tokens, π_ref as
+/// temperature and top-p shape it.
 /// </summary>
 public sealed class PromptLaws : IDisposable
 {
@@ -14,6 +15,7 @@ public sealed class PromptLaws : IDisposable
 
     private readonly LanguageModel _reference;
     private readonly ReturnFamily _family;
+    private readonly bool _hasPromptValue;
     private readonly TextWalk _walk;
     private readonly DeviceBuffer _memory;
     private readonly Tensor _logits, _masked, _logQ, _candidates, _top, _values;
@@ -26,9 +28,9 @@ public sealed class PromptLaws : IDisposable
     public PromptLaws(LanguageModel reference, IGuide guide, int rows, int promptTokens, int candidates, int vocabulary)
     {
         _reference = reference;
-        _family = guide.Settings.Family;
+        (_family, _hasPromptValue) = (guide.Settings.Family, guide.Settings.HasPromptValue);
         if (vocabulary == 0) vocabulary = reference.Config.Vocab;
-        int k = Math.Min(candidates == GuideRecipe.AllCandidates ? OfAll : candidates, vocabulary);
+        int k = _hasPromptValue ? 1 : Math.Min(candidates == GuideRecipe.AllCandidates ? OfAll : candidates, vocabulary);
         _walk = new TextWalk(reference, guide, new SamplerShape(rows, promptTokens, 1, k, Vocabulary: vocabulary), k);
         ((_logits, _masked, _logQ, _candidates, _top, _values), _memory) = Arena.Build(reference.Ops.Device, arena => (
             arena.Take((rows, vocabulary)), arena.Take((rows, vocabulary)), arena.Take((rows, vocabulary)),
@@ -58,18 +60,24 @@ public sealed class PromptLaws : IDisposable
 
     private void ReadPart(int[][] prompts, GuidanceRule rule)
     {
-        Ops ops = _reference.Ops;
-        float temperature = rule.Temperature == 0 ? 1 : rule.Temperature;
         _walk.Clear();
         foreach (int[] prompt in prompts) _walk.Add(prompt);
         _walk.Start();
+        if (_hasPromptValue) _walk.Guide.ScorePrompts(_values.As((_values.Shape.D0, _family.Atoms)));
+        else ScoreFirstTokens(rule);
+        _reference.Ops.Device.Download<float>(_values, _hostValues);
+    }
+
+    private void ScoreFirstTokens(GuidanceRule rule)
+    {
+        Ops ops = _reference.Ops;
+        float temperature = rule.Temperature == 0 ? 1 : rule.Temperature;
         _reference.Head.Forward(_walk.Reference.Hidden, Tensor.None, _logits);
         ops.TopP(_logits, temperature, rule.TopP, _masked, Tensor.None);
         ops.LogSoftmax(_masked, temperature, _logQ);
         ops.TopK(_logQ, _candidates, _top);
         _walk.Guide.ScoreNext(_candidates, _values);
         ops.Device.Download<float>(_top, _hostTop);
-        ops.Device.Download<float>(_values, _hostValues);
     }
 
     private ReturnLaw LawOf(int row)

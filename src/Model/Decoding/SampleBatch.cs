@@ -98,6 +98,15 @@ public sealed class SampleBatch(int rows, int promptTokens, int newTokens, int h
         Count++;
     }
 
+    /// <summary>Adds a token to a row's response.</summary>
+    /// <param name="statistics">Its <see cref="SampleStatistics"/>.</param>
+    public void Append(int row, int token, ReadOnlySpan<float> statistics)
+    {
+        int at = row * newTokens + ResponseLengths[row]++;
+        Responses[at] = token;
+        statistics.CopyTo(Statistics.AsSpan(at * SampleStatistics.Count));
+    }
+
     /// <summary>Puts a prompt into a row, in place of what was there.</summary>
     public void Set(int row, ReadOnlySpan<int> prompt, int limit, int stream, long number)
     {

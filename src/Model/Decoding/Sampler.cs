@@ -1,97 +1,35 @@
-using QSharp.Engine;
 using QSharp.Kernels;
 
 namespace QSharp.Model;
 
-/// <summary>The most that a sampler can hold.</summary>
-/// <param name="Rows">Responses drawn side by side.</param>
-/// <param name="PromptTokens">Tokens of a prompt.</param>
-/// <param name="NewTokens">Tokens of a response.</param>
-/// <param name="Candidates">K: tokens that the guide scores at each step, or <see cref="GuideRecipe.AllCandidates"/>; not read without a guide.</param>
-/// <param name="RowTokens">Tokens of a prompt and its response together, where that is less than the sum of both; else 0.</param>
-/// <param name="Vocabulary">Ids that may be drawn, the first ones of the reference's: those beyond the tokenizer never are. 0: all.</param>
-/// <param name="Prompts">Prompts that are kept at once, where that is more than one a row; else 0.</param>
-/// <param name="HiddenLayer">Of π_ref's hidden states where those are wanted, 1 the first; 0: the last one's, after the final norm.</param>
-public sealed record SamplerShape(
-    int Rows, int PromptTokens, int NewTokens, int Candidates = 1, int RowTokens = 0, int Vocabulary = 0, int Prompts = 0, int HiddenLayer = 0)
-{
-    internal int Longest => RowTokens > 0 ? RowTokens : PromptTokens + NewTokens;
-
-    internal int PromptSlots => Math.Max(Rows, Prompts);
-}
-
 /// <summary>
-/// Draws responses from π_ref alone or guided by a value model, a batch of rows at a time; rows that have ended take the next
-/// prompts that wait, so that the batch stays full (continuous batching). One guided step: π_ref's logits → top K → the value
-/// model on K siblings → head → guidance draws → the drawn sibling's column stays in the value model's cache. A Q-type
-/// guide may score every token instead of K. A row's first token is drawn in the same step as the others' next ones, from the hidden
-/// state of its prompt's last token. Memory is planned once; a step allocates nothing, and is recorded (one CUDA graph) and replayed;
-/// between two steps the host looks at the tokens drawn.
+/// Draws responses from π_ref alone or guided by a value model, a batch of rows at a time, all by the same step (<see cref="SampleStep"/>).
+/// Rows that have ended take the next prompts that wait, so that the batch stays full (continuous batching): a row's first token is
+/// drawn in the same step as the others' next ones, from the hidden state of its prompt's last token. Between two steps the host looks at
+/// the tokens drawn.
 /// </summary>
-public sealed class Sampler : IDisposable
+public sealed class Sampler : IResponseSampler
 {
     // Prompts are read for this share of the rows at once, so that the passes over them are worth while.
     private const int RefillShare = 8;
 
-    private readonly LanguageModel _reference;
-    private readonly IGuide? _guide;
-    private readonly Guidance _guidance;
-    private readonly Ops _ops;
     private readonly PromptSlots _slots;
-    private readonly CachedModel _referenceCache;
-    private readonly GuideState? _guideState;
-    private readonly RejectionSampling? _rejection;
-    private readonly bool _scoresAll;   // by a Q-type guide; a V-type one goes by rejection
-    private readonly DeviceBuffer _memory;
-    private readonly Tensor _logits, _candidates, _valueLogits, _weights, _prefixTilt, _tiltRows;
-    private readonly RowInputs _inputs;
-    private readonly DrawnRows _drawn;
+    private readonly SampleStep _step;
+    private readonly StepRecord _record;
     private readonly int[] _active, _lengths;       // rows that draw in this step; columns behind each row's prompt
     private readonly List<int> _ended;
     private readonly HashSet<int> _stops;
-    private RecordedStep? _step, _outsideStep;
-    private OriginLogProbs? _origin;
-    private float[] _hostHidden = [];
-    private (GuidanceRule? Rule, ulong Key) _recorded;
 
     /// <param name="stops">Tokens that end a response.</param>
     public Sampler(LanguageModel reference, IGuide? guide, Guidance guidance, SamplerShape shape, IEnumerable<int> stops)
     {
-        _reference = reference;
-        _guide = guide;
-        _guidance = guidance;
-        _ops = reference.Ops;
         _stops = [.. stops];
-        int rows = shape.Rows, vocabulary = shape.Vocabulary > 0 ? shape.Vocabulary : reference.Config.Vocab;
-        if (guide is not null && guide.Vocabulary < vocabulary)
-            throw new UserException($"The guide knows {guide.Vocabulary} tokens, but the reference uses {vocabulary}; give a guide with the reference's tokenizer.");
-        bool isExact = guide is not null && shape.Candidates == GuideRecipe.AllCandidates, rejects = isExact && guide!.Settings.Kind == HeadKind.V;
-        _scoresAll = isExact && !rejects;
-        int k = guide is null || _scoresAll ? 1 : rejects ? RejectionSampling.Proposals : Math.Min(shape.Candidates, vocabulary);
-        int atoms = guide?.Settings.Family.Atoms ?? 1;
-        Require(shape.Longest, reference.Config.Position == Position.Learned ? reference.Config.Context : int.MaxValue, "the reference");
-        if (guide is not null) Require(shape.Longest, guide.LongestText, "the guide");
-        _slots = new PromptSlots(rows, shape.PromptSlots, shape.PromptTokens);
-        _active = new int[rows];
-        _lengths = new int[rows];
-        _ended = new List<int>(rows);
-        int[] tiltRows = [.. Enumerable.Range(0, rows).Select(row => row * SampleStatistics.Count + SampleStatistics.ChosenTilt)];
-        try
-        {
-            _referenceCache = new CachedModel(reference, rows, shape.PromptSlots, shape.PromptTokens, shape.NewTokens, step: 1, Math.Max(shape.HiddenLayer, guide?.ReferenceLayer ?? 0));
-            _guideState = guide?.Open(_referenceCache, shape with { Vocabulary = vocabulary }, _scoresAll ? GuideRecipe.AllCandidates : k);
-            if (rejects) _rejection = new RejectionSampling((ValueModel)guide!, ((OwnTrunkState)_guideState!).Cache, rows);
-            ((_logits, _candidates, _valueLogits, _weights, _prefixTilt, _tiltRows, _inputs, _drawn), _memory) = Arena.Build(_ops.Device, arena => (
-                arena.Take((rows, vocabulary)), arena.Take((rows, k), DType.I32), arena.Take((rows, k, atoms)),
-                arena.Take((rows, guide?.Settings.Family.Returns ?? 1)), arena.Take(rows), arena.Take(rows, DType.I32),
-                new RowInputs(rows, arena), new DrawnRows(rows, arena)));
-            _ops.Device.Upload<int>(tiltRows, _tiltRows);
-        }
-        catch
-        {
-            Dispose();
-            throw;
-        }
+        _slots = new PromptSlots(shape.Rows, shape.PromptSlots, shape.PromptTokens);
+        _active = new int[shape.Rows];
+        _lengths = new int[shape.Rows];
+        _ended = new List<int>(shape.Rows);
+        _step = new SampleStep(reference, guide, guidance, shape);
+        _record = new StepRecord(reference.Ops, _step);
     }
 
     /// <summary>Another temperature of π_ref in whose terms log-probabilities are wanted too (<see cref="SampleBatch.OriginLogProbs"/>); 0: none.</summary>
@@ -101,7 +39,7 @@ public sealed class Sampler : IDisposable
     public bool KeepsPrompts { get; init; }
 
     /// <summary>Seconds spent on reading prompts, all runs together.</summary>
-    public double PromptSeconds { get; private set; }
+    public double PromptSeconds => _step.PromptSeconds;
 
     /// <summary>Samples a response for every row of the batch. A weighted tilt takes each row's log-weights from the batch, or from its request.</summary>
     /// <param name="key">Of the noise; with the rows' streams and the positions it fixes every draw.</param>
@@ -111,11 +49,7 @@ public sealed class Sampler : IDisposable
         foreach (int _ in Decode(batch, null, rule, key, goesOn, stop)) continue;
     }
 
-    /// <summary>Samples a response to every request, in whatever order they end. Each is the same in any batch.</summary>
-    /// <param name="requests">Read as rows become free.</param>
-    /// <param name="batch">Holds the responses that are being drawn; of as many rows as the sampler.</param>
-    /// <param name="goesOn">As above.</param>
-    /// <returns>The rows whose responses have ended. Each keeps its response until the next is asked for.</returns>
+    /// <inheritdoc/>
     public IEnumerable<int> Run(
         IEnumerable<SampleRequest> requests, SampleBatch batch, GuidanceRule rule, ulong key, CancellationToken stop = default, Func<int, int, bool>? goesOn = null)
     {
@@ -126,25 +60,18 @@ public sealed class Sampler : IDisposable
 
     public void Dispose()
     {
-        _step?.Dispose();
-        _outsideStep?.Dispose();
-        _rejection?.Dispose();
-        _referenceCache?.Dispose();   // null after a constructor that failed
-        _guideState?.Dispose();
-        _memory?.Dispose();
-        _origin?.Dispose();
+        _record.Dispose();
+        _step.Dispose();
     }
 
     /// <param name="queue">Null: the rows that the batch holds, and no more.</param>
     private IEnumerable<int> Decode(
         SampleBatch batch, SampleQueue? queue, GuidanceRule rule, ulong key, Func<int, int, bool>? goesOn, CancellationToken stop)
     {
-        if (rule.IsGuided && _guide is null) throw new ArgumentException("A tilt needs a guide.");
-        if (rule.IsGuided && _rejection is not null && !RejectionSampling.Draws(rule)) throw new ArgumentException($"No draws by rejection from {rule}.");
         if (batch.Rows > _active.Length) throw new ArgumentException($"A batch of {batch.Rows} rows does not fit a sampler of {_active.Length}.");
-        RecordStep(rule, key);
+        _step.Record(rule, key);
         _slots.Reset(KeepsPrompts);
-        _inputs.Clear();
+        _step.Inputs.Clear();
         Array.Clear(_active);
         int running = 0;
         for (bool isFirst = true; ; isFirst = false)
@@ -188,8 +115,14 @@ public sealed class Sampler : IDisposable
     {
         _slots.Take(row, batch.Prompt(row));
         batch.ResponseLengths[row] = 0;
-        _inputs.HostStreams[row] = batch.Streams[row];
+        _step.Inputs.HostStreams[row] = batch.Streams[row];
         _active[row] = 1;
+    }
+
+    private void SetWeights(SampleBatch batch, int row, float[] weights)
+    {
+        if (batch.Weights.Length == 0) batch.Weights = new float[_step.Weights.Count];
+        weights.CopyTo(batch.Weights.AsSpan(row * weights.Length));
     }
 
     private void ParkIdleRows()
@@ -199,155 +132,39 @@ public sealed class Sampler : IDisposable
             if (_active[row] == 0) _slots.Park(row, like);
     }
 
-    /// <summary>A step is recorded for one rule and key, which are plain numbers in its kernels' arguments.</summary>
-    private void RecordStep(GuidanceRule rule, ulong key)
-    {
-        if (_recorded == (rule, key)) return;
-        _step?.Dispose();
-        _outsideStep?.Dispose();
-        _step = _ops.Device.Record(() => Step(rule, key, hasOutside: false));
-        _outsideStep = _ops.Device.Record(() => Step(rule, key, hasOutside: true));
-        _recorded = (rule, key);
-    }
-
     /// <summary>Draws the next token of every active row.</summary>
     /// <param name="hasStarted">Whether rows have taken new prompts.</param>
     /// <param name="isFirst">Whether no row has drawn a token yet.</param>
     private void DrawNext(SampleBatch batch, GuidanceRule rule, ulong key, bool hasStarted, bool isFirst)
     {
-        bool hasOutside = rule.IsGuided && MarkRows(hasStarted);
+        RowInputs inputs = _step.Inputs;
         for (int row = 0; row < _active.Length; row++)
         {
-            bool isRunning = _inputs.HostRunning[row] != 0;
-            _inputs.HostSource[row] = isRunning ? row : _active.Length + _slots.Of[row];
-            _inputs.HostPositions[row] = _active[row] != 0 ? batch.ResponseLengths[row] : 0;
+            bool isRunning = inputs.HostRunning[row] != 0;
+            inputs.HostSource[row] = isRunning ? row : _active.Length + _slots.Of[row];
+            inputs.HostPositions[row] = _active[row] != 0 ? batch.ResponseLengths[row] : 0;
             _lengths[row] = isRunning ? batch.ResponseLengths[row] - 1 : 0;
         }
-        _inputs.Upload();
-        if (hasStarted) StartCaches(rule);
-        if (hasStarted && rule.Tilt == Tilt.Weighted) UploadWeights(batch);
-        if (_rejection is not null && rule.IsGuided) DrawByRejection(batch, rule, key, isFirst);
-        else if (isFirst)
-        {
-            if (rule.IsGuided) _ops.Fill(_prefixTilt, float.NaN);
-            Draw(rule, key);
-        }
-        else (hasOutside ? _outsideStep! : _step!).Run();
-    }
-
-    private void StartCaches(GuidanceRule rule)
-    {
-        long start = System.Diagnostics.Stopwatch.GetTimestamp();
-        _referenceCache.Start(_slots, _lengths, CacheLayout.Sequence, _inputs.Source);
-        if (rule.IsGuided) _guideState!.Start(_slots, _lengths, _inputs.Source);
-        _ops.Device.Synchronize();
-        PromptSeconds += System.Diagnostics.Stopwatch.GetElapsedTime(start).TotalSeconds;
-    }
-
-    private void SetWeights(SampleBatch batch, int row, float[] weights)
-    {
-        if (batch.Weights.Length == 0) batch.Weights = new float[_weights.Count];
-        weights.CopyTo(batch.Weights.AsSpan(row * weights.Length));
-    }
-
-    private void UploadWeights(SampleBatch batch)
-    {
-        if (batch.Weights.Length != _weights.Count)
-            throw new ArgumentException($"A weighted tilt needs {_weights.Count} log-weights for the batch, not {batch.Weights.Length}.");
-        _ops.Device.Upload<float>(batch.Weights, _weights);
-    }
-
-    private Tensor WeightsOf(GuidanceRule rule) => rule.Tilt == Tilt.Weighted ? _weights : Tensor.None;
-
-    /// <summary>Takes the tokens drawn into the caches and draws the next ones.</summary>
-    /// <param name="hasOutside">Whether any row drew a token that is none of the candidates.</param>
-    private void Step(GuidanceRule rule, ulong key, bool hasOutside)
-    {
-        Append();
-        if (rule.IsGuided) KeepChosen(hasOutside);
-        Draw(rule, key);
-    }
-
-    private void Append()
-    {
-        _referenceCache.Append(_drawn.Next, _inputs.Running);
-        _referenceCache.Select(_inputs.Source);
-    }
-
-    private void Draw(GuidanceRule rule, ulong key)
-    {
-        _reference.Head.Forward(_referenceCache.Hidden, Tensor.None, _logits);
-        GuidanceInputs inputs = new(_logits, Tensor.None, Tensor.None, Tensor.None, _inputs.Streams, _inputs.Positions, WeightsOf(rule));
-        if (rule.IsGuided && _scoresAll)
-        {
-            TokenLogits all = _guideState!.ScoreAll();
-            inputs = inputs with { ValueLogits = all.Logits, ValueBias = all.Bias, PrefixTilt = _prefixTilt };
-        }
-        else if (rule.IsGuided)
-        {
-            _ops.TopK(_logits, _candidates, Tensor.None);
-            _guideState!.ScoreNext(_candidates, _valueLogits);
-            inputs = inputs with { Candidates = _candidates, ValueLogits = _valueLogits, PrefixTilt = _prefixTilt };
-        }
-        _guidance.Sample(inputs, rule, key, new GuidanceOutputs(_drawn.Next, _drawn.Chosen, _drawn.Statistics));
-    }
-
-    private void DrawByRejection(SampleBatch batch, GuidanceRule rule, ulong key, bool isFirst)
-    {
-        if (!isFirst)
-        {
-            Append();
-            _rejection!.Take(_inputs.Running);
-        }
-        _reference.Head.Forward(_referenceCache.Hidden, Tensor.None, _logits);
-        RejectionStep step = new(_logits, WeightsOf(rule), _inputs.Streams, _inputs.Positions, new GuidanceOutputs(_drawn.Next, _drawn.Chosen, _drawn.Statistics));
-        _rejection!.Draw(step, rule, key, _inputs.HostPositions, _inputs.HostStreams, _active, batch.Weights);
-    }
-
-    /// <summary>Tells the device which rows drew a token from outside of the candidates; false if none did.</summary>
-    private bool MarkRows(bool hasStarted)
-    {
-        int columns = SampleStatistics.Count, outside = 0;
-        Span<int> chosen = _drawn.HostChosen;
-        Span<float> statistics = _drawn.HostStatistics;
-        for (int row = 0; row < chosen.Length; row++)
-        {
-            bool isRunning = _inputs.HostRunning[row] != 0, isOutside = isRunning && !_scoresAll && chosen[row] < 0;
-            outside += _inputs.HostOutside[row] = isOutside ? 1 : 0;
-            // The tilt of a token from outside of the candidates is a rule's, not the guide's: no ln W of the next prefix. A row that starts has none yet.
-            if (!isRunning || isOutside) statistics[row * columns + SampleStatistics.ChosenTilt] = float.NaN;
-            if (!isRunning) chosen[row] = -1;   // nothing to keep
-        }
-        if (outside > 0 || hasStarted) _drawn.Upload();
-        return outside > 0;
-    }
-
-    private void KeepChosen(bool hasOutside)
-    {
-        Tensor statistics = _drawn.Statistics;
-        _ops.Gather(statistics.As(((int)statistics.Count, 1)), _tiltRows, _prefixTilt.As((_prefixTilt.Shape.D0, 1)));
-        _guideState!.Take(new DrawnTokens(_drawn.Next, _drawn.Chosen, _inputs.Running, hasOutside ? _inputs.Outside : Tensor.None, _inputs.Source));
+        _step.Begin(rule);
+        if (hasStarted) _step.Start(_slots, _lengths, rule, batch.Weights);
+        _step.Draw(rule, key, _active, batch.Weights, isFirst);
     }
 
     /// <summary>Takes what was drawn to the host.</summary>
     /// <returns>How many rows go on.</returns>
     private int Take(SampleBatch batch, Func<int, int, bool>? goesOn)
     {
-        _drawn.Download();
-        if (batch.Hidden is not null) TakeHidden(batch);
-        if (OriginTemperature > 0) TakeOriginLogProbs(batch);
+        _record.Take(batch, _active, OriginTemperature);
         _ended.Clear();
         int running = 0;
         for (int row = 0; row < batch.Count; row++)
         {
             if (_active[row] == 0) continue;
-            int position = batch.ResponseLengths[row]++, at = row * batch.NewTokens + position, token = _drawn.HostNext[row];
-            batch.Responses[at] = token;
-            _drawn.HostStatistics.Slice(row * SampleStatistics.Count, SampleStatistics.Count).CopyTo(batch.Statistics.AsSpan(at * SampleStatistics.Count));
+            int token = batch.Response(row)[^1];
             bool isWanted = goesOn is null || goesOn(row, token);
             batch.Finishes[row] = _stops.Contains(token) ? Finish.End : isWanted ? Finish.Length : Finish.Stop;
-            bool runs = batch.Finishes[row] == Finish.Length && position + 1 < batch.Limits[row];
-            _active[row] = _inputs.HostRunning[row] = runs ? 1 : 0;
+            bool runs = batch.Finishes[row] == Finish.Length && batch.ResponseLengths[row] < batch.Limits[row];
+            _active[row] = _step.Inputs.HostRunning[row] = runs ? 1 : 0;
             if (runs)
             {
                 running++;
@@ -357,34 +174,5 @@ public sealed class Sampler : IDisposable
             _ended.Add(row);
         }
         return running;
-    }
-
-    /// <summary>The hidden states that the tokens were drawn from.</summary>
-    private void TakeHidden(SampleBatch batch)
-    {
-        Tensor hidden = _referenceCache.LayerStates;
-        int width = hidden.Shape.Last;
-        if (_hostHidden.Length == 0) _hostHidden = new float[hidden.Count];
-        TensorValues.Read(hidden, _hostHidden);
-        for (int row = 0; row < batch.Count; row++)
-        {
-            if (_active[row] == 0) continue;
-            Span<Half> to = batch.Hidden.AsSpan((row * batch.NewTokens + batch.ResponseLengths[row]) * width, width);
-            for (int c = 0; c < width; c++) to[c] = (Half)Math.Clamp(_hostHidden[row * width + c], (float)Half.MinValue, (float)Half.MaxValue);
-        }
-    }
-
-    private void TakeOriginLogProbs(SampleBatch batch)
-    {
-        _origin ??= new OriginLogProbs(_ops, _logits);
-        ReadOnlySpan<float> logProbs = _origin.Of(_logits, _drawn.Next, OriginTemperature);
-        for (int row = 0; row < batch.Count; row++)
-            if (_active[row] != 0) batch.OriginLogProbs[row * batch.NewTokens + batch.ResponseLengths[row]] = logProbs[row];
-    }
-
-    private static void Require(int tokens, int context, string name)
-    {
-        if (tokens > context)
-            throw new UserException($"Prompt and response take {tokens} tokens, but {name} has a context of {context}; ask for fewer tokens.");
     }
 }

@@ -19,19 +19,13 @@ public sealed partial class Experiment
         List<ScoredResponse> responses = new(total);
         progress.Start($"evaluate {name}", total);
         Stopwatch watch = Stopwatch.StartNew();
-        while (responses.Count < total)
+        IEnumerable<SampleRequest> requests = Enumerable.Range(0, total).Select(i => new SampleRequest(problems[i / samples].Prompt, Task.ResponseLimit, i, i));
+        foreach (int row in sampler.Run(requests, batch, recipe.Reference, Philox.Key(seed, EvaluateStream), stop))
         {
-            int at = responses.Count, count = Math.Min(side, total - at);
-            batch.Clear();
-            for (int i = at; i < at + count; i++) batch.Add(problems[i / samples].Prompt, Task.ResponseLimit, i);
-            sampler.Run(batch, recipe.Reference, Philox.Key(seed, EvaluateStream), stop);
-            for (int row = 0; row < count; row++)
-            {
-                (int problem, int sample) = Math.DivRem(at + row, samples);
-                int[] tokens = batch.Response(row).ToArray();
-                responses.Add(new ScoredResponse(
-                    problem, sample, tokens, Task.Reward(problems[problem], tokens), blocks.KlBound(tokens.Length), batch.Sum(row, SampleStatistics.KlFloor), double.NaN, double.NaN));
-            }
+            (int problem, int sample) = Math.DivRem((int)batch.Numbers[row], samples);
+            int[] tokens = batch.Response(row).ToArray();
+            responses.Add(new ScoredResponse(
+                problem, sample, tokens, Task.Reward(problems[problem], tokens), blocks.KlBound(tokens.Length), batch.Sum(row, SampleStatistics.KlFloor), double.NaN, double.NaN));
             progress.Report(responses.Count, [("accuracy", responses.Average(response => response.Reward))]);
         }
         double tokensPerSecond = responses.Sum(response => (long)response.Tokens.Length) / Math.Max(watch.Elapsed.TotalSeconds, 1e-6);

@@ -31,7 +31,7 @@ public sealed partial class Experiment
     /// <param name="hidden">Whether π_ref's hidden states are stored too.</param>
     /// <param name="guide">Of the round before; null: one as the recipe has it.</param>
     public CollectSettings CollectSettings(int round, RollIn rollIn, int samplesPerProblem, double eta, bool hidden, IGuide? guide = null) => new(
-        samplesPerProblem, round == 1 ? rollIn : RollIn.Policy, round == 1 ? recipe.Reference : recipe.With(guide).Rule(Tilt.LogMeanExp, eta), round, seed, rows,
+        samplesPerProblem, round == 1 ? rollIn : RollIn.Policy, round == 1 ? recipe.Reference : recipe.With(guide).Rule(Catalog.QSharp, eta), round, seed, rows,
         recipe.Candidates, hidden);
 
     /// <summary>Adds a round of roll-outs to a data set, going on where an interrupted call stopped.</summary>

@@ -1,5 +1,4 @@
 using QSharp.Engine;
-using QSharp.Kernels;
 
 namespace QSharp.Model;
 
@@ -34,7 +33,7 @@ public sealed partial class Experiment
         Guidance guidance)
     {
         Evaluator evaluator = new(Task, problems, samples, rows, recipe.Candidates) { KeepsResiduals = true };
-        List<Policy> policies = [.. measured.Distinct().Select(eta => new Policy("qsharp", eta, recipe.With(guide).Rule(Tilt.LogMeanExp, eta)))];
+        List<Policy> policies = [.. measured.Distinct().Select(eta => new Policy("qsharp", eta, recipe.With(guide).Rule(Catalog.QSharp, eta)))];
         List<Evaluation> drawn = policies.Count == 0 ? []
             : evaluator.Run(policies, reference, guide, guidance, Philox.Key(seed, EvaluateStream), judges: false, progress, stop);
         return [.. etas.Concat(measured).Distinct().OrderDescending().Select(eta => FrontPoint.Of(eta, laws) with { Measured = drawn.Find(each => each.Eta == eta) })];

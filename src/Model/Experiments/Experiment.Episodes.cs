@@ -43,7 +43,7 @@ public sealed partial class Experiment
         IInteractiveTask interactive, LanguageModel reference, IGuide? guide, ValueMethod? method, double eta, Problem[] problems, int samples, PhaseClock clock)
     {
         using PhaseClock.Running running = clock.Start("evaluate");
-        GuidanceRule rule = method is null ? recipe.Reference : recipe.Rule(method, eta);
+        GuidanceRule rule = method is null ? recipe.Reference : recipe.With(guide).Rule(method, eta);
         string name = method?.Name ?? "reference";
         using FusedGuidance guidance = new(ops);
         using EpisodeSampler sampler = new(interactive, reference, guide, guidance, rows, recipe.Candidates);

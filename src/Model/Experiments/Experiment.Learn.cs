@@ -23,12 +23,15 @@ public sealed partial class Experiment
         RequireLearnable(data, method);
         using PhaseClock.Running running = clock.Start("train");
         Method loss = method.Create(recipe);
-        if (recipe.Settings.Eta is { } eta) data = data.With(rollout => ReturnLoss.Exponentiate(rollout, recipe.Settings.Family, eta));
+        ValueSettings outputs = recipe.Learned(method);
+        if (outputs.Target == ValueTarget.Exponential) data = data.With(rollout => ReturnLoss.Exponentiate(rollout, outputs.Family, outputs.Eta!.Value));
         int steps = Steps(data);
         LearningRate rate = new(recipe.Rate, Math.Min(recipe.Warmup, steps / 10), steps, recipe.FinalRateShare);
         OptimizerSettings settings = AdamW with { Rate = rate, WeightDecay = recipe.WeightDecay, RoundsStochastically = RoundsStochastically };
         string? initial = null;
-        IGuide guide = recipe.SharesTrunk ? new SharedTrunkGuide(reference, recipe.Settings.Family, recipe.HeadHidden, data.HiddenLayer) : FreshValueModel(reference, out initial);
+        IGuide guide = recipe.SharesTrunk
+            ? new SharedTrunkGuide(reference, outputs.Family, recipe.HeadHidden, data.HiddenLayer) { Settings = outputs }
+            : FreshValueModel(reference, outputs, out initial);
         Learner learner = guide is SharedTrunkGuide shared ? Learner(shared, loss, data, settings) : Learner((ValueModel)guide, reference, method, loss, data, settings);
         using Trainer trainer = new(learner) { HeldOut = learner.HeldOutBatches > 0 ? new HeldOut(learner, recipe.Settings.Family) : null };
         new TrainingRun(trainer, name, scratch, Fingerprint($"{name} {method.Name} {initial}"), metrics).Run(steps, progress, stop);
@@ -37,7 +40,6 @@ public sealed partial class Experiment
         GuideFolder.Save(guide, folder, new GuideOrigin(Task.Fingerprint, ModelFolder.Fingerprint(reference), data.Temperature, data.TopP)
         {
             Initial = initial,
-            SoftEta = method.IsSoftBellman ? recipe.Eta : null,
         });
         TrainerCheckpoint.Delete(scratch);
         clock.AddTokens(trainer.TokensTrained, trainer.SecondsTrained);
@@ -46,12 +48,12 @@ public sealed partial class Experiment
 
     /// <summary>A value model with the trunk of the reference, or of the model that guides start from.</summary>
     /// <param name="initial">Fingerprint of the latter.</param>
-    private ValueModel FreshValueModel(LanguageModel reference, out string? initial)
+    private ValueModel FreshValueModel(LanguageModel reference, ValueSettings outputs, out string? initial)
     {
         using LanguageModel? smaller = Initial?.Load(ops);
         initial = smaller is null ? null : ModelFolder.Fingerprint(smaller);
         LanguageModel from = smaller ?? reference;
-        ValueModel guide = new(ops, from.Config, recipe.Settings);
+        ValueModel guide = new(ops, from.Config, outputs);
         try
         {
             Initializer.CopyShared(from.Weights, guide.Weights, "head", "head_bias");
@@ -71,7 +73,7 @@ public sealed partial class Experiment
         {
             // Rewards of held-out problems say nothing about soft values, so none are held out.
             RolloutSource all = new([.. data.Train, .. data.HeldOut], recipe.Settings, Philox.Key(seed, OrderStream));
-            GuidanceRule rule = (recipe with { Temperature = data.Temperature, TopP = data.TopP }).Rule(method, recipe.Eta);
+            GuidanceRule rule = (recipe.With(guide) with { Temperature = data.Temperature, TopP = data.TopP }).Rule(method, recipe.Eta);
             return new SoftBellmanLearner(reference, guide, loss, rule, recipe.Candidates, all, settings, recipe.Batch);
         }
         BatchSize size = new(recipe.Batch, recipe.BatchTokens);

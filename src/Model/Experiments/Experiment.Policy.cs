@@ -13,6 +13,7 @@ public sealed partial class Experiment
         PhaseClock clock)
     {
         if (ModelFolder.Exists(folder)) return ModelFolder.LoadLanguageModel(ops, folder, Task);
+        IReadOnlyList<TextDocument> text = ReferencePath is null ? [] : TextDocument.ReadAll(ReferencePath);
         using PhaseClock.Running running = clock.Start("train");
         LanguageModel policy = new(ops, reference.Config);
         try
@@ -27,7 +28,7 @@ public sealed partial class Experiment
             using IDisposable? ownedSource = source as IDisposable;
             using Trainer trainer = new(Learner(method, policyRecipe, policy, reference, source, settings));
             new TrainingRun(trainer, method.Name, scratch, Fingerprint($"{method.Name} {policyRecipe}"), metrics).Run(policyRecipe.Steps, progress, stop);
-            ModelFolder.Save(policy, folder, Task.Fingerprint);
+            ModelFolder.Save(policy, folder, Task.Fingerprint, text);
             TrainerCheckpoint.Delete(scratch);
             clock.AddTokens(trainer.TokensTrained, trainer.SecondsTrained);
             return policy;
@@ -57,12 +58,12 @@ public sealed partial class Experiment
         }
     }
 
-    private static ModelLearner Learner(
+    private ModelLearner Learner(
         PolicyEntry method, PolicyRecipe policyRecipe, LanguageModel policy, LanguageModel reference, IBatchSource source, OptimizerSettings settings)
     {
-        if (method.Create(policyRecipe) is not { } loss) return new ModelLearner(policy, new PretrainMethod(), source, settings, policyRecipe.Batch);
+        if (method.Create(policyRecipe) is not { } loss) return new ModelLearner(policy, new PretrainMethod(), source, settings, policyRecipe.Batch, vocabulary: Task.Vocabulary);
         Critic? critic = loss.HasCritic ? new Critic(reference, source, settings, policyRecipe.Batch) : null;
-        return new PolicyLearner(policy, reference, loss, source, settings, policyRecipe.Batch, critic);
+        return new PolicyLearner(policy, reference, loss, source, settings, policyRecipe.Batch, critic, vocabulary: Task.Vocabulary);
     }
 
     private FreshSource FreshSource(PolicyEntry method, PolicyRecipe policyRecipe, LanguageModel policy)

@@ -16,6 +16,6 @@ public sealed partial class Experiment
         if (FindGuide(plan.Guide, reference) is { } finished) return new LearnedGuide(finished, null);
         Collect(plan.Data, reference, last, plan.Collect, plan.Total, clock);
         RolloutData rollouts = LoadRollouts(plan.Data, reference, plan.KeepNoVariation);
-        return Learn(plan.Guide, plan.Guide + "-run", plan.Name, rollouts, reference, Catalog.FindValueMethod("qsharp")!, metrics, clock);
+        return Learn(plan.Guide, plan.Guide + "-run", plan.Name, rollouts, reference, Catalog.QSharp, metrics, clock);
     }
 }

@@ -27,6 +27,9 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
     /// <summary>Where guides with a trunk of their own start from; null: π_ref. Not disposed with the experiment.</summary>
     public InitialModel? Initial { get; set; }
 
+    /// <summary>The folder or file of the reference whose tokenizer and chat template go along with a policy; null where its tokens are no text.</summary>
+    public string? ReferencePath { get; init; }
+
     /// <summary>Loads the reference of a folder, or trains it there.</summary>
     /// <param name="scratch">Where checkpoints of an unfinished phase lie.</param>
     public LanguageModel Pretrain(PretrainRecipe pretrain, string folder, string scratch, MetricsLog metrics, PhaseClock clock)

@@ -75,7 +75,7 @@ public sealed record GuideRecipe(
     /// <summary>Share of the problems that is held out to tell which parameters to keep.</summary>
     public float HeldOut { get; init; }
 
-    /// <summary>η of a method whose values hold for one alone (<see cref="ValueMethod.IsSoftBellman"/>).</summary>
+    /// <summary>The one η that a guide is learned for, where its method or its loss is for one alone.</summary>
     public double Eta { get; init; } = double.PositiveInfinity;
 
     /// <summary>Roll-outs of a round where none are asked for: one pass over fresh ones.</summary>
@@ -84,27 +84,31 @@ public sealed record GuideRecipe(
     /// <summary>π_ref as it is sampled.</summary>
     public GuidanceRule Reference => GuidanceRule.Reference(Temperature, TopP);
 
+    /// <summary>What the guide is that a method learns so.</summary>
+    public ValueSettings Learned(ValueMethod method)
+    {
+        ValueTarget target = method.IsSoftBellman ? ValueTarget.SoftValue : Loss.Kind == ReturnLossKind.Exponential ? ValueTarget.Exponential : ValueTarget.Return;
+        return Settings with { Target = target, Eta = target == ValueTarget.Return ? null : Eta, HasPromptValue = LossTokens.PromptEnd };
+    }
+
     /// <summary>To decode from a finished guide, whose outputs mean what it says, whatever this recipe would learn.</summary>
     public GuideRecipe With(IGuide? guide) => guide is null ? this : this with { Settings = guide.Settings };
 
-    /// <summary>Guided decoding as a method has it.</summary>
-    public GuidanceRule Rule(ValueMethod method, double eta) =>
-        Rule(method.Tilt, method.FixedEta ?? eta) with { Outside = Outside == Outside.Truncate ? Outside : method.Outside ?? Outside };
+    /// <summary>Guided decoding as a method has it, at an η; infinite η is π_ref.</summary>
+    /// <exception cref="UserException">The guide's outputs are not for it.</exception>
+    public GuidanceRule Rule(ValueMethod method, double eta)
+    {
+        Settings.Require(method, eta);
+        return Rule(method.Tilt, method.FixedEta ?? eta) with { Outside = Outside == Outside.Truncate ? Outside : method.Outside ?? Outside };
+    }
 
     /// <summary>Guided decoding by any function of the reward.</summary>
     public GuidanceRule RuleOfWeights => new(Tilt.Weighted, Settings.Family, 0, Outside, Temperature, TopP, Order);
 
-    /// <summary>Guided decoding at an η; infinite η is π_ref.</summary>
-    /// <exception cref="UserException">The guide is for another η.</exception>
-    public GuidanceRule Rule(Tilt tilt, double eta) => new(tilt, Settings.Family, Lambda(tilt, eta), Outside, Temperature, TopP, Order);
-
-    private float Lambda(Tilt tilt, double eta)
+    private GuidanceRule Rule(Tilt tilt, double eta)
     {
         float lambda = (float)(1 / eta);
-        if (Settings.Eta is not { } only || lambda == 0) return lambda;
-        if (tilt != Tilt.LogMeanExp) throw new UserException("This guide was learned with --loss exponential, which knows E[exp(R/η)] and not E[R]; only method qsharp decodes from it.");
-        if ((float)eta != only)
-            throw new UserException(FormattableString.Invariant($"--eta {eta}: this guide was learned with --loss exponential for η = {only} alone; decode at that η, or learn a guide with another --loss, which serves every η."));
-        return lambda + LogarithmLambda;
+        if (Settings.Target == ValueTarget.Exponential && lambda != 0) lambda += LogarithmLambda;
+        return new GuidanceRule(tilt, Settings.Family, lambda, Outside, Temperature, TopP, Order);
     }
 }

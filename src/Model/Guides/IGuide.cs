@@ -3,6 +3,19 @@ using QSharp.Kernels;
 
 namespace QSharp.Model;
 
+/// <summary>What a guide's outputs speak of.</summary>
+public enum ValueTarget
+{
+    /// <summary>The return R: its law, which serves every η.</summary>
+    Return,
+
+    /// <summary>e^((R − max)/η), by its log-odds (method notes §2.1).</summary>
+    Exponential,
+
+    /// <summary>The soft value at η of the text after the token and after what an environment writes to it: its law (method notes §4.7).</summary>
+    SoftValue,
+}
+
 /// <summary>What a guide's outputs mean and how it reads prompts.</summary>
 /// <param name="BidirectionalPrompt">
 /// Every prompt token attends to the whole prompt; response tokens stay causal. A departure from causal language models
@@ -13,8 +26,29 @@ public sealed record ValueSettings(HeadKind Kind, ReturnFamily Family, bool Bidi
     /// <summary>Whether the head of a trunk of its own has a bias.</summary>
     public bool HasBias { get; init; } = true;
 
-    /// <summary>The one η that the outputs are for, where they are the log-odds of e^((R − max)/η) and not of R; else null.</summary>
-    public float? Eta { get; init; }
+    /// <summary>
+    /// Whether a head that reads a token's value at the token has been trained at the last one of prompts too, so that it says Z of a
+    /// prompt itself. One that reads before the token has only the values of what may follow.
+    /// </summary>
+    public bool HasPromptValue { get; init; }
+
+    public ValueTarget Target { get; init; }
+
+    /// <summary>The one η that the outputs are for; null where they speak of the return, which serves all.</summary>
+    public double? Eta { get; init; }
+
+    /// <summary>Refuses a way of decoding that the outputs are not for.</summary>
+    /// <exception cref="UserException">They were learned for another method, or for another η.</exception>
+    public void Require(ValueMethod method, double eta)
+    {
+        bool isSoft = Target == ValueTarget.SoftValue;
+        if (Target == ValueTarget.Return && method.IsSoftBellman)
+            throw new UserException($"This guide holds the law of the return and not soft values; {method.Name} decodes from a guide that 'qsharp train --method {method.Name}' has made.");
+        if (Eta is not { } only || (method.IsSoftBellman == isSoft && !method.IsOfMeans && (eta == only || double.IsInfinity(eta)))) return;
+        (string how, string by) = isSoft ? ("--method qsharp-td", "qsharp-td") : ("--loss exponential", "qsharp");
+        throw new UserException(FormattableString.Invariant(
+            $"This guide was learned with {how} for η = {only} alone, so it does not decode by {method.Name} at --eta {eta}; take {by} and --eta {only}."));
+    }
 }
 
 /// <summary>
@@ -56,6 +90,10 @@ internal abstract class GuideState : IDisposable
 
     /// <summary>The logits of Z for every token that may come next in each row. Of a Q-type guide, opened for it.</summary>
     public abstract TokenLogits ScoreAll();
+
+    /// <summary>The logits of Z at the last tokens of the prompts, for the rows that start there. Of a guide that <see cref="ValueSettings.HasPromptValue"/>.</summary>
+    /// <param name="outputs">[R, A]; those of other rows mean nothing.</param>
+    public virtual void ScorePrompts(Tensor outputs) => throw new NotSupportedException("This guide has no value of a prompt.");
 
     /// <summary>Takes the drawn tokens in.</summary>
     public abstract void Take(in DrawnTokens drawn);

@@ -22,6 +22,8 @@ internal sealed class OwnTrunkState(ValueModel guide, SamplerShape shape, int ca
 
     public override TokenLogits ScoreAll() => _all!.Forward(Cache.Hidden);
 
+    public override void ScorePrompts(Tensor outputs) => guide.Head.Forward(Cache.Hidden, Tensor.None, outputs);
+
     public override void Take(in DrawnTokens drawn)
     {
         if (!guide.Head.ReadsAtToken)

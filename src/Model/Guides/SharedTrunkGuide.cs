@@ -26,7 +26,8 @@ public sealed class SharedTrunkGuide : IGuide
 
     public LanguageModel Reference { get; }
 
-    public ValueSettings Settings { get; }
+    /// <summary>Of the Q-type, prompts read as π_ref reads them.</summary>
+    public ValueSettings Settings { get; init; }
 
     public SharedHeadShape Shape { get; }
 

@@ -98,8 +98,10 @@ public class ModelLearner : Learner
     /// <param name="size">Of a batch.</param>
     /// <param name="heldOut">Roll-outs of problems that are not trained on, or null.</param>
     /// <param name="chunkBytes">Memory of a head's outputs that are not kept.</param>
+    /// <param name="vocabulary">Ids that a language model chooses among, the first of its own: those beyond the tokenizer are never drawn. 0: all.</param>
     public ModelLearner(
-        HeadedModel model, Method method, IBatchSource source, OptimizerSettings settings, BatchSize size, RolloutRows? heldOut = null, long chunkBytes = ChunkBytes)
+        HeadedModel model, Method method, IBatchSource source, OptimizerSettings settings, BatchSize size, RolloutRows? heldOut = null, long chunkBytes = ChunkBytes,
+        int vocabulary = 0)
     {
         _heldOut = heldOut;
         _model = model;
@@ -111,7 +113,7 @@ public class ModelLearner : Learner
             throw new UserException($"The data has rows of {Longest} tokens, but the model's context is {model.Config.Context}; train a model with a longer context.");
         _optimizer = new Optimizer<Weights>(Ops, arena => new Weights(model.Config, model.HeadShape, DType.F32, arena), model.Weights, settings);
         DType type = model.ActivationType;
-        int lossesPerRow = Math.Max(source.LossesPerRow, heldOut?.LossesPerRow ?? 0), width = model.Config.Width, outputs = model.Head.Outputs;
+        int lossesPerRow = Math.Max(source.LossesPerRow, heldOut?.LossesPerRow ?? 0), width = model.Config.Width, outputs = vocabulary > 0 ? vocabulary : model.Head.Outputs;
         DType outputType = model.Head.TrainingOutputs(type);
         try
         {

@@ -20,10 +20,11 @@ public sealed class PolicyLearner : ModelLearner
     /// <param name="rows">Of a batch.</param>
     /// <param name="critic">For a method that has one; disposed with the learner.</param>
     /// <param name="chunkBytes">As of <see cref="ModelLearner"/>.</param>
+    /// <param name="vocabulary">As of <see cref="ModelLearner"/>.</param>
     public PolicyLearner(
         LanguageModel policy, LanguageModel reference, PolicyMethod method, IBatchSource source, OptimizerSettings settings, int rows,
-        Critic? critic = null, long chunkBytes = ChunkBytes)
-        : base(policy, new PretrainMethod(), source, settings, rows, chunkBytes: chunkBytes)
+        Critic? critic = null, long chunkBytes = ChunkBytes, int vocabulary = 0)
+        : base(policy, new PretrainMethod(), source, settings, rows, chunkBytes: chunkBytes, vocabulary: vocabulary)
     {
         _policy = policy;
         _reference = reference;

@@ -14,7 +14,7 @@ public sealed class Trainer(Learner learner) : IDisposable
     private readonly float[] _hostLosses = new float[learner.Losses.Count];
     private readonly RecordedStep? _recorded = learner.HasFixedShape ? learner.Ops.Device.Record(() => StepOf(learner)) : null;
 
-    /// <inheritdoc cref="ModelLearner(HeadedModel, Method, IBatchSource, OptimizerSettings, BatchSize, RolloutRows?, long)"/>
+    /// <inheritdoc cref="ModelLearner(HeadedModel, Method, IBatchSource, OptimizerSettings, BatchSize, RolloutRows?, long, int)"/>
     public Trainer(HeadedModel model, Method method, IBatchSource source, OptimizerSettings settings, BatchSize size)
         : this(new ModelLearner(model, method, source, settings, size))
     {

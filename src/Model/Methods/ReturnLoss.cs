@@ -44,7 +44,7 @@ public sealed record ReturnLoss(
 
     /// <summary>What <see cref="ReturnLossKind.Exponential"/> learns in place of rewards.</summary>
     /// <param name="eta">η.</param>
-    public static Rollout Exponentiate(Rollout rollout, ReturnFamily family, float eta) =>
+    public static Rollout Exponentiate(Rollout rollout, ReturnFamily family, double eta) =>
         rollout with { Reward = (float)Math.Exp((rollout.Reward - family.Max) / eta) };
 
     /// <summary>The loss at the head; of a regularised one what is left without the copy to stay near.</summary>

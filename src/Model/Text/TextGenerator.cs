@@ -10,11 +10,16 @@ namespace QSharp.Model;
 /// <summary>One response to a prompt.</summary>
 /// <param name="Ids">Tokens drawn, the end token included.</param>
 /// <param name="Text">Without the end token or the stop string.</param>
-/// <param name="LogProbs">ln π of each token under the law it was drawn from.</param>
+/// <param name="LogProbs">ln π of each token under the law it was drawn from; empty where blocks were chosen, whose law is not known.</param>
 /// <param name="ReferenceLogProbs">ln of each token under π_ref as it was shaped by temperature and top-p.</param>
-/// <param name="Kl">Σ KL(π ‖ π_ref) over the response, in nats; exact unless candidates were drawn by rejection.</param>
+/// <param name="Kl">
+/// Σ KL(π ‖ π_ref) over the response, in nats; exact unless candidates were drawn by rejection. NaN where blocks were chosen.
+/// </param>
 public sealed record Generation(int[] PromptIds, int[] Ids, string Text, Finish Finish, float[] LogProbs, float[] ReferenceLogProbs, double Kl)
 {
+    /// <summary>The most that <see cref="Kl"/> can be, where blocks were chosen; else null.</summary>
+    public double? KlBound { get; init; }
+
     /// <summary>What the guide foretold at the prompt, where a function of the reward tilts; else null.</summary>
     public Foretold? Foretold { get; init; }
 }
@@ -29,6 +34,9 @@ public sealed record GenerateSettings(
 {
     /// <summary>The function of the reward of a weighted tilt.</summary>
     public TiltFunction? Function { get; init; }
+
+    /// <summary>Blocks among which the guide chooses, by whatever the rule is for π_ref; null: it tilts each token.</summary>
+    public BlockSettings? Blocks { get; init; }
 }
 
 /// <summary>Text from prompts, guided or not.</summary>
@@ -51,11 +59,13 @@ public sealed class TextGenerator(LanguageModel reference, IGuide? guide, Guidan
     public IEnumerable<Generation> Run(IReadOnlyList<int[]> prompts, Action<string>? onText, CancellationToken stop)
     {
         List<SampleRequest> requests = Requests(prompts);
-        int longest = prompts.Max(prompt => prompt.Length), rows = Math.Min(settings.BatchRows, requests.Count);
+        int longest = prompts.Max(prompt => prompt.Length), rows = Math.Clamp(settings.BatchRows / (settings.Blocks?.Count ?? 1), 1, requests.Count);
         // The most likely token is looked for among all of the model's, as the reference library does; drawing keeps to the tokenizer's.
         int vocabulary = settings.Rule.Temperature == 0 ? reference.Config.Vocab : Math.Min(tokenizer.Count, reference.Config.Vocab);
         SamplerShape shape = new(rows, longest, settings.MaxTokens, settings.Candidates, Vocabulary: vocabulary);
-        using Sampler sampler = new(reference, settings.Rule.IsGuided ? guide : null, guidance, shape, settings.EndIds);
+        using IResponseSampler sampler = settings.Blocks is { } blocks
+            ? new BlockSampler(reference, guide!, guidance, shape, blocks, settings.EndIds)
+            : new Sampler(reference, settings.Rule.IsGuided ? guide : null, guidance, shape, settings.EndIds);
         SampleBatch batch = new(rows, longest, settings.MaxTokens);
         HashSet<int> ends = [.. settings.EndIds];
         Dictionary<long, ResponseText> texts = [];
@@ -95,9 +105,13 @@ public sealed class TextGenerator(LanguageModel reference, IGuide? guide, Guidan
         return foretold;
     }
 
-    private static Generation Result(SampleBatch batch, int row, string text) => new(
-        batch.Prompt(row).ToArray(), batch.Response(row).ToArray(), text, batch.Finishes[row],
-        batch.Column(row, SampleStatistics.LogPolicy), batch.Column(row, SampleStatistics.LogReference), batch.Sum(row, SampleStatistics.Kl));
+    private Generation Result(SampleBatch batch, int row, string text)
+    {
+        Generation result = new(
+            batch.Prompt(row).ToArray(), batch.Response(row).ToArray(), text, batch.Finishes[row],
+            batch.Column(row, SampleStatistics.LogPolicy), batch.Column(row, SampleStatistics.LogReference), batch.Sum(row, SampleStatistics.Kl));
+        return settings.Blocks is { } blocks ? result with { LogProbs = [], Kl = double.NaN, KlBound = blocks.KlBound(result.Ids.Length) } : result;
+    }
 
     /// <summary>Each response with its own stream of random numbers; a prompt that comes twice goes on with its later samples.</summary>
     private List<SampleRequest> Requests(IReadOnlyList<int[]> prompts)

@@ -21,5 +21,6 @@ public sealed class LmHead(Ops ops, Weights weights) : IHead
         ops.MatMul(hidden, weights.Head.Range(0, outputs.Shape.Last), Tensor.None, outputs);
 
     public void Backward(Tensor dOutputs, Tensor hidden, Tensor tokens, Tensor dHidden, Weights gradients) =>
-        ops.MatMulBackward(dOutputs, hidden, weights.Head, dHidden, gradients.Head, Tensor.None);
+        ops.MatMulBackward(
+            dOutputs, hidden, weights.Head.Range(0, dOutputs.Shape.Last), dHidden, gradients.Head.Range(0, dOutputs.Shape.Last), Tensor.None);
 }
