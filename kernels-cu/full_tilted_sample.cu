@@ -185,14 +185,7 @@ extern "C" __global__ void __launch_bounds__(128, 1) QS_NAME(full_tilt_finish)(
         }
     }
     bool drew = token >= 0;
-    if (!drew) {
-        // No token has weight: the first that is neither −∞ nor NaN, else 0.
-        int least = columns;
-        for (int i = threadIdx.x; i < columns && least == columns; i += blockDim.x)
-            if (x[i] > -QS_INFINITY) least = i;
-        least = -block_max(-least);
-        token = least < columns ? least : 0;
-    }
+    if (!drew) token = first_legal(x, columns);
     if (threadIdx.x == 0) next[row] = token;
     if (!statistics || threadIdx.x >= 32) return;
     float gain = 0;

@@ -261,14 +261,7 @@ extern "C" __global__ void __launch_bounds__(128) QS_NAME(tilted_finish)(
         }
     }
     bool drew = token >= 0;
-    if (!drew) {
-        // No token has weight: the first that is neither −∞ nor NaN, else 0.
-        int least = columns;
-        for (int i = threadIdx.x; i < columns && least == columns; i += blockDim.x)
-            if (x[i] > -QS_INFINITY) least = i;
-        least = -block_max(-least);
-        token = least < columns ? least : 0;
-    }
+    if (!drew) token = first_legal(x, columns);
     int slot = listed;
     for (int k = threadIdx.x; k < listed; k += blockDim.x)
         if (candidates[k] == token) slot = min(slot, k);
