@@ -84,7 +84,7 @@ public sealed class SharedTrunkTests : IDisposable
             (Build(shape, out DeviceBuffer one), Build(shape, out DeviceBuffer two)), one);
         using DeviceBuffer second = two, owned = first;
         Randomize(learned, 8);
-        table.Fold(learned, folded);
+        table.Fold(_ops, learned, folded);
         float[] states = [.. Enumerable.Range(0, tokens.Length * shape.Width).Select(i => MathF.Sin(i * 0.7f))];
         float[] expected = Logits(learned, shape, states, table.Rows, [.. tokens.Select(table.IndexOf)]);
         float[] actual = Logits(folded, shape, states, _reference.Weights.Tokens, tokens);
