@@ -6,7 +6,7 @@ namespace QSharp.Kernels;
 
 public sealed unsafe partial class CpuOps
 {
-    /// <summary>Rows of <see cref="TiltedSample"/>: sums, top-p, the tilt outside, the normaliser, the draw, what is said of it.</summary>
+    /// <summary>Rows of TiltedSample: sums, top-p, the tilt outside, the normaliser, the draw, what is said of it.</summary>
     private struct TiltedSampleWork : IWork
     {
         public float* Reference;
