@@ -8,6 +8,7 @@
 //   full_tilt_finish: a row a block: merges the chunks in order, draws, writes the statistics.
 // Floor: one read of the value logits and of π_ref's, 4·B·V·(A + 1) bytes; two exponentials an atom take about half that time on an H100.
 // variants: none
+#include "drawn.cuh"
 #include "gumbel.cuh"
 #include "select.cuh"
 #include "tiles.cuh"
@@ -163,18 +164,13 @@ extern "C" __global__ void __launch_bounds__(128, 1) QS_NAME(full_tilt_finish)(
             mean = tilt == TILT_MEAN ? from.mean : from.log - log_all;
         }
         if (prefix > -QS_INFINITY) residual = prefix - mean;
-        auto winner = [&](bool plain) {   // the best of the chunks, ties to the lower token
-            double best = -QS_INFINITY;
-            int mine = 0x7fffffff;
+        auto winner = [&](bool plain) {   // the best of the chunks
+            Best best;
             for (int c = threadIdx.x; c < chunks; c += blockDim.x) {
                 int id = plain ? kept[c].plain_token : kept[c].token;
-                double score = ((double)kept[c].max - origin) * scale + (plain ? kept[c].plain : kept[c].score);
-                if (id < 0 || !(score > best || (score == best && id < mine))) continue;
-                best = score;
-                mine = id;
+                if (id >= 0) best.take(((double)kept[c].max - origin) * scale + (plain ? kept[c].plain : kept[c].score), id);
             }
-            double highest = block_highest(best);
-            return highest > -QS_INFINITY ? -block_max(best == highest ? -mine : -0x7fffffff) : -1;
+            return best.winner();
         };
         token = winner(false);
         lost = token < 0 && tilt == TILT_WEIGHTED;
@@ -185,28 +181,19 @@ extern "C" __global__ void __launch_bounds__(128, 1) QS_NAME(full_tilt_finish)(
         }
     }
     bool drew = token >= 0;
-    if (!drew) {
-        // No token has weight: the first that is neither −∞ nor NaN, else 0.
-        int least = columns;
-        for (int i = threadIdx.x; i < columns && least == columns; i += blockDim.x)
-            if (x[i] > -QS_INFINITY) least = i;
-        least = -block_max(-least);
-        token = least < columns ? least : 0;
-    }
+    if (!drew) token = first_legal(x, columns);
     if (threadIdx.x == 0) next[row] = token;
     if (!statistics || threadIdx.x >= 32) return;
     float gain = 0;
     Moments moments = {0, 0};
     if (drew) {
-        AtomsOfToken drawn = Tiles(values, bias, atoms, columns, tiles, width).atoms_of(token, atoms);
-        gain = lost ? 0 : atoms == 1 ? tilt_of_logit(drawn[0], law) : tilt_of_atoms(drawn, law);
-        moments = tilted_moments(drawn, law);
+        AtomsOfToken its = Tiles(values, bias, atoms, columns, tiles, width).atoms_of(token, atoms);
+        gain = lost ? 0 : atoms == 1 ? tilt_of_logit(its[0], law) : tilt_of_atoms(its, law);
+        moments = tilted_moments(its, law);
     }
     if (threadIdx.x != 0) return;
-    double log_reference = ((double)clean(x[token]) - origin) * scale - log_mass, gamma = gain * (double)(tiltsFirst ? scale : 1);
-    double result[9] = {log_reference + gamma - log_normalizer, log_reference, fmax(kl, 0.0), log_all - log_mass, log_normalizer,
-        residual, lost ? residual : gain, moments.mean, moments.variance};
-    for (int i = 0; i < 9; i++)   // SampleStatistics, column by column
-        statistics[(size_t)row * 9 + i] = drew ? (float)result[i] : __int_as_float(0x7fc00000);
+    Drawn drawn = {((double)clean(x[token]) - origin) * scale - log_mass, gain * (double)(tiltsFirst ? scale : 1), kl, log_all - log_mass,
+        log_normalizer, residual, lost ? residual : gain, moments};
+    drawn.write(statistics + (size_t)row * 9, drew);
 }
 QS_KERNEL(full_tilt_finish)

@@ -3,6 +3,7 @@
 // pass. dx may be x, or null for the loss alone.
 // Floor: a read of both logits, the returns and the weights, a write of the losses and of dx.
 // variants: none
+#include "losses.cuh"
 #include "projection.cuh"
 
 extern "C" __global__ void __launch_bounds__(128) QS_NAME(regularised_cross_entropy)(
@@ -12,7 +13,9 @@ extern "C" __global__ void __launch_bounds__(128) QS_NAME(regularised_cross_entr
     if (row >= rows) return;
     x += (size_t)row * atoms;
     anchors += (size_t)row * atoms;
+    dx = dx ? dx + (size_t)row * atoms : dx;
     float weight = weights[row];
+    if (is_silent(weight, losses + row, dx, atoms, lane)) return;
     Projected target = project(returns[row], low, range, nearest, atoms);
     float top = -QS_INFINITY, anchorTop = -QS_INFINITY, sum = 0, anchorSum = 0, loss = 0;
     for (int i = lane; i < atoms; i += 32) {
@@ -34,12 +37,11 @@ extern "C" __global__ void __launch_bounds__(128) QS_NAME(regularised_cross_entr
         if (a != 0) loss += kappa * a * (logA - logP);
     }
     loss = warp_sum(loss);
-    if (lane == 0) losses[row] = weight == 0 ? 0 : weight * loss;
+    if (lane == 0) losses[row] = weight * loss;
     if (!dx) return;
-    dx += (size_t)row * atoms;
     for (int i = lane; i < atoms; i += 32) {
         float p = expf(x[i] - top) / sum, a = expf(anchors[i] - anchorTop) / anchorSum;
-        dx[i] = weight == 0 ? 0 : weight * ((1 + kappa) * p - target.of(i) - kappa * a);
+        dx[i] = weight * ((1 + kappa) * p - target.of(i) - kappa * a);
     }
 }
 QS_KERNEL(regularised_cross_entropy)

@@ -15,6 +15,15 @@ __device__ __forceinline__ unsigned ordered(float x) {
 }
 __device__ __forceinline__ float from_ordered(unsigned u) { return __uint_as_float((u & 0x80000000u) ? (u & 0x7fffffffu) : ~u); }
 
+// What a row without weight gives: its first token that is neither −∞ nor NaN; 0 if there is none. By a block.
+__device__ __forceinline__ int first_legal(const float* x, int columns) {
+    int least = columns;
+    for (int i = threadIdx.x; i < columns && least == columns; i += blockDim.x)
+        if (x[i] > -QS_INFINITY) least = i;
+    least = -block_max(-least);
+    return least < columns ? least : 0;
+}
+
 // Max and Σ exp((x − max)·scale) of what a thread has seen; a score of −∞ weighs exactly 0.
 struct SoftmaxSum {
     float max, sum;

@@ -4,7 +4,7 @@
 // the block, ln p, u and the next u are a warp's own.
 // Floor: a read of the logits, the returns and the weights, a write of the losses and of dx; arithmetic is iterations·A².
 // variants: none
-#include "qs.cuh"
+#include "losses.cuh"
 
 extern "C" __global__ void __launch_bounds__(128) QS_NAME(sinkhorn_divergence)(
     const float* x, const float* returns, const float* weights, float low, float range, float epsilon, float power, int iterations,
@@ -19,6 +19,8 @@ extern "C" __global__ void __launch_bounds__(128) QS_NAME(sinkhorn_divergence)(
     float* u = logP + atoms;
     float* next = u + atoms;
     x += (size_t)row * atoms;
+    dx = dx ? dx + (size_t)row * atoms : dx;
+    if (is_silent(weights[row], losses + row, dx, atoms, lane)) return;
     float weight = weights[row], value = returns[row], top = -QS_INFINITY, sum = 0;
     value = value < low ? low : value > low + range ? low + range : value;   // NaN stays
     for (int i = lane; i < atoms; i += 32) top = fmaxf(top, x[i]);
@@ -48,9 +50,8 @@ extern "C" __global__ void __launch_bounds__(128) QS_NAME(sinkhorn_divergence)(
         loss += expf(logP[i]) * next[i];
     }
     loss = warp_sum(loss);
-    if (lane == 0) losses[row] = weight == 0 ? 0 : weight * loss;
+    if (lane == 0) losses[row] = weight * loss;
     if (!dx) return;
-    dx += (size_t)row * atoms;
-    for (int i = lane; i < atoms; i += 32) dx[i] = weight == 0 ? 0 : weight * expf(logP[i]) * (next[i] - loss);
+    for (int i = lane; i < atoms; i += 32) dx[i] = weight * expf(logP[i]) * (next[i] - loss);
 }
 QS_KERNEL(sinkhorn_divergence)

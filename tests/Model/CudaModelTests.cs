@@ -31,7 +31,7 @@ public sealed class CudaModelTests(CudaFixture cuda)
         using CudaDevice card = cuda.Open();
         using HeadedModel expected = NewModel(Ops.For(cpu), family, head, DType.F32);
         using HeadedModel model = NewModel(Ops.For(card), family, head, matrices);
-        Initializer.CopyShared(expected.Weights, model.Weights);
+        Initializer.CopyShared(model.Ops, expected.Weights, model.Weights);
         using Trainer slow = NewTrainer(expected), fast = NewTrainer(model);
         double tolerance = matrices == DType.F32 ? 1e-3 : 0.03, first = 0, last = 0;
         for (int step = 0; step < Steps; step++)
@@ -140,7 +140,7 @@ public sealed class CudaModelTests(CudaFixture cuda)
         PhiloxStream random = new(3);
         foreach ((_, Tensor value, _) in expected.Weights.Named)
             foreach (ref float x in value.Span<float>()) x = 0.4f * random.NextNormal();
-        Initializer.CopyShared(expected.Weights, shared.Weights);
+        Initializer.CopyShared(pair.Ops, expected.Weights, shared.Weights);
         SamplerShape shape = SamplerRig.Shape with { Candidates = GuideRecipe.AllCandidates };
         using Guidance onCpu = new FusedGuidance(rig.Ops), onCard = isFused ? new FusedGuidance(pair.Ops) : new NaiveGuidance(pair.Ops);
         using Sampler slow = new(rig.Reference, isShared ? expected : rig.Guide, onCpu, shape, []);
@@ -245,6 +245,24 @@ public sealed class CudaModelTests(CudaFixture cuda)
         return new Trainer(model, method, source, new OptimizerSettings(new LearningRate(0.02f, 0, Steps), RoundsStochastically: roundsStochastically), rows.Length);
     }
 
+    [Theory]
+    [InlineData(DType.F32, DType.F32), InlineData(DType.F32, DType.BF16), InlineData(DType.BF16, DType.F32), InlineData(DType.BF16, DType.BF16)]
+    public void Weights_copied_on_a_card_are_those_copied_through_the_host(DType from, DType to)
+    {
+        using CpuDevice cpu = new(1);
+        using CudaDevice card = cuda.Open();
+        using HeadedModel source = NewModel(Ops.For(cpu), "llama", "V", from);
+        using HeadedModel there = NewModel(Ops.For(card), "llama", "V", from), copy = NewModel(Ops.For(card), "llama", "V", to), expected = NewModel(Ops.For(cpu), "llama", "V", to);
+        foreach ((_, Tensor value, _) in copy.Weights.Named) TensorValues.Write(new float[value.Count], value);
+        Initializer.CopyShared(there.Ops, source.Weights, there.Weights);
+        long moved = StandIn.Calls("cuMemcpyDtoHAsync_v2") + StandIn.Calls("cuMemcpyHtoDAsync_v2");
+        Initializer.CopyShared(copy.Ops, there.Weights, copy.Weights, "head");
+        Assert.Equal(moved, StandIn.Calls("cuMemcpyDtoHAsync_v2") + StandIn.Calls("cuMemcpyHtoDAsync_v2"));
+        Initializer.CopyShared(expected.Ops, source.Weights, expected.Weights);
+        foreach (((string name, Tensor value, _), (_, Tensor wanted, _)) in copy.Weights.Named.Zip(expected.Weights.Named))
+            Assert.Equal(name == "head" ? new float[value.Count] : TensorValues.Read(wanted), TensorValues.Read(value));
+    }
+
     /// <summary>The rig's reference and guide on another device.</summary>
     private sealed class Pair : IDisposable
     {
@@ -253,8 +271,8 @@ public sealed class CudaModelTests(CudaFixture cuda)
             Ops = Ops.For(device);
             Reference = new LanguageModel(Ops, rig.Reference.Config, matrices);
             Guide = new ValueModel(Ops, rig.Guide.Config, rig.Guide.Settings, matrices);
-            Initializer.CopyShared(rig.Reference.Weights, Reference.Weights);
-            Initializer.CopyShared(rig.Guide.Weights, Guide.Weights);
+            Initializer.CopyShared(Ops, rig.Reference.Weights, Reference.Weights);
+            Initializer.CopyShared(Ops, rig.Guide.Weights, Guide.Weights);
         }
 
         public Ops Ops { get; }

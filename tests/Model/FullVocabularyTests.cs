@@ -75,7 +75,7 @@ public sealed class FullVocabularyTests
     {
         using SamplerRig rig = new("llama", HeadKind.Q, FamilyKind.Categorical);
         using ValueModel guide = new(rig.Ops, rig.Guide.Config, rig.Guide.Settings, DType.BF16);
-        Initializer.CopyShared(rig.Guide.Weights, guide.Weights);
+        Initializer.CopyShared(rig.Ops, rig.Guide.Weights, guide.Weights);
         using Guidance fused = new FusedGuidance(rig.Ops);
         using Sampler candidates = new(rig.Reference, guide, fused, SamplerRig.Shape with { Candidates = SamplerRig.Vocab }, []);
         using Sampler all = new(rig.Reference, guide, fused, SamplerRig.Shape with { Candidates = GuideRecipe.AllCandidates }, []);

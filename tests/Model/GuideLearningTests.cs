@@ -128,8 +128,10 @@ public sealed class GuideLearningTests : IDisposable
     }
 
     [Theory]
-    [InlineData(HeadKind.V, false, 1f), InlineData(HeadKind.V, true, 1f), InlineData(HeadKind.Q, false, 1f), InlineData(HeadKind.V, false, 0.6f)]
-    public void Next_values_are_means_of_the_guide_under_the_reference(HeadKind kind, bool bidirectional, float topP)
+    [InlineData(HeadKind.V, false, 0.7f, 1f, Vocabulary), InlineData(HeadKind.V, true, 0.7f, 1f, Vocabulary), InlineData(HeadKind.Q, false, 0.7f, 1f, Vocabulary)]
+    [InlineData(HeadKind.V, false, 0.7f, 0.6f, Vocabulary), InlineData(HeadKind.V, true, 0.7f, 1f, 3), InlineData(HeadKind.Q, false, 0.7f, 0.6f, 2)]
+    [InlineData(HeadKind.V, false, 0f, 1f, 3)]
+    public void Next_values_are_means_of_the_guide_under_the_reference(HeadKind kind, bool bidirectional, float temperature, float topP, int candidates)
     {
         ValueSettings settings = new(kind, ReturnFamily.Bernoulli, bidirectional);
         TransformerConfig config = TestModels.Config("llama", Vocabulary, context: 14);
@@ -137,7 +139,7 @@ public sealed class GuideLearningTests : IDisposable
         using ValueModel guide = TestModels.Value(_ops, config, settings, 5);
         Rollout[] rows = [Rollouts[1], Rollouts[4], Rollouts[7] with { Tokens = Rollouts[7].Tokens[..(Rollouts[7].FirstLossToken + 1)] }];
         using NextValueLearner learner = new(
-            reference, new NextTokenLaw(0.7f, topP, Vocabulary, GuideRecipe.AllCandidates), guide, new ControlledDecodingMethod(), new RolloutSource(rows, settings, 1), Settings, 3, null);
+            reference, new NextTokenLaw(temperature, topP, Vocabulary, candidates == Vocabulary ? GuideRecipe.AllCandidates : candidates), guide, new ControlledDecodingMethod(), new RolloutSource(rows, settings, 1), Settings, 3, null);
         learner.Fill(1);
         for (int row = 0; row < 3; row++)
         {
@@ -151,18 +153,58 @@ public sealed class GuideLearningTests : IDisposable
 
         double Expected(int[] prefix, int prompt)
         {
-            double[] logits = TestModels.Outputs(reference, prefix, 0, prefix.Length - 1, 0)[..Vocabulary], shares = [.. logits.Select(logit => Math.Exp(logit / 0.7))];
+            double[] logits = TestModels.Outputs(reference, prefix, 0, prefix.Length - 1, 0)[..Vocabulary], shares = [.. logits.Select(logit => Math.Exp(logit / (temperature == 0 ? 1 : temperature)))];
             double sum = shares.Sum(), mass = 0, mean = 0;
-            foreach (int token in Enumerable.Range(0, Vocabulary).OrderByDescending(token => shares[token]))
+            foreach (int token in Enumerable.Range(0, Vocabulary).OrderByDescending(token => shares[token]).Take(candidates))
             {
                 double logit = kind == HeadKind.V
                     ? TestModels.Outputs(guide, [.. prefix, token], prompt, prefix.Length, token)[0]
                     : TestModels.Outputs(guide, prefix, prompt, prefix.Length - 1, token)[0];
                 mass += shares[token] / sum;
                 mean += shares[token] / sum / (1 + Math.Exp(-logit));
-                if (mass >= topP) break;
+                if (mass >= topP || temperature == 0) break;
             }
             return mean / mass;
+        }
+    }
+
+    /// <summary>
+    /// A tree whose 27 leaves the data has equally often. What CD-Q comes to at each of its 39 texts is π_ref's mean of the reward, which
+    /// the data's own mean is far from.
+    /// </summary>
+    [Theory, InlineData(HeadKind.V, false), InlineData(HeadKind.V, true), InlineData(HeadKind.Q, false)]
+    public void Next_values_come_to_the_references_mean_of_the_reward(HeadKind kind, bool bidirectional)
+    {
+        const int Width = 3, Leaves = Width * Width * Width;
+        int[] prompt = [1, 2];
+        Rollout[] leaves = [.. Enumerable.Range(0, Leaves).Select(leaf =>
+            new Rollout(leaf, leaf, 1, [.. prompt, leaf / 9, leaf / 3 % Width, leaf % Width], prompt.Length, 0, 0, leaf * 11 % Leaves / (Leaves - 1f)))];
+        ValueSettings settings = new(kind, ReturnFamily.Bernoulli, bidirectional);
+        using LanguageModel reference = TestModels.Language(_ops, TestModels.Config("gpt2", Width, context: 5), 4);
+        using ValueModel guide = TestModels.Value(_ops, TestModels.Config("llama", Width, context: 5), settings, 5);
+        using Trainer trainer = new(new NextValueLearner(
+            reference, new NextTokenLaw(1, 1, Width, GuideRecipe.AllCandidates), guide, new ControlledDecodingMethod(), new RolloutSource(leaves, settings, 1),
+            Settings, Leaves, null));
+        for (int step = 0; step < 600; step++)
+        {
+            trainer.FillBatch();
+            trainer.RunStep();
+        }
+        double away = 0;
+        foreach (int[] text in leaves.SelectMany(leaf => (int[][])[leaf.Tokens[..3], leaf.Tokens[..4], leaf.Tokens]).DistinctBy(text => string.Join(' ', text)))
+        {
+            double logit = TestModels.Outputs(
+                guide, text, bidirectional ? prompt.Length : 0, kind == HeadKind.V ? text.Length - 1 : text.Length - 2, text[^1])[0], expected = Mean(text);
+            Assert.Equal(expected, 1 / (1 + Math.Exp(-logit)), 0.03);
+            away = Math.Max(away, Math.Abs(expected - leaves.Where(leaf => leaf.Tokens.AsSpan().StartsWith(text)).Average(leaf => leaf.Reward)));
+        }
+        Assert.True(away > 0.1, $"The data's means are no further than {away} from π_ref's, so nothing tells them apart.");
+
+        double Mean(int[] text)
+        {
+            if (text.Length == leaves[0].Tokens.Length) return leaves.Single(leaf => leaf.Tokens.SequenceEqual(text)).Reward;
+            double[] shares = [.. TestModels.Outputs(reference, text, 0, text.Length - 1, 0).Select(Math.Exp)];
+            return Enumerable.Range(0, Width).Sum(token => shares[token] / shares.Sum() * Mean([.. text, token]));
         }
     }
 

@@ -84,7 +84,7 @@ public sealed class SharedTrunkTests : IDisposable
             (Build(shape, out DeviceBuffer one), Build(shape, out DeviceBuffer two)), one);
         using DeviceBuffer second = two, owned = first;
         SharedHeads.Randomize(learned, 8);
-        table.Fold(learned, folded);
+        table.Fold(_ops, learned, folded);
         float[] states = [.. Enumerable.Range(0, tokens.Length * shape.Width).Select(i => MathF.Sin(i * 0.7f))];
         float[] expected = Logits(learned, shape, states, table.Rows, [.. tokens.Select(table.IndexOf)]);
         float[] actual = Logits(folded, shape, states, _reference.Weights.Tokens, tokens);
@@ -171,7 +171,7 @@ public sealed class SharedTrunkTests : IDisposable
     {
         using SharedTrunkGuide random = SharedHeads.NewGuide(_reference, Family(FamilyKind.Categorical), 3);
         using SharedTrunkGuide guide = new(_reference, random.Settings.Family, Hidden, layer: 1) { Settings = random.Settings with { Target = ValueTarget.Exponential, Eta = 0.3 } };
-        Initializer.CopyShared(random.Weights, guide.Weights);
+        Initializer.CopyShared(_ops, random.Weights, guide.Weights);
         GuideOrigin origin = new("text,tokenizer=x", ModelFolder.Fingerprint(_reference), 0.7f, 1);
         GuideFolder.Save(guide, _folder["guide"], origin);
         Assert.True(new FileInfo(_folder["guide", "model.safetensors"]).Length < 5 * (guide.ParameterCount + 1000));

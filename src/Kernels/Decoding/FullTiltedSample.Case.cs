@@ -10,7 +10,7 @@ internal sealed class FullTiltedSampleCase(string suffix, GuidanceRule rule) : O
     public override string Name => "full_tilted_sample" + suffix;
 
     // An unguided rule is tilted_sample's.
-    public override IReadOnlyList<string> Kernels => [rule.IsGuided ? "full_tilted_sample" : "tilted_sample"];
+    public override IReadOnlyList<string> Kernels => rule.IsGuided ? ["full_tilted_sample"] : TiltedSampleCase.KernelsOf(rule);
 
     // B, V, W. The first goes over two chunks of the kernel.
     public override IReadOnlyList<CaseShape> Shapes =>

@@ -4,7 +4,7 @@ namespace QSharp.Kernels;
 
 public sealed partial class CudaOps
 {
-    private const int FloatsPerFullPart = 12;   // FullPart of full_tilted_sample.cu, whose CHUNK is tilted_sample's
+    private const int FloatsPerFullPart = 12;   // FullPart of full_tilted_sample.cu, whose CHUNK is that of tilted_row.cuh
 
     private protected override void FullTiltedSampleCore(
         Tensor refLogits, Tensor valueLogits, Tensor valueBias, TokenTiles tiles, Tensor weights, Tensor prefixTilt, Tensor streams, Tensor positions,

@@ -149,26 +149,22 @@ public sealed unsafe partial class CpuOps
             bool drew = token >= 0;
             Next[row] = drew ? token : GumbelMax.FirstLegal(x, Vocabulary);
             if (Statistics is null) return;
-            Span<float> result = new(Statistics + (long)row * SampleStatistics.Count, SampleStatistics.Count);
-            result.Fill(float.NaN);
-            if (!drew) return;
+            float* result = Statistics + (long)row * SampleStatistics.Count;
+            if (!drew)
+            {
+                new Span<float>(result, SampleStatistics.Count).Fill(float.NaN);
+                return;
+            }
             double logAll = Math.Log(all.Sum), logMass = cut.Support.IsAll ? logAll : sweep.Mass.Log;
             double tiltScale = Law.TiltsFirst ? Law.Scale : 1, tilt = isUntilted ? 0 : tilts.Of(token), logNormalizer = sweep.Law.Log - logMass;
-            double logReference = ((double)ScoreRow.Clean(x[token]) - all.Max) * Law.Scale - logMass;
             double mean = !Law.TiltsFirst && Law.Tilt != Tilt.Mean ? logNormalizer
                 : Law.Tilt == Tilt.Mean ? sweep.Rest.Mean : sweep.Rest.Log - logAll;
             tilts.Atoms(token, atoms);
-            (double tiltedMean, double variance) = Tilts.Moments(atoms, Law.Family, Law.Lambda, Weights.Row(row));
-            result[SampleStatistics.LogPolicy] = (float)(logReference + tilt * tiltScale - logNormalizer);
-            result[SampleStatistics.LogReference] = (float)logReference;
-            result[SampleStatistics.Kl] = (float)Math.Max(sweep.Law.Mean - logNormalizer, 0);
-            result[SampleStatistics.KlFloor] = (float)(logAll - logMass);
-            result[SampleStatistics.LogNormalizer] = (float)logNormalizer;
             bool isKnown = !float.IsNaN(prefix) && prefix > float.NegativeInfinity;
-            result[SampleStatistics.Residual] = isUntilted ? float.NaN : isKnown ? (float)(prefix - mean) : 0;
-            result[SampleStatistics.ChosenTilt] = isUntilted ? float.NaN : (float)tilt;
-            result[SampleStatistics.TiltedMean] = (float)tiltedMean;
-            result[SampleStatistics.TiltedVariance] = (float)variance;
+            new Drawn(
+                ((double)ScoreRow.Clean(x[token]) - all.Max) * Law.Scale - logMass, tilt * tiltScale, sweep.Law.Mean - logNormalizer, logAll - logMass,
+                logNormalizer, isUntilted ? double.NaN : isKnown ? prefix - mean : 0, isUntilted ? double.NaN : tilt,
+                Tilts.Moments(atoms, Law.Family, Law.Lambda, Weights.Row(row))).Write(result);
         }
 
         /// <summary>The sums over a row's tokens and the draw, in blocks that stay in the first cache.</summary>

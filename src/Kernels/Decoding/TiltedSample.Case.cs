@@ -9,6 +9,8 @@ internal sealed class TiltedSampleCase(string suffix, GuidanceRule rule) : OpCas
 
     public override string Name => "tilted_sample" + suffix;
 
+    public override IReadOnlyList<string> Kernels => KernelsOf(rule);
+
     // B, V, K. Weights change nothing that a large vocabulary would show.
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
@@ -51,6 +53,9 @@ internal sealed class TiltedSampleCase(string suffix, GuidanceRule rule) : OpCas
 
     // One read of the logits; exp, noise and two logarithms a token.
     public override Cost Cost(CaseShape s) => new(4L * s[0] * (s[1] + s[2] * (rule.Family.Atoms + 1)), 30L * s[0] * s[1]);
+
+    internal static IReadOnlyList<string> KernelsOf(GuidanceRule rule) =>
+        rule.TopP < 1 ? ["tilted_chunks", "tilted_nucleus", "tilted_sample"] : ["tilted_chunks", "tilted_sample"];
 
     private static CaseShape[] Large(GuidanceRule rule, CaseShape shape) => rule.Tilt == Tilt.Weighted ? [] : [shape];
 

@@ -4,7 +4,7 @@ namespace QSharp.Kernels;
 
 public sealed partial class CudaOps
 {
-    private const int TokensPerChunk = 4096, FloatsPerPart = 4;   // CHUNK and Part of tilted_sample.cu
+    private const int TokensPerChunk = 4096, FloatsPerPart = 4;   // CHUNK and Part of tilted_row.cuh
 
     private protected override void TiltedSampleCore(
         Tensor refLogits, Tensor candidates, Tensor valueLogits, Tensor weights, Tensor prefixTilt, Tensor streams, Tensor positions,
@@ -16,13 +16,13 @@ public sealed partial class CudaOps
         float scale = greedy == 1 ? 1 : 1 / rule.Temperature;
         ReturnFamily family = rule.Family;
         Tensor scratch = device.Scratch(2 * parts + 2 * rows), all = scratch.Range(0, parts), kept = all, supports = Tensor.None;
-        Kernel chunk = Load("tilted_sample", "tilted_chunks");
+        Kernel chunk = Load("tilted_chunks", "tilted_chunks");
         chunk.Launch((rows, chunks), Threads, 0, refLogits, candidates, streams, positions, supports, key, scale, greedy, all, columns, slots);
         if (rule.TopP < 1)
         {
             kept = scratch.Range(parts, parts);
             supports = scratch.Range(2 * parts, 2 * rows);
-            Load("tilted_sample", "tilted_nucleus").Launch(
+            Load("tilted_nucleus", "tilted_nucleus").Launch(
                 rows, SelectThreads, slots * sizeof(float), refLogits, candidates, valueLogits, weights, WeightStride(weights), prefixTilt, all, chunks,
                 (int)rule.Tilt, family.Atoms, family.Min, family.Max, rule.Lambda, (int)rule.Outside, scale, rule.TopP, tiltsFirst,
                 supports, columns, slots);

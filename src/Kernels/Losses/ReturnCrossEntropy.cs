@@ -108,12 +108,7 @@ public sealed unsafe partial class CpuOps
                 float* x = logits + (long)n * atoms;
                 float* dx = dLogits == null ? null : dLogits + (long)n * atoms;
                 float weight = weights[n];
-                if (weight == 0)
-                {
-                    losses[n] = 0;
-                    if (dx != null) new Span<float>(dx, atoms).Clear();
-                    continue;
-                }
+                if (IsSilent(weight, losses + n, dx, atoms)) continue;
                 (int atom, float share) = ReturnProjection.Of(returns[n], family, projection);
                 float max = RowMath.Max(x, atoms), sum = RowMath.SumExp(x, atoms, max);
                 float expected = (1 - share) * (x[atom] - max);

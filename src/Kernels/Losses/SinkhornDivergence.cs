@@ -66,12 +66,7 @@ public sealed unsafe partial class CpuOps
                 float* x = logits + (long)n * atoms;
                 float* dx = dLogits == null ? null : dLogits + (long)n * atoms;
                 float weight = weights[n], value = returns[n];
-                if (weight == 0)
-                {
-                    losses[n] = 0;
-                    if (dx != null) new Span<float>(dx, atoms).Clear();
-                    continue;
-                }
+                if (IsSilent(weight, losses + n, dx, atoms)) continue;
                 if (!float.IsNaN(value)) value = Math.Clamp(value, family.Min, family.Max);
                 float max = RowMath.Max(x, atoms), logSum = max + MathF.Log(RowMath.SumExp(x, atoms, max));
                 for (int i = 0; i < atoms; i++)

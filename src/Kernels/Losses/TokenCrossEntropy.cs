@@ -68,12 +68,7 @@ public sealed unsafe partial class CpuOps
                 float* dx = dLogits == null ? null : dLogits + (long)n * vocab;
                 int target = targets[n];
                 float weight = weights[n];
-                if (target < 0 || weight == 0)
-                {
-                    losses[n] = 0;
-                    if (dx != null) new Span<float>(dx, vocab).Clear();
-                    continue;
-                }
+                if (IsSilent(target < 0 ? 0 : weight, losses + n, dx, vocab)) continue;
                 float max = RowMath.Max(x, vocab), sum = RowMath.SumExp(x, vocab, max);
                 losses[n] = weight * ((float)Math.Log(sum) - (x[target] - max));
                 if (dx == null) continue;

@@ -18,8 +18,11 @@ public sealed class PromptLaws : IDisposable
     private readonly bool _hasPromptValue;
     private readonly TextWalk _walk;
     private readonly DeviceBuffer _memory;
-    private readonly Tensor _logits, _masked, _logQ, _candidates, _top, _values;
-    private readonly float[] _hostTop, _hostValues;
+    private readonly NextTokens _next;
+    private readonly Tensor _values;
+    private readonly float[] _hostValues;
+    private readonly double[] _shares;
+    private readonly int _rows;
 
     /// <param name="rows">Prompts read side by side.</param>
     /// <param name="promptTokens">The longest prompt.</param>
@@ -27,15 +30,14 @@ public sealed class PromptLaws : IDisposable
     /// <param name="vocabulary">Ids in use; 0: all of the reference's.</param>
     public PromptLaws(LanguageModel reference, IGuide guide, int rows, int promptTokens, int candidates, int vocabulary)
     {
-        _reference = reference;
+        (_reference, _rows) = (reference, rows);
         (_family, _hasPromptValue) = (guide.Settings.Family, guide.Settings.HasPromptValue);
         if (vocabulary == 0) vocabulary = reference.Config.Vocab;
         int k = _hasPromptValue ? 1 : Math.Min(candidates == GuideRecipe.AllCandidates ? OfAll : candidates, vocabulary);
         _walk = new TextWalk(reference, guide, new SamplerShape(rows, promptTokens, 1, k, Vocabulary: vocabulary), k);
-        ((_logits, _masked, _logQ, _candidates, _top, _values), _memory) = Arena.Build(reference.Ops.Device, arena => (
-            arena.Take((rows, vocabulary)), arena.Take((rows, vocabulary)), arena.Take((rows, vocabulary)),
-            arena.Take((rows, k), DType.I32), arena.Take((rows, k)), arena.Take((rows, k, _family.Atoms))));
-        (_hostTop, _hostValues) = (new float[_top.Count], new float[_values.Count]);
+        ((_next, _values), _memory) = Arena.Build(
+            reference.Ops.Device, arena => (new NextTokens(reference, rows, vocabulary, k, arena), arena.Take((rows, k, _family.Atoms))));
+        (_hostValues, _shares) = (new float[_values.Count], new double[k]);
     }
 
     /// <summary>The law at each prompt.</summary>
@@ -43,7 +45,7 @@ public sealed class PromptLaws : IDisposable
     public List<ReturnLaw> Read(IReadOnlyList<int[]> prompts, GuidanceRule rule, CancellationToken stop)
     {
         List<ReturnLaw> laws = [];
-        foreach (int[][] part in prompts.Chunk(_logits.Shape.D0))
+        foreach (int[][] part in prompts.Chunk(_rows))
         {
             stop.ThrowIfCancellationRequested();
             ReadPart(part, rule);
@@ -63,34 +65,26 @@ public sealed class PromptLaws : IDisposable
         _walk.Clear();
         foreach (int[] prompt in prompts) _walk.Add(prompt);
         _walk.Start();
-        if (_hasPromptValue) _walk.Guide.ScorePrompts(_values.As((_values.Shape.D0, _family.Atoms)));
-        else ScoreFirstTokens(rule);
+        if (_hasPromptValue)
+        {
+            _walk.Guide.ScorePrompts(_values.As((_rows, _family.Atoms)));
+        }
+        else
+        {
+            _next.Read(_walk.Reference.Hidden, rule.Temperature == 0 ? 1 : rule.Temperature, rule.TopP);
+            _walk.Guide.ScoreNext(_next.Candidates, _values);
+        }
         _reference.Ops.Device.Download<float>(_values, _hostValues);
-    }
-
-    private void ScoreFirstTokens(GuidanceRule rule)
-    {
-        Ops ops = _reference.Ops;
-        float temperature = rule.Temperature == 0 ? 1 : rule.Temperature;
-        _reference.Head.Forward(_walk.Reference.Hidden, Tensor.None, _logits);
-        ops.TopP(_logits, temperature, rule.TopP, _masked, Tensor.None);
-        ops.LogSoftmax(_masked, temperature, _logQ);
-        ops.TopK(_logQ, _candidates, _top);
-        _walk.Guide.ScoreNext(_candidates, _values);
-        ops.Device.Download<float>(_top, _hostTop);
     }
 
     private ReturnLaw LawOf(int row)
     {
-        int k = _top.Shape.D1, atoms = _family.Atoms;
+        int k = _shares.Length, atoms = _family.Atoms;
         double[] law = new double[_family.Returns];
-        double total = 0;
-        for (int i = 0; i < k; i++) total += Math.Exp(_hostTop[row * k + i]);
+        if (_hasPromptValue) _shares[0] = 1;
+        else _next.Shares(row, _shares);
         for (int i = 0; i < k; i++)
-        {
-            double share = Math.Exp(_hostTop[row * k + i]) / total;
-            if (share > 0) _family.AddLaw(_hostValues.AsSpan((row * k + i) * atoms, atoms), share, law);
-        }
+            if (_shares[i] > 0) _family.AddLaw(_hostValues.AsSpan((row * k + i) * atoms, atoms), _shares[i], law);
         return ReturnLaw.Of(_family, law);
     }
 }

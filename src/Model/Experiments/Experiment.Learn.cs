@@ -56,7 +56,7 @@ public sealed partial class Experiment
         ValueModel guide = new(ops, from.Config, outputs);
         try
         {
-            Initializer.CopyShared(from.Weights, guide.Weights, "head", "head_bias");
+            Initializer.CopyShared(ops, from.Weights, guide.Weights, "head", "head_bias");
             Initializer.Head(guide, from, recipe.HeadInit, Philox.Key(seed, InitStream));
             return guide;
         }

@@ -18,7 +18,7 @@ public sealed partial class Experiment
         LanguageModel policy = new(ops, reference.Config);
         try
         {
-            Initializer.CopyShared(reference.Weights, policy.Weights);
+            Initializer.CopyShared(ops, reference.Weights, policy.Weights);
             OptimizerSettings settings = AdamW with
             {
                 Rate = new LearningRate(policyRecipe.Rate, policyRecipe.Warmup, policyRecipe.Steps),

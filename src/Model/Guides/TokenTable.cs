@@ -1,4 +1,5 @@
 using QSharp.Engine;
+using QSharp.Kernels;
 
 namespace QSharp.Model;
 
@@ -42,9 +43,9 @@ public sealed class TokenTable : IDisposable
     /// <summary>
     /// The same head against the embeddings as they are: u·(e − μ)·s + b = (s·u)·e + (b − (s·u)·μ).
     /// </summary>
-    public void Fold(SharedHeadWeights from, SharedHeadWeights to)
+    public void Fold(Ops ops, SharedHeadWeights from, SharedHeadWeights to)
     {
-        Initializer.CopyShared(from, to, "query", "bias");
+        Initializer.CopyShared(ops, from, to, "query", "bias");
         float[] query = TensorValues.Read(from.Query), bias = TensorValues.Read(from.Bias);
         int width = _mean.Length, hidden = from.Query.Shape.D1, atoms = from.Bias.Shape.D0;
         for (int a = 0; a < atoms; a++)

@@ -25,7 +25,7 @@ public sealed class Critic : IDisposable
         _model = new ValueModel(reference.Ops, reference.Config, new ValueSettings(HeadKind.V, ReturnFamily.Bernoulli, BidirectionalPrompt: false));
         TensorValues.Write(new float[_model.Weights.Head.Count], _model.Weights.Head);
         if (!_model.Weights.HeadBias.IsNone) TensorValues.Write(new float[_model.Weights.HeadBias.Count], _model.Weights.HeadBias);
-        Initializer.CopyShared(reference.Weights, _model.Weights, "head", "head_bias");
+        Initializer.CopyShared(reference.Ops, reference.Weights, _model.Weights, "head", "head_bias");
         _learner = new ModelLearner(_model, new CriticMethod(), source, settings, rows);
         Trainer = new Trainer(_learner);
     }

@@ -38,7 +38,7 @@ public sealed class LaggedLearner : ModelLearner
     {
         _isHeldOut = false;
         long tokens = base.Fill(step);
-        if ((step - 1) % _loss.Lag == 0) Initializer.CopyShared(_guide.Weights, _lagged.Weights);
+        if ((step - 1) % _loss.Lag == 0) Initializer.CopyShared(Ops, _guide.Weights, _lagged.Weights);
         Upload();
         Forward(_lagged);
         Ops.Copy(Outputs, _anchor);

@@ -16,29 +16,30 @@ public readonly record struct NextTokenLaw(float Temperature, float TopP, int Vo
 /// </summary>
 public sealed class NextValueLearner : ModelLearner
 {
-    private readonly LanguageModel _reference;
     private readonly ReturnFamily _family;
     private readonly NextTokenLaw _law;
     private readonly int _k;
+    private readonly NextTokens _tokens;
     private readonly TextWalk _walk;
     private readonly DeviceBuffer _memory;
-    private readonly Tensor _logits, _candidates, _logProbs, _values, _next, _chosen, _running, _outside;
+    private readonly Tensor _values, _next, _chosen, _running, _outside;
     private readonly int[] _hostCandidates, _hostNext, _hostChosen, _hostRunning, _hostOutside, _starts;
-    private readonly float[] _hostLogProbs, _hostValues;
+    private readonly float[] _hostValues;
+    private readonly double[] _shares;
 
     public NextValueLearner(
         LanguageModel reference, NextTokenLaw law, ValueModel guide, Method method, IBatchSource source, OptimizerSettings settings, BatchSize size, RolloutRows? heldOut)
         : base(guide, method, source, settings, size, heldOut)
     {
-        (_reference, _law, _family) = (reference, law, guide.Settings.Family);
+        (_law, _family) = (law, guide.Settings.Family);
         int rows = size.Rows, time = Longest;
         _k = law.Candidates == GuideRecipe.AllCandidates ? law.Vocabulary : Math.Min(law.Candidates, law.Vocabulary);
         int k = _k;
         try
         {
             _walk = new TextWalk(reference, guide, new SamplerShape(rows, time, time, k), k);
-            ((_logits, _candidates, _logProbs, _values, _next, _chosen, _running, _outside), _memory) = Arena.Build(Ops.Device, arena => (
-                arena.Take((rows, law.Vocabulary)), arena.Take((rows, k), DType.I32), arena.Take((rows, k)), arena.Take((rows, k, _family.Atoms)),
+            ((_tokens, _values, _next, _chosen, _running, _outside), _memory) = Arena.Build(Ops.Device, arena => (
+                new NextTokens(reference, rows, law.Vocabulary, k, arena), arena.Take((rows, k, _family.Atoms)),
                 arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32), arena.Take(rows, DType.I32)));
         }
         catch
@@ -47,7 +48,7 @@ public sealed class NextValueLearner : ModelLearner
             base.Dispose();
             throw;
         }
-        (_hostCandidates, _hostLogProbs, _hostValues) = (new int[rows * k], new float[rows * k], new float[rows * k * _family.Atoms]);
+        (_hostCandidates, _hostValues, _shares) = (new int[rows * k], new float[rows * k * _family.Atoms], new double[k]);
         (_hostNext, _hostChosen, _hostRunning, _hostOutside) = (new int[rows], new int[rows], new int[rows], new int[rows]);
         _starts = new int[rows];
     }
@@ -84,12 +85,9 @@ public sealed class NextValueLearner : ModelLearner
 
     private void ScoreNext()
     {
-        _reference.Head.Forward(_walk.Reference.Hidden, Tensor.None, _logits);
-        Ops.LogSoftmax(_logits, _law.Temperature > 0 ? _law.Temperature : 1, _logits);
-        Ops.TopK(_logits, _candidates, _logProbs);
-        _walk.Guide.ScoreNext(_candidates, _values);
-        Ops.Device.Download<int>(_candidates, _hostCandidates);
-        Ops.Device.Download<float>(_logProbs, _hostLogProbs);
+        _tokens.Read(_walk.Reference.Hidden, _law.Temperature, _law.TopP);
+        _walk.Guide.ScoreNext(_tokens.Candidates, _values);
+        Ops.Device.Download<int>(_tokens.Candidates, _hostCandidates);
         Ops.Device.Download<float>(_values, _hostValues);
     }
 
@@ -100,16 +98,11 @@ public sealed class NextValueLearner : ModelLearner
         (int start, int count) = Batch.LossesOf(row);
         int loss = length - 1 - (tokens - count);
         if (loss < 0 || length >= tokens) return;
-        double mass = 0, mean = 0;
+        double mean = 0;
+        _tokens.Shares(row, _shares);
         for (int k = 0; k < _k; k++)
-        {
-            int at = row * _k + k;
-            double share = Math.Exp(_hostLogProbs[at]);
-            mean += share * _family.Mean(_hostValues.AsSpan(at * _family.Atoms, _family.Atoms));
-            mass += share;
-            if (mass >= _law.TopP || _law.Temperature == 0) break;   // likeliest first, so this is π_ref's own top-p set
-        }
-        Batch.LossReturns[start + loss] = (float)(mean / mass);
+            if (_shares[k] > 0) mean += _shares[k] * _family.Mean(_hostValues.AsSpan((row * _k + k) * _family.Atoms, _family.Atoms));
+        Batch.LossReturns[start + loss] = (float)mean;
     }
 
     /// <summary>Every row goes on with its own next token, whether or not it is one of the candidates.</summary>

@@ -47,7 +47,7 @@ public abstract class Optimizer : IDisposable
             if (weights.MatrixType != DType.F32)
             {
                 Weights = Build(layout);
-                Initializer.CopyShared(weights, Weights);
+                Initializer.CopyShared(ops, weights, Weights);
             }
             Gradients = Build(layout);
             FirstMoment = Build(layout);

@@ -103,7 +103,7 @@ public sealed class SharedHeadLearner : Learner
     }
 
     /// <summary>Gives the guide the head as it now is.</summary>
-    public void Finish() => _table.Fold(_weights, _guide.Weights);
+    public void Finish() => _table.Fold(Ops, _weights, _guide.Weights);
 
     public override void Dispose()
     {

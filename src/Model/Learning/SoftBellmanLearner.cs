@@ -55,7 +55,7 @@ public sealed class SoftBellmanLearner : ModelLearner
     public override long Fill(int step)
     {
         long tokens = base.Fill(step);
-        if ((step - 1) % CopyEvery == 0) CopyGuide();
+        if ((step - 1) % CopyEvery == 0) Initializer.CopyShared(Ops, _guide.Weights, _target.Weights);
         Upload();
         SoftValues();
         ReturnFamily family = _guide.Settings.Family;
@@ -74,11 +74,6 @@ public sealed class SoftBellmanLearner : ModelLearner
         _guidance.Dispose();
         _memory.Dispose();
         base.Dispose();
-    }
-
-    private void CopyGuide()
-    {
-        foreach (((string _, Tensor from, bool _), (string _, Tensor to, bool _)) in _guide.Weights.Named.Zip(_target.Weights.Named)) Ops.Copy(from, to);
     }
 
     /// <summary>V̄ of the text before each loss's token.</summary>

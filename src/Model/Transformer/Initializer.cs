@@ -1,4 +1,5 @@
 using QSharp.Engine;
+using QSharp.Kernels;
 
 namespace QSharp.Model;
 
@@ -94,16 +95,21 @@ public static class Initializer
 
     private delegate void Draw(Span<float> piece, float deviation);
 
-    /// <summary>Copies every parameter that both models have under the same name and shape: a guide starts from its reference's trunk.</summary>
+    /// <summary>
+    /// Copies every parameter that both models have under the same name and shape: a guide starts from its reference's trunk, a lagged copy
+    /// from its guide. On one device nothing passes through the host.
+    /// </summary>
+    /// <param name="ops">Of the device that is copied to.</param>
     /// <param name="except">Names that are left alone.</param>
-    public static void CopyShared(Parameters from, Parameters to, params ReadOnlySpan<string> except)
+    public static void CopyShared(Ops ops, Parameters from, Parameters to, params ReadOnlySpan<string> except)
     {
+        Dictionary<string, Tensor> sources = from.Named.ToDictionary(parameter => parameter.Name, parameter => parameter.Value);
         foreach ((string name, Tensor value, _) in to.Named)
         {
-            if (except.Contains(name)) continue;
-            Tensor source = from.Named.FirstOrDefault(parameter => parameter.Name == name).Value;
-            if (source.IsNone || source.Shape != value.Shape) continue;
-            TensorValues.Write(TensorValues.Read(source), value);
+            if (except.Contains(name) || !sources.TryGetValue(name, out Tensor source) || source.Shape != value.Shape) continue;
+            if (source.Buffer!.Device != ops.Device) TensorValues.Write(TensorValues.Read(source), value);
+            else if (source.DType == value.DType) ops.Copy(source, value);
+            else ops.Cast(source, value);
         }
     }
 }
