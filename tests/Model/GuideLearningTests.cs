@@ -178,14 +178,14 @@ public sealed class GuideLearningTests : IDisposable
         const int Width = 3, Leaves = Width * Width * Width;
         int[] prompt = [1, 2];
         Rollout[] leaves = [.. Enumerable.Range(0, Leaves).Select(leaf =>
-            new Rollout(leaf, leaf, 1, [.. prompt, leaf / 9, leaf / 3 % Width, leaf % Width], prompt.Length, 0, 0, leaf * 11 % Leaves / (Leaves - 1f)))];
+            new Rollout(leaf, leaf, 1, [.. prompt, leaf / 9, leaf / 3 % Width, leaf % Width], prompt.Length, 0, 0, 0.1f + 0.8f * (leaf * 11 % Leaves) / (Leaves - 1)))];
         ValueSettings settings = new(kind, ReturnFamily.Bernoulli, bidirectional);
         using LanguageModel reference = TestModels.Language(_ops, TestModels.Config("gpt2", Width, context: 5), 4);
         using ValueModel guide = TestModels.Value(_ops, TestModels.Config("llama", Width, context: 5), settings, 5);
         using Trainer trainer = new(new NextValueLearner(
             reference, new NextTokenLaw(1, 1, Width, GuideRecipe.AllCandidates), guide, new ControlledDecodingMethod(), new RolloutSource(leaves, settings, 1),
             Settings, Leaves, null));
-        for (int step = 0; step < 600; step++)
+        for (int step = 0; step < 800; step++)
         {
             trainer.FillBatch();
             trainer.RunStep();
