@@ -48,6 +48,23 @@ public sealed class ChunkedLossTests(CudaFixture cuda)
         Assert.Equal(weights[0], weights[1]);
     }
 
+    [Theory, InlineData("gpt2"), InlineData("llama")]
+    public void Ids_beyond_the_tokenizers_have_no_chance_and_no_gradient(string family)
+    {
+        using CpuDevice device = new(1);
+        using LanguageModel model = TestModels.Language(Ops.For(device), TestModels.Config(family, Vocab), 1);
+        using LanguageModel padded = TestModels.Language(Ops.For(device), TestModels.Config(family, Vocab + 7), 2);
+        foreach (((_, Tensor from, _), (_, Tensor to, _)) in model.Weights.Named.Zip(padded.Weights.Named)) from.Span<float>().CopyTo(to.Span<float>());
+        using ModelLearner expected = Learner(model, ChunkRows * Vocab * sizeof(float)), learner = Learner(padded, ChunkRows * Vocab * sizeof(float), Vocab);
+        Assert.Equal(Step(expected), Step(learner), 1e-6);
+        foreach (((string name, Tensor right, _), (_, Tensor gradient, _)) in expected.Optimizer.Gradients.Named.Zip(learner.Optimizer.Gradients.Named))
+        {
+            float[] small = TensorValues.Read(right), large = TensorValues.Read(gradient);
+            for (int i = 0; i < large.Length; i++)
+                Assert.True(Math.Abs(large[i] - (i < small.Length ? small[i] : 0)) < 1e-5, $"{name}: gradient {i} is {large[i]}.");
+        }
+    }
+
     [Fact]
     public void BF16_logits_go_in_chunks_too()
     {
@@ -70,6 +87,12 @@ public sealed class ChunkedLossTests(CudaFixture cuda)
     private static (double Loss, float[] Gradient, long Bytes) Step(LanguageModel model, long chunkBytes)
     {
         using ModelLearner learner = Learner(model, chunkBytes);
+        double loss = Step(learner);
+        return (loss, [.. learner.Optimizer.Gradients.Named.SelectMany(each => TensorValues.Read(each.Value))], learner.ActivationBytes);
+    }
+
+    private static double Step(ModelLearner learner)
+    {
         learner.Fill(1);
         learner.Upload();
         learner.Optimizer.ZeroGradients();
@@ -78,14 +101,14 @@ public sealed class ChunkedLossTests(CudaFixture cuda)
         double loss = TensorValues.Read(learner.Losses).Sum();
         learner.Backward();
         Assert.Equal(loss, TensorValues.Read(learner.Losses).Sum());
-        return (loss, [.. learner.Optimizer.Gradients.Named.SelectMany(each => TensorValues.Read(each.Value))], learner.ActivationBytes);
+        return loss;
     }
 
-    private static ModelLearner Learner(LanguageModel model, long chunkBytes)
+    private static ModelLearner Learner(LanguageModel model, long chunkBytes, int vocabulary = 0)
     {
         int[][] rows = [.. RowLengths.Select((length, row) => TestModels.RandomTokens(100 + (ulong)row, length, Vocab))];
         return new ModelLearner(
             model, new PretrainMethod(), new FixedRows(rows, FirstLoss, new float[rows.Length], null), new OptimizerSettings(new LearningRate(0.02f, 0, 4)), rows.Length,
-            chunkBytes: chunkBytes);
+            chunkBytes: chunkBytes, vocabulary: vocabulary);
     }
 }
