@@ -1,4 +1,3 @@
-using QSharp.Engine;
 using QSharp.Kernels;
 using QSharp.Model;
 
@@ -31,13 +30,7 @@ internal static class SpeedModels
     {
         if (shape != SharedTrunk) return Value(ops, shape, seed);
         SharedTrunkGuide guide = new(reference, ReturnFamily.Bernoulli, SharedHeadShape.UsualHidden);
-        PhiloxStream random = new(seed);
-        foreach ((_, Tensor parameter, _) in guide.Weights.Named)
-        {
-            float[] values = new float[parameter.Count];
-            foreach (ref float value in values.AsSpan()) value = 0.02f * random.NextNormal();
-            TensorValues.Write(values, parameter);
-        }
+        Initializer.Head(guide.Weights, seed);
         return guide;
     }
 

@@ -38,6 +38,18 @@ public static class Initializer
         });
     }
 
+    /// <summary>Small normal values everywhere, for measuring the speed of a head on its reference's hidden states.</summary>
+    public static void Head(SharedHeadWeights weights, ulong key)
+    {
+        PhiloxStream random = new(key);
+        foreach ((_, Tensor value, _) in weights.Named)
+        {
+            float[] values = new float[value.Count];
+            foreach (ref float each in values.AsSpan()) each = ValueHeadDeviation * random.NextNormal();
+            TensorValues.Write(values, value);
+        }
+    }
+
     /// <summary>Writes all parameters, a piece at a time, so that the host never holds a whole matrix.</summary>
     /// <param name="draw">Fills a piece with normal values of a deviation.</param>
     private static void Fill(Weights weights, TransformerConfig config, Draw draw)
