@@ -175,7 +175,7 @@ public sealed class GuideLearningTests : IDisposable
     [Theory, InlineData(HeadKind.V, false), InlineData(HeadKind.V, true), InlineData(HeadKind.Q, false)]
     public void Next_values_come_to_the_references_mean_of_the_reward(HeadKind kind, bool bidirectional)
     {
-        const int Width = 3, Leaves = Width * Width * Width;
+        const int Width = 3, Leaves = Width * Width * Width, Steps = 1200;
         int[] prompt = [1, 2];
         Rollout[] leaves = [.. Enumerable.Range(0, Leaves).Select(leaf =>
             new Rollout(leaf, leaf, 1, [.. prompt, leaf / 9, leaf / 3 % Width, leaf % Width], prompt.Length, 0, 0, 0.1f + 0.8f * (leaf * 11 % Leaves) / (Leaves - 1)))];
@@ -184,8 +184,8 @@ public sealed class GuideLearningTests : IDisposable
         using ValueModel guide = TestModels.Value(_ops, TestModels.Config("llama", Width, context: 5), settings, 5);
         using Trainer trainer = new(new NextValueLearner(
             reference, new NextTokenLaw(1, 1, Width, GuideRecipe.AllCandidates), guide, new ControlledDecodingMethod(), new RolloutSource(leaves, settings, 1),
-            Settings, Leaves, null));
-        for (int step = 0; step < 800; step++)
+            new OptimizerSettings(new LearningRate(3e-3f, 0, Steps, FinalShare: 0.1f)), Leaves, null));
+        for (int step = 0; step < Steps; step++)
         {
             trainer.FillBatch();
             trainer.RunStep();
