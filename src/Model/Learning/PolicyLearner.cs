@@ -57,6 +57,7 @@ public sealed class PolicyLearner : ModelLearner
             if (_method.ReadsReference) LogProbs(_reference, _seen.LogReference);
             _critic?.Predict(_seen.Values);
         }
+        Array.Clear(_seen.Weights);   // the last batch may have had more losses
         _loss = _method.Weigh(_seen);
         _seen.Weights.CopyTo(Batch.LossWeights);
         _critic?.Learn(_seen.Returns);
