@@ -37,6 +37,7 @@ internal static class OpCases
         new SinkhornDivergenceCase(),
         new SquaredErrorCase(),
         new LogProbsCase(),
+        new ExpectedValueCase(),
         new TopKCase(),
         new LogSoftmaxCase(),
         new AtomTiltCase("", ReturnFamily.Bernoulli, Tilt.LogMeanExp, 10),

@@ -56,6 +56,10 @@ public static class Catalog
         new("dpo", "preference of right over wrong responses", PolicyData.Pairs, recipe => new PreferenceMethod(recipe.PreferenceBeta, 0, false)),
         new("rpo", "dpo and the likelihood of right responses", PolicyData.Pairs,
             recipe => new PreferenceMethod(recipe.PreferenceBeta, recipe.Alpha, recipe.IsNormalized)),
+        new("algae-dice", "reward less a divergence of visits, off-policy on samples of π_ref, by a saddle point with ν", PolicyData.Rollouts, _ => null)
+        {
+            Dice = recipe => new DiceObjective(recipe.Divergence, recipe.DiceAlpha),
+        },
         new("sft", "next-token training on right samples of π_ref", PolicyData.Successes, _ => null),
     ];
 
@@ -103,11 +107,14 @@ public enum PolicyData
     /// <summary>Pairs of a right response and a wrong one that π_ref gave.</summary>
     Pairs,
 
+    /// <summary>All responses that π_ref gave.</summary>
+    Rollouts,
+
     /// <summary>Right responses that π_ref gave.</summary>
     Successes,
 }
 
-/// <param name="Create">Makes the method; null where rows are learned as they are, by plain cross-entropy.</param>
+/// <param name="Create">Makes the method; null for <see cref="Dice"/>, and where rows are learned as they are, by plain cross-entropy.</param>
 public sealed record PolicyEntry(string Name, string Description, PolicyData Data, Func<PolicyRecipe, PolicyMethod?> Create)
 {
     /// <summary>Responses are the policy's likeliest, not drawn.</summary>
@@ -118,4 +125,7 @@ public sealed record PolicyEntry(string Name, string Description, PolicyData Dat
 
     /// <summary>Several steps learn from the same samples.</summary>
     public bool Repeats { get; init; }
+
+    /// <summary>The saddle point that it learns by, beside a ν; null: it learns by a loss.</summary>
+    public Func<PolicyRecipe, DiceObjective>? Dice { get; init; }
 }

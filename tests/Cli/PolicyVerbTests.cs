@@ -33,11 +33,11 @@ public class PolicyVerbTests
         {
             JsonObject[] own = [.. metrics.Where(line => (string)line["phase"]! == name)];
             Assert.Equal(Enumerable.Range(1, 60), own.Select(line => (int)line["step"]!));
-            if (name != "sft") Assert.All(own, line => Assert.InRange((double)line["reward"]!, 0, 1));
+            if (name is not ("sft" or "algae-dice")) Assert.All(own, line => Assert.InRange((double)line["reward"]!, 0, 1));
         }
 
         string one = $"{Sizes} --model s/reference --guide-steps 30";
-        foreach (string method in new[] { "ppo", "rpo --data s/policy-rollouts", "sft --data s/policy-rollouts" })
+        foreach (string method in new[] { "ppo", "rpo --data s/policy-rollouts", "sft --data s/policy-rollouts", "algae-dice --data s/policy-rollouts" })
         {
             string name = method.Split(' ')[0];
             JsonObject trained = await Run(folder, $"train {one} --method {method} --out {name}");
@@ -48,7 +48,20 @@ public class PolicyVerbTests
         JsonObject evaluated = await Run(folder, $"evaluate --graph 2,2 --seed 3 --quiet --json --test-graphs 200 --model ppo/policy --out e");
         Assert.Equal((double)methods.Single(method => (string)method["name"]! == "ppo")["accuracy"]!, (double)evaluated["results"]![0]!["pass_at_1"]!);
 
+        // How often a policy comes to a text beside π_ref, as DualDICE learns it and as it is known.
+        string diagnosis = "diagnose --graph 2,2 --seed 3 --threads 1 --quiet --json --model s/reference";
+        JsonObject ratios = (await Run(folder, $"{diagnosis} --data s/policy-rollouts --policy sft/policy --ratio-steps 300 --responses 400 --out d"))["ratios"]!.AsObject();
+        Assert.Equal(["root", "middle", "end"], ratios.Select(each => each.Key));
+        foreach ((string _, JsonNode? fit) in ratios)
+        {
+            Assert.InRange((double)fit!["mean"]!, 0.7, 1.3);
+            Assert.InRange((double)fit["known_mean"]!, 0.8, 1.2);
+        }
+        Assert.InRange((double)ratios["end"]!["correlation"]!, 0.3, 1);
+        await Refused(folder, $"{diagnosis} --policy ppo/policy --out no", "--data");
+
         await Refused(folder, $"train {one} --method dpo --out no", "--data");
+        await Refused(folder, $"train {one} --method algae-dice --data s/policy-rollouts --dice-alpha 0 --out no", "--dice-alpha");
         await Refused(folder, $"train {one} --method reinforce --data s/policy-rollouts --out no", "leave --data out");
         await Refused(folder, $"train {one} --method rloo --policy-samples 5 --out no", "--policy-batch 16");
         await Refused(folder, $"train {one.Replace("--seed 3", "--seed 4")} --method dpo --data s/policy-rollouts --out no", "--seed");

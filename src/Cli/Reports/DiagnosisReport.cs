@@ -12,6 +12,8 @@ internal sealed class DiagnosisReport
 
     public Calibration? Calibration { get; set; }
 
+    public RatioDiagnosis? Ratios { get; set; }
+
     /// <summary>Z at the prompts of the front.</summary>
     public IReadOnlyList<ReturnLaw>? Laws { get; set; }
 
@@ -21,6 +23,7 @@ internal sealed class DiagnosisReport
     {
         ["data"] = Data?.ToJson(),
         ["calibration"] = Calibration?.ToJson(),
+        ["ratios"] = Ratios?.ToJson(),
         ["mean_return_at_prompts"] = Laws?.Average(law => law.Mean),
         ["front"] = Front is null ? null : new JsonArray([.. Front.Select(point => (JsonNode)point.ToJson())]),
     };
@@ -29,6 +32,7 @@ internal sealed class DiagnosisReport
     {
         if (Data is not null) Print(output, Data);
         if (Calibration is not null) Print(output, Calibration);
+        if (Ratios is not null) Print(output, Ratios);
         if (Front is not null) Print(output, Front);
         output.WriteLine($"result:  {folder.ResultPath}");
         if (Data is not null) output.WriteLine($"prompts: {folder.File("prompts.jsonl")}");
@@ -78,6 +82,20 @@ internal sealed class DiagnosisReport
             foreach ((double share, double predicted, double actual) in report.Reliability)
                 reliability.Add([Text($"{Math.Floor(predicted * 10) / 10:0.0} and more"), place, Number(share), Number(predicted), Number(actual)]);
         ResultTable.Print(output, reliability);
+        output.WriteLine();
+    }
+
+    private static void Print(TextWriter output, RatioDiagnosis ratios)
+    {
+        ResultTable.Print(output,
+        [
+            ["visits of the policy over the reference's", "mean", "variance", "known mean", "known variance", "correlation", "rms error"],
+            .. ratios.Places.Select(place => (string[])
+            [
+                $"at the {place.Place}", Number(place.Fit.Mean), Number(place.Fit.Variance), Number(place.Fit.KnownMean), Number(place.Fit.KnownVariance),
+                Number(place.Fit.Correlation), Number(place.Fit.Error),
+            ]),
+        ]);
         output.WriteLine();
     }
 

@@ -20,15 +20,17 @@ internal sealed class DiagnoseVerb
     private readonly Option<CommaList<double>> _etas = OptionFactory.Etas(0.1, canBeNegative: true);
     private readonly Option<bool> _measure = OptionFactory.Flag("--measure", "Draw guided responses at each η: a measured front, the guide's residual, W without bias and the regret.");
     private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses drawn to each problem.", 8, 2);
+    private readonly Option<string?> _policy = OptionFactory.OptionalText("--policy", "Folder of a policy: DualDICE learns from --data how much more often than the reference it comes to a text, beside what that is known to be.");
+    private readonly Option<int> _ratioSteps = OptionFactory.Integer("--ratio-steps", "Steps of learning that.", 500, 1);
     private readonly Option<int> _limit = OptionFactory.Integer("--limit", "Most problems whose prompts are read or drawn for; also --test-graphs.", 200, 1);
-    private readonly Option<int> _responses = OptionFactory.Integer("--responses", "Most roll-outs that the guide reads for its calibration.", 2000, 2);
+    private readonly Option<int> _responses = OptionFactory.Integer("--responses", "Most roll-outs that the guide reads for its calibration, and that a policy's ratios are compared on.", 2000, 2);
     private readonly CommonOptions _common;
 
     private DiagnoseVerb()
     {
         _limit.Aliases.Add("--test-graphs");
         _task = new TaskOptions(_verb, ProblemUse.Tests);
-        foreach (Option option in (Option[])[_data, _guide, _etas, _measure, _samples, _limit, _responses]) _verb.Options.Add(option);
+        foreach (Option option in (Option[])[_data, _guide, _policy, _ratioSteps, _etas, _measure, _samples, _limit, _responses]) _verb.Options.Add(option);
         _common = new CommonOptions(_verb);
         _verb.SetAction((parsed, stop) => Task.FromResult(Run(parsed, stop)));
     }
@@ -37,15 +39,16 @@ internal sealed class DiagnoseVerb
 
     private int Run(ParseResult parsed, CancellationToken stop)
     {
-        string? data = parsed.GetValue(_data), guideFolder = parsed.GetValue(_guide);
+        string? data = parsed.GetValue(_data), guideFolder = parsed.GetValue(_guide), policyFolder = parsed.GetValue(_policy);
         bool measures = parsed.GetValue(_measure);
         double[] etas = parsed.GetValue(_etas).Values;
         if (data is null && guideFolder is null) throw new UserException("There is nothing to diagnose; give roll-outs with --data, a guide with --guide, or both.");
+        if (policyFolder is not null && data is null) throw new UserException("--policy is compared on roll-outs of the reference; give them with --data.");
         if (measures && guideFolder is null) throw new UserException("--measure draws guided responses; give a guide with --guide.");
         if (etas.Any(double.IsInfinity)) throw new UserException("--eta inf: the reference alone has no weights to diagnose; give a finite η.");
         using Session session = _task.Open(parsed, _common, guideFolder, stop);
         Experiment experiment = session.Experiment;
-        List<Rollout> rollouts = data is null ? [] : experiment.LoadReferenceSamples(data, session.Reference);
+        List<Rollout> rollouts = data is null ? [] : experiment.LoadReferenceSamples(data, session.Reference, isPlain: policyFolder is not null);
         int limit = parsed.GetValue(_limit), samples = parsed.GetValue(_samples);
         Problem[] problems = measures || (data is null && guideFolder is not null) ? experiment.TestProblems(limit) : [];
         if (problems.Length == 0 && (measures || data is null)) throw new UserException("There are no problems to test on; give some with --test-data.");
@@ -55,6 +58,8 @@ internal sealed class DiagnoseVerb
             ["model"] = _task.Model(parsed),
             ["data"] = data,
             ["guide"] = guideFolder,
+            ["policy"] = policyFolder,
+            ["ratio_steps"] = parsed.GetValue(_ratioSteps),
             ["measure"] = measures,
             ["samples"] = samples,
             ["limit"] = limit,
@@ -79,6 +84,11 @@ internal sealed class DiagnoseVerb
             report.Laws = laws;
             report.Front = experiment.Front(
                 session.Reference, guide, problems, laws, etas.All(eta => eta > 0) ? [.. _front, .. etas] : etas, measures ? etas : [], samples, guidance);
+        }
+        if (policyFolder is not null)
+        {
+            using LanguageModel policy = ModelFolder.LoadLanguageModel(session.Reference.Ops, policyFolder, experiment.Task);
+            report.Ratios = experiment.Ratios(policy, session.Reference, rollouts, parsed.GetValue(_ratioSteps), parsed.GetValue(_responses));
         }
         JsonObject result = report.ToJson();
         folder.WriteJson("result.json", result);

@@ -20,9 +20,13 @@ internal sealed class PolicyOptions
     private readonly Option<bool> _normalized = OptionFactory.Flag("--length-normalized", "Take rpo's likelihood as a mean over tokens, as its paper does, not as a sum.");
     private readonly Option<bool> _plusMinus = OptionFactory.Flag("--plus-minus", "Rewards of 1 and -0.1 without a baseline for reinforce, as the paper's text has it.");
 
+    private readonly Option<string> _divergence = OptionFactory.Choice("--divergence", "What algae-dice prices: how far the policy's visits lie from the reference's.", "kl", "kl", "chi2");
+    private readonly Option<float> _diceAlpha = OptionFactory.NotNegative("--dice-alpha", "Price of that divergence for algae-dice, summed over the response's tokens.", 0.1f);
+    private readonly Option<float> _nuRate = OptionFactory.NotNegative("--nu-rate", "Largest learning rate of algae-dice's ν, which has to follow the policy; 0 takes ten times --policy-rate.", 0);
+
     public PolicyOptions(Command verb)
     {
-        foreach (Option option in (Option[])[_steps, _rate, _batch, _beta, _samples, _epochs, _preferenceBeta, _alpha, _normalized, _plusMinus])
+        foreach (Option option in (Option[])[_steps, _rate, _batch, _beta, _samples, _epochs, _preferenceBeta, _alpha, _normalized, _plusMinus, _divergence, _diceAlpha, _nuRate])
             verb.Options.Add(option);
     }
 
@@ -32,7 +36,8 @@ internal sealed class PolicyOptions
         if (steps == 0) throw new UserException("--policy-steps: this task's recipe fixes no number of steps; give one.");
         return new PolicyRecipe(
             steps, parsed.GetValue(_rate), Math.Min(guide.Warmup, steps / 10), parsed.GetValue(_batch), parsed.GetValue(_beta), parsed.GetValue(_samples),
-            parsed.GetValue(_epochs), parsed.GetValue(_preferenceBeta), parsed.GetValue(_alpha), parsed.GetValue(_normalized), parsed.GetValue(_plusMinus));
+            parsed.GetValue(_epochs), parsed.GetValue(_preferenceBeta), parsed.GetValue(_alpha), parsed.GetValue(_normalized), parsed.GetValue(_plusMinus),
+            parsed.GetValue(_divergence) == "kl" ? Divergence.Kl : Divergence.ChiSquared, parsed.GetValue(_diceAlpha), parsed.GetValue(_nuRate));
     }
 
     /// <summary>Everything that shapes a policy's training, for config.json.</summary>
@@ -48,5 +53,8 @@ internal sealed class PolicyOptions
         ["alpha"] = recipe.Alpha,
         ["length_normalized"] = recipe.IsNormalized,
         ["plus_minus"] = recipe.PlusMinus,
+        ["divergence"] = recipe.Divergence == Divergence.Kl ? "kl" : "chi2",
+        ["dice_alpha"] = recipe.DiceAlpha,
+        ["nu_rate"] = recipe.NuRate,
     };
 }

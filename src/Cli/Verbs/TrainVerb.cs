@@ -78,7 +78,7 @@ internal static class TrainVerb
     {
         if (data is not null && entry.Data == PolicyData.Policy)
             throw new UserException($"--method {entry.Name} learns from the policy's own responses; leave --data out.");
-        if (entry.Data != PolicyData.Successes) task.Problems.RequireProblems(parsed, task.Task(parsed), entry.Name);
+        if (entry.Data is PolicyData.Policy or PolicyData.Pairs) task.Problems.RequireProblems(parsed, task.Task(parsed), entry.Name);
         using Session session = task.Open(parsed, common, guide: null, stop);
         Experiment experiment = session.Experiment;
         PolicyRecipe recipe = options.Recipe(parsed, experiment.Recipe);

@@ -50,6 +50,22 @@ internal static unsafe class RowMath
         return (float)sum;
     }
 
+    /// <summary>Σ exp(xᵢ − shift) · vᵢ.</summary>
+    public static float WeighedSum(float* x, float* values, int count, float shift)
+    {
+        Vector256<float> shifts = Vector256.Create(shift);
+        double sum = 0;
+        for (int begin = 0; begin < count; begin += Block)
+        {
+            int stop = Math.Min(begin + Block, count);
+            Vector256<float> part = default;
+            for (int i = begin; i < stop; i += Lanes)
+                part += VectorMath.Exp(Load(x + i, stop - i, float.NegativeInfinity) - shifts) * Load(values + i, stop - i, 0);
+            sum += Vector256.Sum(part);
+        }
+        return (float)sum;
+    }
+
     /// <summary>yᵢ = scale · exp(xᵢ − shift); y may be x.</summary>
     public static void ScaledExp(float* x, int count, float shift, float scale, float* y)
     {

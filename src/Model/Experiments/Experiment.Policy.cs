@@ -58,9 +58,23 @@ public sealed partial class Experiment
         }
     }
 
+    /// <summary>How a language model reads rows.</summary>
+    private static ValueSettings PolicyRows { get; } = new(HeadKind.Q, ReturnFamily.Bernoulli, BidirectionalPrompt: false);
+
+    /// <summary>The responses that are all π_ref's, with loss on every token: where π_ref went on with its own roll-in there is no cut.</summary>
+    private static List<Rollout> Whole(IEnumerable<Rollout> rollouts) => [.. rollouts.Where(rollout => rollout.Lambda == 0).Select(rollout => rollout with { Kept = 0 })];
+
     private ModelLearner Learner(
         PolicyEntry method, PolicyRecipe policyRecipe, LanguageModel policy, LanguageModel reference, IBatchSource source, OptimizerSettings settings)
     {
+        if (method.Dice is { } dice)
+        {
+            DiceObjective objective = dice(policyRecipe);
+            NuModel model = new(reference, Task.Vocabulary, objective.Start(((RolloutSource)source).Rewards));
+            (OptimizerSettings slow, OptimizerSettings fast) = AlgaeDiceLearner.Paces(settings, policyRecipe.NuRate);
+            return new AlgaeDiceLearner(
+                policy, new NuLearner(policy, model, objective, source, fast, policyRecipe.Batch), source, slow, policyRecipe.Batch);
+        }
         if (method.Create(policyRecipe) is not { } loss) return new ModelLearner(policy, new PretrainMethod(), source, settings, policyRecipe.Batch, vocabulary: Task.Vocabulary);
         Critic? critic = loss.HasCritic ? new Critic(reference, source, settings, policyRecipe.Batch) : null;
         return new PolicyLearner(policy, reference, loss, source, settings, policyRecipe.Batch, critic, vocabulary: Task.Vocabulary);
@@ -86,8 +100,9 @@ public sealed partial class Experiment
                 ? new PairSource(pairs, order)
                 : throw new UserException("No problem of the data set has a right and a wrong response; collect more samples of each prompt.");
         }
+        if (method.Data == PolicyData.Rollouts) return new RolloutSource(Whole(data.Train), PolicyRows, order);
         List<Rollout> right = [.. data.Train.Where(rollout => rollout.Reward == 1)];
         if (right.Count == 0) throw new UserException("No roll-out of the data set is right, so there is nothing to imitate; collect more.");
-        return new RolloutSource(right, new ValueSettings(HeadKind.Q, ReturnFamily.Bernoulli, BidirectionalPrompt: false), order);
+        return new RolloutSource(right, PolicyRows, order);
     }
 }

@@ -11,9 +11,12 @@ namespace QSharp.Model;
 /// <param name="Alpha">Weight of RPO's likelihood of the right response.</param>
 /// <param name="IsNormalized">Whether that likelihood is a mean over tokens.</param>
 /// <param name="PlusMinus">Rewards of 1 and −0.1 without a baseline, for REINFORCE.</param>
+/// <param name="Divergence">From the data's visits, for AlgaeDICE.</param>
+/// <param name="DiceAlpha">α of AlgaeDICE: the price of that divergence.</param>
+/// <param name="NuRate">Largest learning rate of AlgaeDICE's ν; 0: ten times the policy's.</param>
 public sealed record PolicyRecipe(
     int Steps, float Rate, int Warmup, int Batch, float Beta = 0, int Samples = 4, int Epochs = 4, float PreferenceBeta = 0.1f, float Alpha = 1,
-    bool IsNormalized = false, bool PlusMinus = false)
+    bool IsNormalized = false, bool PlusMinus = false, Divergence Divergence = Divergence.Kl, float DiceAlpha = 0.1f, float NuRate = 0)
 {
     /// <summary>Responses that a method takes together.</summary>
     public int Group(PolicyEntry method) => method.HasGroups ? Samples : method.Data == PolicyData.Pairs ? 2 : 1;
@@ -23,6 +26,7 @@ public sealed record PolicyRecipe(
     {
         int group = Group(method);
         if (Batch % group != 0) throw new UserException($"--policy-batch {Batch}: {method.Name} takes responses in groups of {group}; give a multiple of it.");
+        if (method.Dice is not null && DiceAlpha == 0) throw new UserException($"--dice-alpha 0: {method.Name} divides by it; give a price above 0.");
         if (method.HasGroups && group < 2) throw new UserException($"--policy-samples {group}: {method.Name} compares samples of one prompt; give at least 2.");
     }
 }

@@ -51,9 +51,9 @@ public sealed class LaggedLearner : ModelLearner
         base.FillHeldOut(index);
     }
 
-    private protected override void LossAndGradient(LossTargets targets, Tensor outputs, Tensor losses)
+    private protected override void LossAndGradient(int first, LossTargets targets, Tensor outputs, Tensor losses)
     {
-        if (_isHeldOut) base.LossAndGradient(targets, outputs, losses);
+        if (_isHeldOut) base.LossAndGradient(first, targets, outputs, losses);
         else Ops.RegularisedCrossEntropy(
             outputs, _anchor, targets.Returns, targets.Weights, _guide.Settings.Family, _loss.Projection, _loss.Kappa, losses, outputs);
     }

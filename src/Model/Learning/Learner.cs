@@ -83,7 +83,7 @@ public class ModelLearner : Learner
     private protected const long ChunkBytes = 128 << 20;
 
     private readonly HeadedModel _model;
-    private readonly Method _method;
+    private readonly Method? _method;
     private readonly IBatchSource _source;
     private readonly RolloutRows? _heldOut;
     private readonly Optimizer<Weights> _optimizer;
@@ -95,12 +95,13 @@ public class ModelLearner : Learner
     private Tensor _dHidden;
 
     /// <param name="model">Not disposed with the learner.</param>
+    /// <param name="method">Null for a learner with a loss of its own.</param>
     /// <param name="size">Of a batch.</param>
     /// <param name="heldOut">Roll-outs of problems that are not trained on, or null.</param>
     /// <param name="chunkBytes">Memory of a head's outputs that are not kept.</param>
     /// <param name="vocabulary">Ids that a language model chooses among, the first of its own: those beyond the tokenizer are never drawn. 0: all.</param>
     public ModelLearner(
-        HeadedModel model, Method method, IBatchSource source, OptimizerSettings settings, BatchSize size, RolloutRows? heldOut = null, long chunkBytes = ChunkBytes,
+        HeadedModel model, Method? method, IBatchSource source, OptimizerSettings settings, BatchSize size, RolloutRows? heldOut = null, long chunkBytes = ChunkBytes,
         int vocabulary = 0)
     {
         _heldOut = heldOut;
@@ -215,13 +216,14 @@ public class ModelLearner : Learner
     private Tensor LossOf(int first, int count)
     {
         Tensor outputs = OutputsOf(_model, first, count);
-        LossAndGradient(_batch.Targets.Range(first, count), outputs, _losses.Range(first, count));
+        LossAndGradient(first, _batch.Targets.Range(first, count), outputs, _losses.Range(first, count));
         return outputs;
     }
 
     /// <summary>The losses of some positions, and the gradient in the place of the outputs.</summary>
-    private protected virtual void LossAndGradient(LossTargets targets, Tensor outputs, Tensor losses) =>
-        _method.LossAndGradient(Ops, targets, outputs, losses);
+    /// <param name="first">Which of the batch's losses the first of them is.</param>
+    private protected virtual void LossAndGradient(int first, LossTargets targets, Tensor outputs, Tensor losses) =>
+        _method!.LossAndGradient(Ops, targets, outputs, losses);
 
     public override void Backward()
     {

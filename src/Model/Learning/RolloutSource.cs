@@ -80,9 +80,13 @@ public sealed class RolloutSource : IBatchSource
     {
         if (rollouts.Count == 0) throw new UserException("The data set holds no roll-outs to learn from; collect some first.");
         _rows = new RolloutRows(rollouts, settings, tokens);
+        Rewards = [.. rollouts.Select(rollout => rollout.Reward)];
         _order = new EpochOrder(rollouts.Count, key);
         _size = size;
     }
+
+    /// <summary>Of all roll-outs.</summary>
+    public IReadOnlyCollection<float> Rewards { get; }
 
     public int Time => _rows.Time;
 
