@@ -13,7 +13,12 @@ public sealed class CudaLearnerTests(CudaFixture cuda)
 {
     private const int Steps = 5;
 
-    public static TheoryData<string, DType> Learners() => new MatrixTheoryData<string, DType>(["ppo", "kl-regularised", "cd-q", "batch-tokens"], [DType.F32, DType.BF16]);
+    /// <summary>With F32 alone where a policy draws its own samples: BF16 draws others.</summary>
+    public static TheoryData<string, DType> Learners() => new()
+    {
+        { "ppo", DType.F32 }, { "kl-regularised", DType.F32 }, { "cd-q", DType.F32 }, { "batch-tokens", DType.F32 },
+        { "kl-regularised", DType.BF16 }, { "cd-q", DType.BF16 }, { "batch-tokens", DType.BF16 },
+    };
 
     [Theory, MemberData(nameof(Learners))]
     public void Steps_follow_those_of_the_CPU(string name, DType matrices)
@@ -39,7 +44,7 @@ public sealed class CudaLearnerTests(CudaFixture cuda)
     {
         private const int Vocabulary = 11;
 
-        private static readonly OptimizerSettings _settings = new(new LearningRate(0.01f, 0, Steps));
+        private static readonly OptimizerSettings _settings = new(new LearningRate(0.002f, 0, Steps));
 
         private readonly Stack<IDisposable> _owned = new();
 
@@ -56,15 +61,18 @@ public sealed class CudaLearnerTests(CudaFixture cuda)
             while (_owned.TryPop(out IDisposable? each)) each.Dispose();
         }
 
-        /// <summary>On its own samples, two steps on each batch of them, some ids of the model beyond the task's.</summary>
+        /// <summary>
+        /// On its own samples, two steps on each batch of them, some ids of the model beyond the task's. It starts away from π_ref, so
+        /// that the price of KL gives each token a reward.
+        /// </summary>
         private PolicyLearner Policy(Ops ops, DType matrices)
         {
             StarGraphTask task = new(StarGraphRecipe.For(2, 3, 9).Graph);
             TransformerConfig config = TestModels.Config("gpt2-untied", task.Vocabulary + 3, task.PromptLimit + task.ResponseLimit);
-            LanguageModel reference = Fresh(new LanguageModel(ops, config, matrices)), policy = Fresh(new LanguageModel(ops, config, matrices));
+            LanguageModel reference = Fresh(new LanguageModel(ops, config, matrices)), policy = Fresh(new LanguageModel(ops, config, matrices), 6);
             FreshSource source = Own(new FreshSource(task, policy, new FreshSettings(6, StepsPerSample: 2), 9));
             Critic critic = new(reference, source, _settings, 6);
-            return new PolicyLearner(policy, reference, new PpoMethod(0.1f), source, _settings, 6, critic, vocabulary: task.Vocabulary);
+            return new PolicyLearner(policy, reference, new PpoMethod(0.5f), source, _settings, 6, critic, vocabulary: task.Vocabulary);
         }
 
         private ModelLearner Guide(Ops ops, string name, DType matrices)
@@ -89,9 +97,9 @@ public sealed class CudaLearnerTests(CudaFixture cuda)
             };
         }
 
-        private T Fresh<T>(T model) where T : HeadedModel
+        private T Fresh<T>(T model, ulong key = 5) where T : HeadedModel
         {
-            Initializer.Fresh(model.Weights, model.Config, 5);
+            Initializer.Fresh(model.Weights, model.Config, key);
             if (model is ValueModel) TensorValues.Write([.. Enumerable.Range(0, (int)model.Weights.Head.Count).Select(i => MathF.Sin(i))], model.Weights.Head);
             return Own(model);
         }
