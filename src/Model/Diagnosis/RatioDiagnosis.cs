@@ -14,7 +14,8 @@ public sealed record RatioDiagnosis(RatioFit Root, RatioFit Middle, RatioFit End
     public static RatioDiagnosis Of(
         NuLearner nu, LanguageModel policy, LanguageModel reference, IReadOnlyList<Rollout> rollouts, int rows, IProgressSink progress, CancellationToken stop)
     {
-        using Scorer own = new(policy, top: 1), before = new(reference, top: 1);
+        int vocabulary = nu.Outputs.Shape.Last;
+        using Scorer own = new(policy, top: 1, vocabulary), before = new(reference, top: 1, vocabulary);
         List<(double Learned, double Known)> root = [], middle = [], end = [];
         progress.Start("ratios", rollouts.Count);
         for (int first = 0; first < rollouts.Count; first += rows)

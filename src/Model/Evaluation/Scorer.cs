@@ -27,10 +27,11 @@ public sealed class Scorer : IDisposable
     private DeviceBuffer? _cacheMemory;
 
     /// <param name="top">How many of the likeliest next tokens are wanted after the text.</param>
-    public Scorer(LanguageModel model, int top)
+    /// <param name="vocabulary">Ids that can come, the first ones of the model's; 0: all.</param>
+    public Scorer(LanguageModel model, int top, int vocabulary = 0)
     {
         _model = model;
-        int vocabulary = model.Config.Vocab;
+        if (vocabulary == 0) vocabulary = model.Config.Vocab;
         _top = Math.Clamp(top, 1, vocabulary);
         int part = (int)Math.Clamp(LogitsOfPart / vocabulary, 1, PartTokens);
         ((_buffers, _logits, _targets, _logProbs, _logSumExp, _topIds, _topValues), _memory) = Arena.Build(model.Ops.Device, arena => (

@@ -48,7 +48,7 @@ public sealed partial class Experiment
     {
         using PhaseClock.Running running = clock.Start("evaluate");
         Evaluation result = Evaluate(policy, null, [new Policy(name, double.NaN, recipe.Reference)], problems, samples: 1, guidance, originTemperature: 0, judges: false)[0];
-        using Scorer own = new(policy, top: 1), before = new(reference, top: 1);
+        using Scorer own = new(policy, top: 1, Task.Vocabulary), before = new(reference, top: 1, Task.Vocabulary);
         return result with { Responses = [.. result.Responses.Select(response => response with { Kl = LogProb(own, response) - LogProb(before, response) })] };
 
         double LogProb(Scorer scorer, ScoredResponse response)
