@@ -25,7 +25,15 @@ internal sealed class PrefixTilts : IDisposable
         _hostPromptTilts = new float[rows];
         _hostPromptTilts.AsSpan().Fill(float.NaN);
         int[] tiltRows = [.. Enumerable.Range(0, rows).Select(row => row * SampleStatistics.Count + SampleStatistics.ChosenTilt)];
-        ops.Device.Upload<int>(tiltRows, _tiltRows);
+        try
+        {
+            ops.Device.Upload<int>(tiltRows, _tiltRows);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <summary>[R]; NaN where not known.</summary>

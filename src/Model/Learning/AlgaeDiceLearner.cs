@@ -25,8 +25,17 @@ public sealed class AlgaeDiceLearner : ModelLearner
         _nu = nu;
         _trainer = new Trainer(nu);
         int chunk = Outputs.Shape.D0;
-        ((_values, _means, _chosen, _logSumExp), _memory) = Arena.Build(
-            Ops.Device, arena => (arena.Take(Outputs.Shape), arena.Take(chunk), arena.Take(chunk), arena.Take(chunk)));
+        try
+        {
+            ((_values, _means, _chosen, _logSumExp), _memory) = Arena.Build(
+                Ops.Device, arena => (arena.Take(Outputs.Shape), arena.Take(chunk), arena.Take(chunk), arena.Take(chunk)));
+        }
+        catch
+        {
+            _trainer.Dispose();
+            base.Dispose();
+            throw;
+        }
     }
 
     /// <summary>

@@ -31,9 +31,17 @@ public sealed class NuLearner : ModelLearner
         (_policy, _nu, _objective) = (policy, nu, objective);
         int losses = Batch.LossCapacity, width = nu.Config.Width;
         DType type = nu.ActivationType;
-        ((_policyHidden, _hidden, _logits, _means, _chosen, _logSumExp), _memory) = Arena.Build(Ops.Device, arena => (
-            arena.Take((losses, width), type), arena.Take((losses, width), type), arena.Take(Outputs.Shape, policy.Head.TrainingOutputs(type)),
-            arena.Take(losses), arena.Take(losses), arena.Take(losses)));
+        try
+        {
+            ((_policyHidden, _hidden, _logits, _means, _chosen, _logSumExp), _memory) = Arena.Build(Ops.Device, arena => (
+                arena.Take((losses, width), type), arena.Take((losses, width), type), arena.Take(Outputs.Shape, policy.Head.TrainingOutputs(type)),
+                arena.Take(losses), arena.Take(losses), arena.Take(losses)));
+        }
+        catch
+        {
+            base.Dispose();
+            throw;
+        }
         (_hostMeans, _hostChosen, Ratios, _rewards) = (new float[losses], new float[losses], new float[losses], new float[rows]);
     }
 
