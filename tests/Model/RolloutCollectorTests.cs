@@ -118,9 +118,9 @@ public sealed class RolloutCollectorTests : IDisposable
         using TemporaryFolder folder = new();
         Experiment experiment = NewExperiment();
         PhaseClock clock = new();
-        CollectSettings first = experiment.CollectSettings(1, RollIn.Policy, 1, 0.1, hidden: false), second = experiment.CollectSettings(2, RollIn.Policy, 1, 0.1, hidden: false);
+        CollectSettings first = experiment.CollectSettings(1, RollIn.Policy, 1, 0.1, hiddenLayer: null), second = experiment.CollectSettings(2, RollIn.Policy, 1, 0.1, hiddenLayer: null);
         Assert.Equal((false, true), (first.Rule.IsGuided, second.Rule.IsGuided));
-        Assert.Equal(RollIn.Policy, experiment.CollectSettings(2, RollIn.None, 1, 0.1, hidden: false).RollIn);   // π_ref's value, not the guided policy's
+        Assert.Equal(RollIn.Policy, experiment.CollectSettings(2, RollIn.None, 1, 0.1, hiddenLayer: null).RollIn);   // π_ref's value, not the guided policy's
         string data = folder["set"], path = RolloutSet.DataPath(data);
         experiment.Collect(data, _reference, null, first, 40, clock);
         byte[] round1 = File.ReadAllBytes(path);
@@ -145,15 +145,15 @@ public sealed class RolloutCollectorTests : IDisposable
     {
         using TemporaryFolder folder = new();
         Experiment experiment = NewExperiment();
-        experiment.Collect(folder["set"], _reference, null, experiment.CollectSettings(1, RollIn.Policy, 1, 0.1, hidden: false), 10, new PhaseClock());
+        experiment.Collect(folder["set"], _reference, null, experiment.CollectSettings(1, RollIn.Policy, 1, 0.1, hiddenLayer: null), 10, new PhaseClock());
         byte[] before = File.ReadAllBytes(RolloutSet.DataPath(folder["set"]));
         UserException refusal = Assert.Throws<UserException>(() =>
-            experiment.Collect(folder["set"], _reference, null, experiment.CollectSettings(1, RollIn.Policy, 2, 0.1, hidden: false), 20, new PhaseClock()));
+            experiment.Collect(folder["set"], _reference, null, experiment.CollectSettings(1, RollIn.Policy, 2, 0.1, hiddenLayer: null), 20, new PhaseClock()));
         Sentence.Assert(refusal.Message, folder["set"]);
         using LanguageModel other = new(_ops, _recipe.Reference.Model);
         Initializer.Fresh(other.Weights, _recipe.Reference.Model, 9);
         refusal = Assert.Throws<UserException>(() =>
-            experiment.Collect(folder["set"], other, null, experiment.CollectSettings(1, RollIn.Policy, 1, 0.1, hidden: false), 20, new PhaseClock()));
+            experiment.Collect(folder["set"], other, null, experiment.CollectSettings(1, RollIn.Policy, 1, 0.1, hiddenLayer: null), 20, new PhaseClock()));
         Sentence.Assert(refusal.Message, folder["set"], "another reference");
         Assert.Equal(before, File.ReadAllBytes(RolloutSet.DataPath(folder["set"])));
     }

@@ -105,7 +105,7 @@ public sealed class ShardTests : IDisposable
     public void The_action_at_the_switch_may_be_uniform_over_the_likeliest_tokens()
     {
         const int K = 3, Count = 900;
-        CollectSettings settings = Settings(Shard.Whole) with { RollIn = RollIn.Policy, SamplesPerProblem = 1, Hidden = false };
+        CollectSettings settings = Settings(Shard.Whole) with { RollIn = RollIn.Policy, SamplesPerProblem = 1, HiddenLayer = null };
         _experiment.Collect(_folder["policy"], _reference, null, settings, Count, new PhaseClock());
         _experiment.Collect(_folder["uniform"], _reference, null, settings with { SwitchTopK = K }, Count, new PhaseClock());
         List<Rollout> policy = RolloutFile.Read(RolloutSet.DataPath(_folder["policy"])), uniform = RolloutFile.Read(RolloutSet.DataPath(_folder["uniform"]));
@@ -126,7 +126,7 @@ public sealed class ShardTests : IDisposable
     [Fact]
     public void A_roll_out_may_have_a_limit_of_its_own()
     {
-        CollectSettings settings = Settings(Shard.Whole) with { RollIn = RollIn.Policy, RollOutLimit = 2, Hidden = false };
+        CollectSettings settings = Settings(Shard.Whole) with { RollIn = RollIn.Policy, RollOutLimit = 2, HiddenLayer = null };
         _experiment.Collect(_folder["set"], _reference, null, settings, Total, new PhaseClock());
         List<Rollout> rollouts = RolloutFile.Read(RolloutSet.DataPath(_folder["set"]));
         int limit = _experiment.Task.ResponseLimit;
@@ -141,7 +141,7 @@ public sealed class ShardTests : IDisposable
         _folder.Dispose();
     }
 
-    private CollectSettings Settings(Shard shard) => _experiment.CollectSettings(1, RollIn.Policy, Samples, 0.1, hidden: true) with { Shard = shard };
+    private CollectSettings Settings(Shard shard) => _experiment.CollectSettings(1, RollIn.Policy, Samples, 0.1, hiddenLayer: 0) with { Shard = shard };
 
     private SuccessCounts Collect(string folder, Shard shard) => _experiment.Collect(folder, _reference, null, Settings(shard), Total, new PhaseClock());
 

@@ -98,7 +98,7 @@ public sealed class SharedTrunkTests : IDisposable
     {
         StarGraphTask task = new(StarGraphRecipe.For(2, 3, 9).Graph);
         using LanguageModel reference = TestModels.Language(_ops, TestModels.Config("gpt2-untied", task.Vocabulary), 4);
-        CollectSettings settings = new(2, rollIn, GuidanceRule.Reference(1, 1), 1, 5, BatchRows: 7, Candidates: 3, Hidden: true) { HiddenLayer = layer };
+        CollectSettings settings = new(2, rollIn, GuidanceRule.Reference(1, 1), 1, 5, BatchRows: 7, Candidates: 3, HiddenLayer: layer);
         using RolloutCollector collector = new(task, reference, null, settings, 9);
         int width = reference.Config.Width, rollouts = 0;
         collector.Run(0, 20, (batch, hidden) =>

@@ -41,8 +41,8 @@ internal static class CollectVerb
             Shard part = parsed.GetValue(shard) is not { } text ? Shard.Whole
                 : Shard.Parse(text) ?? throw new UserException($"--shard {text}: say i/n with i from 1 to n, for example --shard 1/2.");
             CollectSettings settings = collect.Apply(
-                experiment.CollectSettings(number, collect.RollIn(parsed), collect.Samples(parsed), parsed.GetValue(eta), parsed.GetValue(hidden), session.Guide), parsed) with
-            { Shard = part, HiddenLayer = parsed.GetValue(hidden) ? parsed.GetValue(hiddenLayer) : 0 };
+                experiment.CollectSettings(number, collect.RollIn(parsed), collect.Samples(parsed), parsed.GetValue(eta), parsed.GetValue(hidden) ? parsed.GetValue(hiddenLayer) : null, session.Guide), parsed) with
+            { Shard = part };
             long total = number * collect.Rollouts(parsed, experiment.Recipe);
             string folder = part.IsWhole
                 ? common.OpenFolder(parsed, "collect", new JsonObject { ["task"] = experiment.Task.Settings, ["samples"] = settings.SamplesPerProblem }).Path

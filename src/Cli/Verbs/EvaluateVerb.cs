@@ -34,7 +34,7 @@ internal static class EvaluateVerb
             TiltOptions.Require(functions, session.Guide);
             Experiment experiment = session.Experiment;
             Problem[] problems = experiment.TestProblems(evaluation.TestGraphs(parsed));
-            bool hasTemperatures = parsed.GetResult(temperatures) is { Implicit: false };
+            bool hasTemperatures = parsed.IsGiven(temperatures);
             double[] all = hasTemperatures ? parsed.GetValue(temperatures).Values : [experiment.Recipe.Temperature];
             if (session.Guide is { } own)
                 foreach (double temperature in all) (experiment.Recipe with { Temperature = (float)temperature }).RequireDraws(own.Settings);

@@ -33,12 +33,12 @@ internal sealed class EvaluationOptions
 
     public double[] Etas(ParseResult parsed) => parsed.GetValue(_etas).Values;
 
-    public bool HasEta(ParseResult parsed) => parsed.GetResult(_etas) is { Implicit: false };
+    public bool HasEta(ParseResult parsed) => parsed.IsGiven(_etas);
 
     /// <summary>Functions of the reward are for the distribution that qsharp learns; what else is asked for would not heed them.</summary>
     public void RequireQSharpAlone(ParseResult parsed)
     {
-        string? other = parsed.GetResult(_methods) is { Implicit: false } ? parsed.GetValue(_methods).Values.FirstOrDefault(method => method is not ("reference" or "qsharp")) : null;
+        string? other = parsed.IsGiven(_methods) ? parsed.GetValue(_methods).Values.FirstOrDefault(method => method is not ("reference" or "qsharp")) : null;
         if (other is not null) throw new UserException($"--methods {other}: --tilt, --kl-budget and --target-reward are for qsharp; leave {other} out.");
     }
 

@@ -48,15 +48,15 @@ internal sealed class GenerateVerb
     private int Run(ParseResult parsed, CancellationToken stop)
     {
         string? guideFolder = parsed.GetValue(_guide);
-        if (guideFolder is null && parsed.GetResult(_eta) is { Implicit: false })
+        if (guideFolder is null && parsed.IsGiven(_eta))
             throw new UserException("--eta is the strength of a guide; give one with --guide, or leave --eta out.");
-        if (guideFolder is null && parsed.GetResult(_method) is { Implicit: false })
+        if (guideFolder is null && parsed.IsGiven(_method))
             throw new UserException("--method says how a guide tilts; give one with --guide, or leave --method out.");
         BlockSettings? blocks = _blocks.Settings(parsed, guideFolder is not null);
         if (blocks is not null && Strength(parsed) is { } strength)
             throw new UserException($"{strength.Name} says how a guide tilts each token, and with --blocks it chooses whole blocks; leave one of the two out.");
         ValueMethod method = Catalog.FindValueMethod(parsed.GetValue(_method)!)!;
-        TiltFunction? function = _tilt.Functions(parsed, [parsed.GetValue(_eta)], parsed.GetResult(_eta) is { Implicit: false }, guideFolder is not null).SingleOrDefault();
+        TiltFunction? function = _tilt.Functions(parsed, [parsed.GetValue(_eta)], parsed.IsGiven(_eta), guideFolder is not null).SingleOrDefault();
         IProgressSink progress = _common.Progress(parsed);
         using ModelFiles files = ModelFiles.Open(parsed.GetValue(_model)!);
         // The template and the tokenizer take as long to load as the weights do.
@@ -97,13 +97,13 @@ internal sealed class GenerateVerb
 
     /// <summary>The first option of a tilt that the user has given, or null.</summary>
     private Option? Strength(ParseResult parsed) =>
-        ((Option[])[_eta, _method]).FirstOrDefault(option => parsed.GetResult(option) is { Implicit: false }) ?? _tilt.Given(parsed);
+        parsed.FirstGiven(_eta, _method) ?? _tilt.Given(parsed);
 
     /// <summary>Without a number of the user's, what the context leaves room for.</summary>
     private int MaxTokens(ParseResult parsed, List<int[]> prompts, int context, IProgressSink progress)
     {
         int longest = prompts.Max(prompt => prompt.Length), tokens = parsed.GetValue(_maxTokens);
-        if (parsed.GetResult(_maxTokens) is not { Implicit: false }) return Math.Clamp(context - longest, 1, tokens);
+        if (!parsed.IsGiven(_maxTokens)) return Math.Clamp(context - longest, 1, tokens);
         if (longest + tokens > context) progress.Note($"Prompt and response may take {longest + tokens} tokens, but the model's context is {context}.");
         return tokens;
     }

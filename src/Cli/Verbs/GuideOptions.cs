@@ -33,7 +33,7 @@ internal sealed class GuideOptions
         int steps = parsed.GetValue(_steps), batch = parsed.GetValue(_batch);
         float rate = parsed.GetValue(_rate);
         bool isShared = parsed.GetValue(_trunk) == "shared", readsBefore = isShared || parsed.GetValue(_head) == "q";
-        if (isShared && parsed.GetResult(_head) is { Implicit: false } && parsed.GetValue(_head) == "v")
+        if (isShared && parsed.IsGiven(_head) && parsed.GetValue(_head) == "v")
             throw new UserException("--trunk shared reads the state before a token; leave --head out, or give q.");
         if (isShared && prompt == "bidirectional")
             throw new UserException("--trunk shared reads prompts as the reference does; leave --guide-prompt out.");

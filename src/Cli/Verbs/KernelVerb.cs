@@ -56,7 +56,7 @@ internal static class KernelVerb
                 Folder = parsed.GetValue(kernels),
                 Device = parsed.GetValue(device)!,
             };
-            bool isJson = parsed.GetResult(json) is { Implicit: false };
+            bool isJson = parsed.IsGiven(json);
             string? path = parsed.GetValue(json);
             JsonObject document = [];
             int code = Run(request, isJson && path is null ? TextWriter.Null : Console.Out, Console.Error, document, stop);

@@ -61,7 +61,7 @@ internal sealed class LearningOptions
     /// <summary>Refuses them where no guide is learned.</summary>
     public void RequireNone(ParseResult parsed, string method)
     {
-        if (All.Concat(_loss.All).FirstOrDefault(option => parsed.GetResult(option) is { Implicit: false }) is { } given)
+        if (parsed.FirstGiven(All.Concat(_loss.All)) is { } given)
             throw new UserException($"{given.Name} is about guides, and --method {method} trains a policy; leave it out.");
     }
 

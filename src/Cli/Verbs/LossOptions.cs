@@ -72,7 +72,7 @@ internal sealed class LossOptions
     private static void RequireUse(ParseResult parsed, bool isUsed, string by, params ReadOnlySpan<Option> options)
     {
         foreach (Option option in options)
-            if (!isUsed && parsed.GetResult(option) is { Implicit: false })
+            if (!isUsed && parsed.IsGiven(option))
                 throw new UserException($"{option.Name} is a setting of {by} alone; leave it out.");
     }
 }

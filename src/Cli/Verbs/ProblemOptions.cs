@@ -66,7 +66,7 @@ internal sealed class ProblemOptions
     /// <summary>Refuses the options where no problems are read.</summary>
     public void RequireNone(ParseResult parsed, string method)
     {
-        if (((Option[])[_data, _testData, _chat, _stepByStep, _truncate]).FirstOrDefault(option => parsed.GetResult(option) is { Implicit: false }) is { } given)
+        if (parsed.FirstGiven(_data, _testData, _chat, _stepByStep, _truncate) is { } given)
             throw new UserException($"{given.Name} is about the problems of policies, and --method {method} learns from roll-outs alone; leave it out.");
     }
 

@@ -23,7 +23,7 @@ internal sealed class RoundingOption
     public void Apply(ParseResult parsed, Device device, Experiment experiment, JsonObject settings)
     {
         string rounding = parsed.GetValue(_option)!;
-        if (device.ActivationType != DType.BF16 && parsed.GetResult(_option) is { Implicit: false })
+        if (device.ActivationType != DType.BF16 && parsed.IsGiven(_option))
             throw new UserException($"--rounding {rounding}: {device.Name} trains in F32 and rounds nothing; leave --rounding out, or train with --device cuda.");
         experiment.RoundsStochastically = rounding == "stochastic";
         settings["rounding"] = rounding;

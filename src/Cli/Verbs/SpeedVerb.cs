@@ -42,7 +42,7 @@ internal static class SpeedVerb
         {
             string what = parsed.GetValue(part)!;
             string? file = parsed.GetValue(model);
-            if (file is not null && IsGiven(parsed, shape)) throw new UserException("speed: give --model or --shape, not both.");
+            if (file is not null && parsed.IsGiven(shape)) throw new UserException("speed: give --model or --shape, not both.");
             if (file is not null && what == "train-value") throw new UserException("speed train-value: a value model is measured with random weights; give --shape in place of --model.");
             Refuse(guideShape, "guided");
             Refuse(candidates, "guided", "head");
@@ -69,14 +69,12 @@ internal static class SpeedVerb
 
             void Refuse(Option option, params string[] parts)
             {
-                if (!parts.Contains(what) && IsGiven(parsed, option))
+                if (!parts.Contains(what) && parsed.IsGiven(option))
                     throw new UserException($"speed {what}: {option.Name} is of no use here; it goes with `speed {string.Join("`, `speed ", parts)}`.");
             }
         });
         return verb;
     }
-
-    private static bool IsGiven(ParseResult parsed, Option option) => parsed.GetResult(option) is { Implicit: false };
 
     private static void Print(TextWriter output, Device device, DevicePeak peak, SpeedReport report)
     {

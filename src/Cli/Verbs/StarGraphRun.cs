@@ -40,7 +40,7 @@ internal sealed record StarGraphRun(
         string name = round == Rounds ? "guide" : $"guide-round-{round}";
         double eta = Evaluation.Etas(Parsed).Min();
         CollectSettings settings = Collect.Apply(
-            Experiment.CollectSettings(round, Collect.RollIn(Parsed), Collect.Samples(Parsed), eta, Experiment.Recipe.SharesTrunk, last), Parsed);
+            Experiment.CollectSettings(round, Collect.RollIn(Parsed), Collect.Samples(Parsed), eta, Experiment.Recipe.SharesTrunk ? 0 : null, last), Parsed);
         using IGuide? rollIn = last;
         RoundPlan plan = new(Folder.File(Data), settings, round * Collect.Rollouts(Parsed, Experiment.Recipe), Folder.File(name), name, Collect.KeepNoVariation(Parsed));
         return Experiment.Round(plan, Reference, rollIn, Metrics, Clock).Guide;
@@ -58,7 +58,7 @@ internal sealed record StarGraphRun(
         IBatchSource? source = null;
         if (method.Data != PolicyData.Policy && !ModelFolder.Exists(folder))
         {
-            CollectSettings settings = Experiment.CollectSettings(1, RollIn.None, Collect.Samples(Parsed), double.PositiveInfinity, hidden: false);
+            CollectSettings settings = Experiment.CollectSettings(1, RollIn.None, Collect.Samples(Parsed), double.PositiveInfinity, hiddenLayer: null);
             Experiment.Collect(data, Reference, null, settings, (long)PolicyRecipe.Steps * PolicyRecipe.Batch, Clock);
             source = Experiment.DataSource(method, Experiment.LoadRollouts(data, Reference, keepNoVariation: true));
         }

@@ -25,7 +25,7 @@ internal sealed class TiltOptions
     }
 
     /// <summary>The first of them that the user has given, or null.</summary>
-    public Option? Given(ParseResult parsed) => ((Option[])[_tilt, _budget, _target]).FirstOrDefault(option => parsed.GetResult(option) is { Implicit: false });
+    public Option? Given(ParseResult parsed) => parsed.FirstGiven(_tilt, _budget, _target);
 
     public void AddTo(JsonObject settings, ParseResult parsed)
     {

@@ -22,7 +22,7 @@ internal static class TrainVerb
         verb.Options.Add(keep);
         Option<double> eta = OptionFactory.Eta("--eta", "The one η that --loss exponential or method qsharp-td learns for; other guides serve every η.", 0.1);
         verb.Options.Add(eta);
-        LearningOptions learning = new(verb, parsed => parsed.GetResult(eta) is { Implicit: false } ? parsed.GetValue(eta) : null);
+        LearningOptions learning = new(verb, parsed => parsed.IsGiven(eta) ? parsed.GetValue(eta) : null);
         RoundingOption rounding = new(verb);
         PolicyOptions policy = new(verb);
         CommonOptions common = new(verb);
@@ -43,7 +43,7 @@ internal static class TrainVerb
             Experiment experiment = session.Experiment;
             if (chosen.IsOfMeans && experiment.Recipe.Settings.Family.Kind != FamilyKind.Bernoulli)
                 throw new UserException($"--method {name} learns a mean, not a distribution; leave --family at bernoulli.");
-            if (parsed.GetResult(eta) is { Implicit: false } && experiment.Recipe.Learned(chosen).Eta is null)
+            if (parsed.IsGiven(eta) && experiment.Recipe.Learned(chosen).Eta is null)
                 throw new UserException("--eta: this guide serves every η, chosen when it is decoded; leave it out, or learn for one η with --loss exponential.");
             JsonObject settings = TaskOptions.Settings(experiment);
             learning.AddTo(settings, parsed, experiment.Recipe);

@@ -101,7 +101,7 @@ internal sealed class WordProblemsVerb
 
         IGuide Round(int number, string to, IGuide? rollIn, long total)
         {
-            CollectSettings settings = experiment.CollectSettings(number, RollIn.None, SamplesPerProblem, parsed.GetValue(_rollInEta), hidden: true, rollIn) with { HiddenLayer = parsed.GetValue(_hiddenLayer) };
+            CollectSettings settings = experiment.CollectSettings(number, RollIn.None, SamplesPerProblem, parsed.GetValue(_rollInEta), parsed.GetValue(_hiddenLayer), rollIn);
             LearnedGuide learned = experiment.Round(
                 new RoundPlan(data, settings, total, to, $"guide-round-{number}", KeepNoVariation: true), reference, rollIn, metrics, clock);
             if (learned.Report is { } report) folder.WriteJson($"held-out-round-{number}.json", report.ToJson());

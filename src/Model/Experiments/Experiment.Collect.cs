@@ -28,11 +28,11 @@ public sealed partial class Experiment
     /// cut and continued by π_ref, whose value is learned; a whole guided response would bear the guided policy's.
     /// </summary>
     /// <param name="rollIn">Of the first round.</param>
-    /// <param name="hidden">Whether π_ref's hidden states are stored too.</param>
+    /// <param name="hiddenLayer">As of the settings.</param>
     /// <param name="guide">Of the round before; null: one as the recipe has it.</param>
-    public CollectSettings CollectSettings(int round, RollIn rollIn, int samplesPerProblem, double eta, bool hidden, IGuide? guide = null) => new(
+    public CollectSettings CollectSettings(int round, RollIn rollIn, int samplesPerProblem, double eta, int? hiddenLayer, IGuide? guide = null) => new(
         samplesPerProblem, round == 1 ? rollIn : RollIn.Policy, round == 1 ? recipe.Reference : recipe.With(guide).Rule(Catalog.QSharp, eta), round, seed, rows,
-        recipe.Candidates, hidden);
+        recipe.Candidates, hiddenLayer);
 
     /// <summary>Adds a round of roll-outs to a data set, going on where an interrupted call stopped.</summary>
     /// <param name="guide">The policy of the roll-in, for rounds after the first.</param>
@@ -42,8 +42,8 @@ public sealed partial class Experiment
     {
         Shard shard = settings.Shard;
         RequireLayer(reference, guide, settings);
-        JsonObject collection = Collection(settings.Rule, settings.SamplesPerProblem, settings.Hidden);
-        if (settings.HiddenLayer > 0) collection["hidden_layer"] = settings.HiddenLayer;
+        JsonObject collection = Collection(settings.Rule, settings.SamplesPerProblem, settings.HiddenLayer is not null);
+        if (settings.HiddenLayer is > 0 and var layer) collection["hidden_layer"] = layer;
         if (settings.SwitchTopK > 0) collection["switch_top_k"] = settings.SwitchTopK;
         if (settings.RollOutLimit > 0) collection["rollout_limit"] = settings.RollOutLimit;
         using PhaseClock.Running running = clock.Start("collect");
@@ -61,7 +61,7 @@ public sealed partial class Experiment
     {
         int width = reference.Config.Width;
         string path = RolloutSet.HiddenPath(folder, settings.Shard);
-        using FileStream? states = settings.Hidden ? OpenStates(path, width, file.ResponseTokens, total - file.Records) : null;
+        using FileStream? states = settings.HiddenLayer is not null ? OpenStates(path, width, file.ResponseTokens, total - file.Records) : null;
         using RolloutCollector collector = new(Task, reference, guide, settings, Philox.Key(seed, PostTrainStream));
         collector.Run(file.Records, total, (batch, hidden) =>
         {
@@ -76,8 +76,8 @@ public sealed partial class Experiment
     {
         if (settings.HiddenLayer > reference.Config.Layers)
             throw new UserException($"--hidden-layer {settings.HiddenLayer}: the reference has {reference.Config.Layers} layers; give one of them, or 0 for what its head reads.");
-        if (settings.Hidden && settings.Rule.IsGuided && guide is SharedTrunkGuide shared && shared.ReferenceLayer != settings.HiddenLayer)
-            throw new UserException($"--hidden-layer {settings.HiddenLayer}: the guide of the roll-in reads layer {shared.ReferenceLayer}; store the states of that one, or roll in with a guide on the other.");
+        if (settings.HiddenLayer is { } layer && settings.Rule.IsGuided && guide is SharedTrunkGuide shared && shared.ReferenceLayer != layer)
+            throw new UserException($"--hidden-layer {layer}: the guide of the roll-in reads layer {shared.ReferenceLayer}; store the states of that one, or roll in with a guide on the other.");
     }
 
     /// <summary>What a data set says of how it was collected.</summary>

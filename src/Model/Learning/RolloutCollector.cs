@@ -20,9 +20,9 @@ public enum RollIn
 }
 
 /// <param name="SamplesPerProblem">Samples of each prompt.</param>
-/// <param name="Hidden">Whether π_ref's hidden states are wanted too.</param>
+/// <param name="HiddenLayer">Layer of π_ref whose hidden states are wanted too, 1 the first; 0: the last one, after the final norm; null: none.</param>
 /// <param name="Rule">The roll-in policy; <see cref="GuidanceRule.Reference"/> in round 1.</param>
-public sealed record CollectSettings(int SamplesPerProblem, RollIn RollIn, GuidanceRule Rule, int Round, ulong Seed, int BatchRows, int Candidates, bool Hidden = false)
+public sealed record CollectSettings(int SamplesPerProblem, RollIn RollIn, GuidanceRule Rule, int Round, ulong Seed, int BatchRows, int Candidates, int? HiddenLayer = null)
 {
     /// <summary>
     /// K: the last kept token is a uniformly random one of π_ref's K likeliest, as the theory has it (method notes §2.4, Alg. 2); 0: the
@@ -32,9 +32,6 @@ public sealed record CollectSettings(int SamplesPerProblem, RollIn RollIn, Guida
 
     /// <summary>Most tokens of a roll-out behind the cut; 0: what the roll-in has left of a response's.</summary>
     public int RollOutLimit { get; init; }
-
-    /// <summary>Layer of the hidden states, 1 the first; 0: the last one's, after the final norm.</summary>
-    public int HiddenLayer { get; init; }
 
     /// <summary>Which part of the data set is collected.</summary>
     public Shard Shard { get; init; } = Shard.Whole;
@@ -70,7 +67,7 @@ public sealed class RolloutCollector : IDisposable
         _problemKey = problemKey;
         int rows = settings.BatchRows, prompt = task.PromptLimit, response = task.ResponseLimit;
         FusedGuidance guidance = new(reference.Ops);
-        SamplerShape shape = new(rows, prompt, response, settings.Candidates, Vocabulary: task.Vocabulary, HiddenLayer: settings.Hidden ? settings.HiddenLayer : 0);
+        SamplerShape shape = new(rows, prompt, response, settings.Candidates, Vocabulary: task.Vocabulary, HiddenLayer: settings.HiddenLayer ?? 0);
         _rollIn = new Sampler(reference, settings.Rule.IsGuided ? guide : null, guidance, shape, task.Stops);
         int limit = settings.RollOutLimit > 0 ? settings.RollOutLimit : response, longest = prompt + response + settings.RollOutLimit;
         _rollOut = settings.RollIn == RollIn.None
@@ -81,7 +78,7 @@ public sealed class RolloutCollector : IDisposable
             _uniform = new UniformGuidance(reference.Ops, settings.SwitchTopK);
             _switch = new Sampler(reference, null, _uniform, shape with { PromptTokens = prompt + response, NewTokens = 1, RowTokens = prompt + response }, []);
         }
-        int width = settings.Hidden ? reference.Config.Width : 0;
+        int width = settings.HiddenLayer is not null ? reference.Config.Width : 0;
         _first = new SampleBatch(rows, prompt, response, width);
         _second = new SampleBatch(rows, prompt + response, limit, width);
         _switched = new SampleBatch(rows, prompt + response, 1, width);
@@ -217,7 +214,7 @@ public sealed class RolloutCollector : IDisposable
 
     private long Number(long ordinal) => _settings.Shard.Sample(ordinal, _settings.SamplesPerProblem);
 
-    private Half[] Hidden(SampleBatch batch, int row) => _settings.Hidden ? batch.ResponseHidden(row).ToArray() : [];
+    private Half[] Hidden(SampleBatch batch, int row) => _settings.HiddenLayer is not null ? batch.ResponseHidden(row).ToArray() : [];
 
     private Rollout Rollout(Sample sample)
     {

@@ -114,15 +114,10 @@ public sealed class SharedHeadLearner : Learner
         _states.Dispose();
     }
 
-    /// <summary>The first layer draws from N(0, 1/C); what comes after it is 0, so that the head starts at the data's mean return.</summary>
+    /// <summary>What comes after the first layer is 0, so that the head starts at the data's mean return.</summary>
     private void Initialize(ulong key)
     {
-        PhiloxStream random = new(key);
-        float deviation = 1 / MathF.Sqrt(_guide.Shape.Width);
-        float[] up = new float[_weights.Up.Count];
-        for (int i = 0; i < up.Length; i++) up[i] = deviation * random.NextNormal();
-        TensorValues.Write(up, _weights.Up);
-        TensorValues.Write([.. Enumerable.Repeat(1f, _guide.Shape.Width)], _weights.Norm);
+        Initializer.Head(_weights, key);
         if (_guide.Settings.Family.Kind != FamilyKind.Bernoulli) return;
         double mean = Math.Clamp(_source.MeanReturn, 1e-3, 1 - 1e-3);
         TensorValues.Write([(float)Math.Log(mean / (1 - mean))], _weights.BiasBias);

@@ -38,16 +38,17 @@ public static class Initializer
         });
     }
 
-    /// <summary>Small normal values everywhere, for measuring the speed of a head on its reference's hidden states.</summary>
+    /// <summary>A head on its reference's hidden states: the first layer draws from N(0, 1/C), and what comes after it stays 0.</summary>
+    /// <param name="weights">In new memory.</param>
     public static void Head(SharedHeadWeights weights, ulong key)
     {
         PhiloxStream random = new(key);
-        foreach ((_, Tensor value, _) in weights.Named)
-        {
-            float[] values = new float[value.Count];
-            foreach (ref float each in values.AsSpan()) each = ValueHeadDeviation * random.NextNormal();
-            TensorValues.Write(values, value);
-        }
+        int width = weights.Up.Shape.Last;
+        float deviation = 1 / MathF.Sqrt(width);
+        float[] up = new float[weights.Up.Count];
+        foreach (ref float value in up.AsSpan()) value = deviation * random.NextNormal();
+        TensorValues.Write(up, weights.Up);
+        TensorValues.Write([.. Enumerable.Repeat(1f, width)], weights.Norm);
     }
 
     /// <summary>Writes all parameters, a piece at a time, so that the host never holds a whole matrix.</summary>
