@@ -88,6 +88,19 @@ public sealed class InitialModelTests(InitialModelTests.Run run) : IClassFixture
     }
 
     [Fact]
+    public async Task A_guide_may_start_from_the_first_layers_alone()
+    {
+        await run.Done("train", "--data", "data", "--init-layers", "1", "--learning-rate", "1e-12", "--guide-steps", "1", "--out", "first-layer");
+        Assert.Equal(1, (int)Config("first-layer/guide")["num_hidden_layers"]!);
+        Dictionary<string, float[]> whole = Tensors(run.Reference.Path), guide = Tensors("first-layer/guide");
+        Assert.Contains(guide.Keys, name => name.StartsWith("model.layers.0."));
+        Assert.DoesNotContain(guide.Keys, name => name.StartsWith("model.layers.1."));
+        foreach ((string name, float[] values) in guide)
+            if (!name.StartsWith("value_head")) AssertNear(whole[name], values);
+        await run.Done("evaluate", "--guide", "first-layer/guide", "--eta", "0.5", "--methods", "qsharp", "--samples", "4", "--out", "evaluation-layer");
+    }
+
+    [Fact]
     public async Task A_model_with_other_tokens_or_a_use_that_has_no_sense_is_refused_before_anything_is_written()
     {
         using TinyTextModel other = new(layers: 1);
@@ -98,6 +111,9 @@ public sealed class InitialModelTests(InitialModelTests.Run run) : IClassFixture
         await Refused(Train("--init", other.Path), "tokenizer", "token 27");
         await Refused(Train("--init", "nowhere"), "nowhere");
         await Refused(Train("--init", run.Smaller.Path, "--trunk", "shared"), "--trunk shared");
+        await Refused(Train("--init", run.Smaller.Path, "--init-layers", "2"), "--init-layers 2", "has 1");
+        await Refused(Train("--init-layers", "1", "--trunk", "shared"), "--init-layers");
+        await Refused(Train("--init-layers", "1", "--method", "qsharp-td", "--head", "q"), "--init-layers");
         await Refused(Train("--head-init", "reuse"), "--head q");
         await Refused(Train("--head-init", "random", "--trunk", "shared"), "--head-init");
         Assert.False(Directory.Exists(run.Folder["never"]));

@@ -13,8 +13,8 @@ internal sealed record StepTiming(double Milliseconds, long Launches);
 
 /// <summary>
 /// Times the steps of the sampler that generation uses. All rows have the same random prompt, which goes through once, and draw
-/// their own tokens. Guided steps draw from the candidates alone: with random weights nearly every draw would otherwise miss them
-/// and cost a second pass of the guide.
+/// their own tokens. Under a guide with a trunk of its own steps draw from the candidates alone: with random weights nearly every draw
+/// would otherwise miss them and cost a second pass of the guide. A shared trunk has no such pass and draws as on texts.
 /// </summary>
 internal static class DecodeSpeed
 {
@@ -37,7 +37,7 @@ internal static class DecodeSpeed
         SampleBatch batch = new(rows, prompt, newTokens);
         int[] tokens = RandomRows.Draw(prompt, vocabulary, 1);
         for (int row = 0; row < rows; row++) batch.Add(tokens, newTokens, row);
-        GuidanceRule rule = guidance is null ? GuidanceRule.Reference() : new GuidanceRule(Tilt.LogMeanExp, ReturnFamily.Bernoulli, 1, Outside.Truncate);
+        GuidanceRule rule = guidance is null ? GuidanceRule.Reference() : new GuidanceRule(Tilt.LogMeanExp, ReturnFamily.Bernoulli, 1, guide is SharedTrunkGuide ? GuideRecipe.Text.Outside : Outside.Truncate);
 
         long[] stamps = new long[newTokens], launches = new long[newTokens];
         CudaDevice? card = reference.Ops.Device as CudaDevice;

@@ -35,6 +35,8 @@ internal static class CollectVerb
         {
             int number = parsed.GetValue(round);
             string? guideFolder = parsed.GetValue(guide);
+            if (parsed.IsGiven(hiddenLayer) && !parsed.GetValue(hidden))
+                throw new UserException("--hidden-layer says which layer's hidden states are stored; give --hidden too, or leave it out.");
             using Session session = task.Open(parsed, common, guideFolder, stop);
             Experiment experiment = session.Experiment;
             if (number > 1 && guideFolder is null) throw new UserException($"--round {number}: the roll-in of a later round is guided; give the last round's --guide.");

@@ -11,6 +11,8 @@ internal sealed class LearningOptions
 {
     private readonly Option<string?> _initial = OptionFactory.OptionalText(
         "--init", "A language model with the reference's tokenizer whose weights the guide starts from, smaller ones included: a folder, a GGUF file, or org/name; without it, the reference's.");
+    private readonly Option<int> _layers = OptionFactory.Integer(
+        "--init-layers", "Start from the first layers of that model alone, so many of them, which makes a small guide where there is no small model; 0: all.", 0, 0);
     private readonly Option<string> _headInit = OptionFactory.Choice(
         "--head-init", "Where the guide's head starts from. zero: no tilt; random: small normal values; reuse: with --head q, each token's row of the language model's head; auto: zero, or with --init what the paper's code does, random for --head v and reuse for q.",
         "auto", "auto", "zero", "random", "reuse");
@@ -31,7 +33,7 @@ internal sealed class LearningOptions
         _loss = new LossOptions(verb, eta);
     }
 
-    private Option[] All => [_initial, _headInit, _prefix, _promptEnd, _batchTokens, _heldOut];
+    private Option[] All => [_initial, _layers, _headInit, _prefix, _promptEnd, _batchTokens, _heldOut];
 
     /// <param name="recipe">With the kind of guide.</param>
     public GuideRecipe Apply(GuideRecipe recipe, ParseResult parsed)
@@ -42,10 +44,13 @@ internal sealed class LearningOptions
             throw new UserException("--loss-on-prompt-end: a head that reads before a token has the values of the tokens that may follow a prompt, whose mean is the prompt's; only --head v has one of its own, so leave it out.");
         if (recipe.SharesTrunk && parsed.GetValue(_batchTokens) > 0)
             throw new UserException("--batch-tokens: with --trunk shared --batch is a number of tokens already; leave --batch-tokens out.");
+        if (recipe.SharesTrunk && parsed.IsGiven(_layers))
+            throw new UserException("--init-layers: a guide with --trunk shared has no layers of its own; leave it out, or collect with --hidden-layer to read another layer of the reference.");
         recipe = _loss.Apply(recipe, parsed);
         return recipe with
         {
             HeadInit = init,
+            Layers = parsed.GetValue(_layers),
             Settings = recipe.Settings with { HasBias = init == HeadInit.Zero },
             LossTokens = tokens,
             BatchTokens = parsed.GetValue(_batchTokens),
@@ -69,6 +74,7 @@ internal sealed class LearningOptions
     public void AddTo(JsonObject settings, ParseResult parsed, GuideRecipe recipe)
     {
         settings["init"] = parsed.GetValue(_initial);
+        settings["init_layers"] = recipe.Layers;
         settings["head_init"] = recipe.HeadInit.ToString().ToLowerInvariant();
         settings["prefix"] = parsed.GetValue(_prefix);
         settings["loss_on_prompt_end"] = recipe.LossTokens.PromptEnd;

@@ -49,7 +49,7 @@ internal static class TrainVerb
             learning.AddTo(settings, parsed, experiment.Recipe);
             rounding.Apply(parsed, session.Reference.Ops.Device, experiment, settings);
             RolloutData rollouts = experiment.LoadRollouts(parsed.GetValue(data)!, session.Reference, parsed.GetValue(keep));
-            experiment.RequireLearnable(rollouts, chosen);
+            experiment.RequireLearnable(rollouts, chosen, session.Reference);
             settings["method"] = chosen.Name;
             if (chosen.IsSoftBellman) settings["eta"] = parsed.GetValue(eta);
             RunFolder folder = common.OpenFolder(parsed, "train", settings);

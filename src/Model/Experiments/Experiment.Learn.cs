@@ -20,7 +20,7 @@ public sealed partial class Experiment
     public LearnedGuide Learn(
         string folder, string scratch, string name, RolloutData data, LanguageModel reference, ValueMethod method, MetricsLog metrics, PhaseClock clock)
     {
-        RequireLearnable(data, method);
+        RequireLearnable(data, method, reference);
         using PhaseClock.Running running = clock.Start("train");
         Method loss = method.Create(recipe);
         ValueSettings outputs = recipe.Learned(method);
@@ -46,14 +46,14 @@ public sealed partial class Experiment
         return new LearnedGuide(guide, report);
     }
 
-    /// <summary>A value model with the trunk of the reference, or of the model that guides start from.</summary>
+    /// <summary>A value model with the trunk of the reference, or of the model that guides start from, or its first layers.</summary>
     /// <param name="initial">Fingerprint of the latter.</param>
     private ValueModel FreshValueModel(LanguageModel reference, ValueSettings outputs, out string? initial)
     {
         using LanguageModel? smaller = Initial?.Load(ops);
         initial = smaller is null ? null : ModelFolder.Fingerprint(smaller);
         LanguageModel from = smaller ?? reference;
-        ValueModel guide = new(ops, from.Config, outputs);
+        ValueModel guide = new(ops, recipe.Layers > 0 ? from.Config with { Layers = recipe.Layers } : from.Config, outputs);
         try
         {
             Initializer.CopyShared(ops, from.Weights, guide.Weights, "head", "head_bias");
@@ -92,15 +92,17 @@ public sealed partial class Experiment
 
     /// <summary>Refuses what the data or the method cannot give.</summary>
     /// <exception cref="UserException">One sentence that says what.</exception>
-    public void RequireLearnable(RolloutData data, ValueMethod method)
+    public void RequireLearnable(RolloutData data, ValueMethod method, LanguageModel reference)
     {
         if (data.Train.Count == 0) throw new UserException("The data set holds no roll-outs to learn from; collect some first.");
         if (method.Bootstraps && recipe.SharesTrunk)
             throw new UserException($"--method {method.Name} reads its own values of whole responses; give it a trunk of its own (--trunk own).");
         if (method.IsSoftBellman && (recipe.Settings.Kind != HeadKind.Q || !double.IsFinite(recipe.Eta) || recipe.Candidates == GuideRecipe.AllCandidates))
             throw new UserException($"--method {method.Name} sums over the tokens that may come next, at one η; give --head q, a finite --eta and a number of --candidates.");
-        if (method.IsSoftBellman && (Initial is not null || recipe.BatchTokens > 0))
-            throw new UserException($"--method {method.Name} reads the reference and the guide in one shape; leave --init and --batch-tokens out.");
+        if (method.IsSoftBellman && (Initial is not null || recipe.Layers > 0 || recipe.BatchTokens > 0))
+            throw new UserException($"--method {method.Name} reads the reference and the guide in one shape; leave --init, --init-layers and --batch-tokens out.");
+        if ((Initial?.Layers ?? reference.Config.Layers) is var layers && recipe.Layers > layers)
+            throw new UserException($"--init-layers {recipe.Layers}: the model that the guide starts from has {layers}; give at most that many, or leave it out for all.");
         if (method.Name != "qsharp" && recipe.Loss.Kind != ReturnLossKind.CrossEntropy)
             throw new UserException($"--loss is a choice of method qsharp; {method.Name} has a loss of its own, so leave it out.");
         if (method.Bootstraps && recipe.LossTokens != LossTokens.All)

@@ -32,6 +32,8 @@ public sealed class InitialModel : IDisposable
         }
     }
 
+    public int Layers => _files.Transformer.Layers;
+
     public LanguageModel Load(Ops ops) => ModelFolder.LoadLanguageModel(ops, _files, _task, WeightFormat.Auto);
 
     public void Dispose() => _files.Dispose();

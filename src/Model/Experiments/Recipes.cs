@@ -69,6 +69,9 @@ public sealed record GuideRecipe(
     /// <summary>Most rows of a step times the longest of them, for a trunk of its own; 0: no limit, and all rows as wide as the longest of all.</summary>
     public int BatchTokens { get; init; }
 
+    /// <summary>Layers of a trunk of its own, the first ones of the model that it starts from; 0: all of them.</summary>
+    public int Layers { get; init; }
+
     /// <summary>Where the head of a trunk of its own starts from.</summary>
     public HeadInit HeadInit { get; init; }
 
