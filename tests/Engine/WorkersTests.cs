@@ -107,6 +107,30 @@ public sealed unsafe class WorkersTests
         Assert.Equal(9 * rounds, *sum);
     }
 
+    /// <summary>Helpers take about as long as the caller waits before it goes to sleep, where a wake-up could get lost.</summary>
+    [Theory]
+    [InlineData(2)]
+    [InlineData(4)]
+    public void A_caller_that_waits_for_slow_helpers_is_woken(int threads)
+    {
+        using Workers workers = new(threads);
+        int* sum = stackalloc int[1];
+        *sum = 0;
+        int rounds = 0;
+        bool isDone = RunWithin(_patience, () =>
+        {
+            long end = Stopwatch.GetTimestamp() + Stopwatch.Frequency;
+            PhiloxStream random = new(18);
+            while (Stopwatch.GetTimestamp() < end)
+            {
+                workers.For(threads, 1, new Linger(sum, random.NextInt(20) == 0 ? -1 : random.NextInt(8_000)));
+                rounds++;
+            }
+        });
+        Assert.True(isDone, "a loop did not end");
+        Assert.Equal(threads * rounds, *sum);
+    }
+
     [Fact]
     public void Dispose_ends_the_threads()
     {
@@ -169,6 +193,16 @@ public sealed unsafe class WorkersTests
     private readonly struct Sum(int* sum) : IWork
     {
         public void Run(int begin, int end, int worker) => Interlocked.Add(ref *sum, end - begin);
+    }
+
+    private readonly struct Linger(int* sum, int spins) : IWork
+    {
+        public void Run(int begin, int end, int worker)
+        {
+            if (worker > 0 && spins < 0) Thread.Sleep(1);
+            else if (worker > 0) Thread.SpinWait(spins);
+            Interlocked.Add(ref *sum, end - begin);
+        }
     }
 
     private readonly struct SumLengths(long* sum) : IWork

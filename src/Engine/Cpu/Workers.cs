@@ -16,11 +16,13 @@ public interface IWork
 /// </summary>
 public sealed unsafe class Workers : IDisposable
 {
-    // Helpers spin this long for the next loop (ops follow each other within microseconds), then sleep.
-    private const int SpinsBeforeSleep = 4000;
+    // A thread that waits spins for about a tenth of a millisecond (ops follow each other within microseconds), then sleeps: where
+    // other programs want the processors too, it would go on to spin in the place of the very thread that it waits for.
+    private const int SpinsBeforeSleep = 400;
 
     private readonly Thread[] _helpers;
     private readonly object _wake = new();   // helpers that sleep wait on its monitor
+    private readonly object _done = new();   // and here the caller waits for them
     private delegate*<void*, int, int, int, void> _run;
     private void* _work;
     private int _items;
@@ -30,6 +32,7 @@ public sealed unsafe class Workers : IDisposable
     private int _open;        // 1 while the current loop may be joined
     private int _joined;      // helpers that are looking at, or working in, a loop
     private int _sleeping;
+    private int _isAwaited;   // 1 while the caller sleeps until nobody is in the loop
     private bool _busy;
     private volatile bool _stop;
     private Exception? _failure;
@@ -82,8 +85,7 @@ public sealed unsafe class Workers : IDisposable
             TakeItems(0);
             // Close the loop, then wait for those who are in it: a helper that the system has not scheduled yet is not missed.
             Interlocked.Exchange(ref _open, 0);
-            SpinWait wait = default;
-            while (Volatile.Read(ref _joined) != 0) wait.SpinOnce(sleep1Threshold: -1);
+            AwaitHelpers();
             if (_failure is not null) ExceptionDispatchInfo.Throw(_failure);
         }
         finally
@@ -107,6 +109,21 @@ public sealed unsafe class Workers : IDisposable
     private void WakeAll()
     {
         lock (_wake) Monitor.PulseAll(_wake);
+    }
+
+    private void AwaitHelpers()
+    {
+        for (int spins = 0; spins < SpinsBeforeSleep; spins++)
+        {
+            if (Volatile.Read(ref _joined) == 0) return;
+            Thread.SpinWait(8);
+        }
+        lock (_done)
+        {
+            Interlocked.Exchange(ref _isAwaited, 1);
+            while (Volatile.Read(ref _joined) != 0) Monitor.Wait(_done);
+            Volatile.Write(ref _isAwaited, 0);
+        }
     }
 
     private void TakeItems(int worker)
@@ -153,7 +170,10 @@ public sealed unsafe class Workers : IDisposable
             seen = Volatile.Read(ref _ticket);
             Interlocked.Increment(ref _joined);
             if (Volatile.Read(ref _open) == 1) TakeItems(worker);
-            Interlocked.Decrement(ref _joined);
+            if (Interlocked.Decrement(ref _joined) == 0 && Volatile.Read(ref _isAwaited) == 1)
+            {
+                lock (_done) Monitor.Pulse(_done);
+            }
         }
     }
 }
