@@ -17,6 +17,8 @@ internal sealed class ChanceTask : IInteractiveTask
 
     public string Settings => "chance";
 
+    public string Origin => Fingerprint;
+
     public bool IsText => false;
 
     public int Vocabulary => Tokens;

@@ -12,6 +12,8 @@ internal sealed class TreeTask(int width, int depth, Func<int, double> reward, d
 
     public string Settings => "tree";
 
+    public string Origin => Fingerprint;
+
     public bool IsText => false;
 
     public int Vocabulary => width;

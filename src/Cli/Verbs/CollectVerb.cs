@@ -45,13 +45,14 @@ internal static class CollectVerb
             CollectSettings settings = collect.Apply(
                 experiment.CollectSettings(number, collect.RollIn(parsed), collect.Samples(parsed), parsed.GetValue(eta), parsed.GetValue(hidden) ? parsed.GetValue(hiddenLayer) : null, session.Guide), parsed) with
             { Shard = part };
-            long total = number * collect.Rollouts(parsed, experiment.Recipe);
+            experiment.RequireCollectable(session.Reference, session.Guide, settings);
             string folder = part.IsWhole
                 ? common.OpenFolder(parsed, "collect", new JsonObject { ["task"] = experiment.Task.Settings, ["samples"] = settings.SamplesPerProblem }).Path
                 : common.SharedFolder(parsed, path => RolloutSet.Exists(path, part));
+            long total = RolloutSet.RecordsBefore(folder, part, number) + part.Samples(collect.Rollouts(parsed, experiment.Recipe), settings.SamplesPerProblem);
             PhaseClock clock = new();
             SuccessCounts counts = experiment.Collect(folder, session.Reference, session.Guide, settings, total, clock);
-            JsonObject more = new() { ["rollouts"] = part.Samples(total, settings.SamplesPerProblem) };
+            JsonObject more = new() { ["rollouts"] = total };
             foreach ((string key, JsonNode? value) in counts.Summary()) more[key] = value?.DeepClone();
             VerbTask.Report(common.Json(parsed), "data", folder, clock, more);
             return Task.FromResult(ExitCodes.Done);

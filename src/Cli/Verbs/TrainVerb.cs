@@ -51,6 +51,7 @@ internal static class TrainVerb
             RolloutData rollouts = experiment.LoadRollouts(parsed.GetValue(data)!, session.Reference, parsed.GetValue(keep));
             experiment.RequireLearnable(rollouts, chosen, session.Reference);
             settings["method"] = chosen.Name;
+            settings["data"] = rollouts.Fingerprint();
             if (chosen.IsSoftBellman) settings["eta"] = parsed.GetValue(eta);
             RunFolder folder = common.OpenFolder(parsed, "train", settings);
             using MetricsLog metrics = new(folder);
@@ -83,10 +84,12 @@ internal static class TrainVerb
         Experiment experiment = session.Experiment;
         PolicyRecipe recipe = options.Recipe(parsed, experiment.Recipe);
         recipe.Require(entry);
-        IBatchSource? source = experiment.DataSource(entry, data is null ? null : experiment.LoadRollouts(data, session.Reference, keepNoVariation: true));
+        RolloutData? rollouts = data is null ? null : experiment.LoadRollouts(data, session.Reference, keepNoVariation: true);
+        IBatchSource? source = experiment.DataSource(entry, rollouts);
         JsonObject settings = PolicyOptions.Describe(recipe);
         settings["task"] = experiment.Task.Settings;
         settings["method"] = entry.Name;
+        settings["data"] = rollouts?.Fingerprint();
         rounding.Apply(parsed, session.Reference.Ops.Device, experiment, settings);
         RunFolder folder = common.OpenFolder(parsed, "train", settings);
         using MetricsLog metrics = new(folder);

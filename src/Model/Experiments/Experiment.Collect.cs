@@ -1,3 +1,7 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text;
 using System.Text.Json.Nodes;
 
 using QSharp.Engine;
@@ -13,10 +17,23 @@ namespace QSharp.Model;
 /// <param name="Problems">Of the whole data set.</param>
 /// <param name="DroppedProblems">Those of them whose samples all had the same reward, where such are left out.</param>
 /// <param name="HiddenLayer">Layer of the hidden states; see <see cref="CollectSettings.HiddenLayer"/>.</param>
+/// <param name="IsSwitched">See <see cref="RolloutSet.IsSwitched"/>.</param>
 public sealed record RolloutData(
     List<Rollout> Train, List<Rollout> HeldOut, float Temperature, float TopP, IReadOnlyList<HiddenPart>? Hidden, long[] FirstStates, int Problems = 0,
-    int DroppedProblems = 0, int HiddenLayer = 0)
+    int DroppedProblems = 0, int HiddenLayer = 0, bool IsSwitched = false)
 {
+    /// <summary>SHA-256 over the roll-outs, in hexadecimal: what a run that learns from them is bound to.</summary>
+    public string Fingerprint()
+    {
+        using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (Rollout rollout in Train.Concat(HeldOut))
+        {
+            hash.AppendData(Encoding.UTF8.GetBytes(FormattableString.Invariant($"{rollout.Sample} {rollout.Problem} {rollout.PromptLength} {rollout.Kept} {rollout.Lambda} {rollout.Reward} {rollout.Tokens.Length}:")));
+            hash.AppendData(MemoryMarshal.AsBytes<int>(rollout.Tokens));
+        }
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
     /// <summary>The same with other rewards.</summary>
     public RolloutData With(Func<Rollout, Rollout> change) => this with { Train = [.. Train.Select(change)], HeldOut = [.. HeldOut.Select(change)] };
 }
@@ -36,21 +53,20 @@ public sealed partial class Experiment
 
     /// <summary>Adds a round of roll-outs to a data set, going on where an interrupted call stopped.</summary>
     /// <param name="guide">The policy of the roll-in, for rounds after the first.</param>
-    /// <param name="total">Roll-outs that the set holds when the round is done.</param>
+    /// <param name="total">Roll-outs that the set, or this shard of it, holds when the round is done.</param>
     /// <returns>Successes of all prompts so far, which are stored too.</returns>
     public SuccessCounts Collect(string folder, LanguageModel reference, IGuide? guide, CollectSettings settings, long total, PhaseClock clock)
     {
         Shard shard = settings.Shard;
-        RequireLayer(reference, guide, settings);
         JsonObject collection = Collection(settings.Rule, settings.SamplesPerProblem, settings.HiddenLayer is not null);
         if (settings.HiddenLayer is > 0 and var layer) collection["hidden_layer"] = layer;
         if (settings.SwitchTopK > 0) collection["switch_top_k"] = settings.SwitchTopK;
         if (settings.RollOutLimit > 0) collection["rollout_limit"] = settings.RollOutLimit;
         using PhaseClock.Running running = clock.Start("collect");
-        using (RolloutFile file = OpenSet(folder, shard, reference, collection))
+        RequireCollectable(reference, guide, settings);
+        using (RolloutFile file = OpenSet(folder, shard, reference, collection, settings.Round, RollInOf(settings)))
         {
-            long own = shard.Samples(total, settings.SamplesPerProblem);
-            if (file.Records < own) Collect(folder, reference, guide, settings, file, own);
+            if (file.Records < total) Collect(folder, reference, guide, settings, file, total);
         }
         SuccessCounts counts = SuccessCounts.Of(RolloutFile.Read(RolloutSet.DataPath(folder, shard)));
         JsonFile.Write(RolloutSet.CountsPath(folder, shard), counts.ToJson());
@@ -61,7 +77,7 @@ public sealed partial class Experiment
     {
         int width = reference.Config.Width;
         string path = RolloutSet.HiddenPath(folder, settings.Shard);
-        using FileStream? states = settings.HiddenLayer is not null ? OpenStates(path, width, file.ResponseTokens, total - file.Records) : null;
+        using FileStream? states = settings.HiddenLayer is not null ? OpenStates(path, width, file.ResponseTokens, total - file.Records, Task.ResponseLimit + settings.RollOutLimit) : null;
         using RolloutCollector collector = new(Task, reference, guide, settings, Philox.Key(seed, PostTrainStream));
         collector.Run(file.Records, total, (batch, hidden) =>
         {
@@ -71,9 +87,13 @@ public sealed partial class Experiment
         }, progress, stop);
     }
 
-    /// <exception cref="UserException">π_ref has no such layer, or the guide of the roll-in reads another one: a pass keeps the states of one layer.</exception>
-    private static void RequireLayer(LanguageModel reference, IGuide? guide, CollectSettings settings)
+    /// <summary>Refuses what cannot be collected, before anything is written.</summary>
+    /// <exception cref="UserException">
+    /// There is no problem to learn from; π_ref has no such layer, or the guide of the roll-in reads another one: a pass keeps the states of one layer.
+    /// </exception>
+    public void RequireCollectable(LanguageModel reference, IGuide? guide, CollectSettings settings)
     {
+        _ = Task.Problem(Split.PostTrain, Philox.Key(seed, PostTrainStream), 0);
         if (settings.HiddenLayer > reference.Config.Layers)
             throw new UserException($"--hidden-layer {settings.HiddenLayer}: the reference has {reference.Config.Layers} layers; give one of them, or 0 for what its head reads.");
         if (settings.HiddenLayer is { } layer && settings.Rule.IsGuided && guide is SharedTrunkGuide shared && shared.ReferenceLayer != layer)
@@ -83,6 +103,7 @@ public sealed partial class Experiment
     /// <summary>What a data set says of how it was collected.</summary>
     private JsonObject Collection(GuidanceRule rule, int samplesPerProblem, bool hidden) => new()
     {
+        ["origin"] = Task.Origin,
         ["seed"] = seed,
         ["samples_per_problem"] = samplesPerProblem,
         ["temperature"] = rule.Temperature,
@@ -90,22 +111,33 @@ public sealed partial class Experiment
         ["hidden"] = hidden,
     };
 
+    /// <summary>What a data set says of one round.</summary>
+    private static JsonObject RollInOf(CollectSettings settings)
+    {
+        JsonObject json = new() { ["roll_in"] = settings.RollIn.ToString().ToLowerInvariant() };
+        if (settings.Rule.IsGuided) (json["lambda"], json["candidates"]) = (settings.Rule.Lambda, settings.Candidates);
+        return json;
+    }
+
     /// <summary>A shard to append to, made if it is not there.</summary>
-    private RolloutFile OpenSet(string folder, Shard shard, LanguageModel reference, JsonObject collection)
+    /// <param name="rollIn">See <see cref="RollInOf"/>.</param>
+    private RolloutFile OpenSet(string folder, Shard shard, LanguageModel reference, JsonObject collection, int round, JsonObject rollIn)
     {
         string fingerprint = ModelFolder.Fingerprint(reference);
         RolloutSet set = new(Task.Fingerprint, Task.Vocabulary, fingerprint, collection);
+        string number = round.ToString(CultureInfo.InvariantCulture);
         if (RolloutSet.Exists(folder, shard))
         {
             RolloutSet old = RolloutSet.Load(folder, shard);
             old.Require(folder, Task, fingerprint);
             if (!JsonNode.DeepEquals(old.Collection, set.Collection))
                 throw new UserException($"{folder}: the data set was collected with other settings ({old.Collection.ToJsonString()}); use the same, or another folder.");
+            if (old.Rounds[number] is { } begun && !JsonNode.DeepEquals(begun, rollIn))
+                throw new UserException($"{folder}: round {number} was begun with other settings of its roll-in ({begun.ToJsonString()}, not {rollIn.ToJsonString()}); use the same, or another folder.");
+            set = set with { Rounds = old.Rounds };
         }
-        else
-        {
-            set.Save(folder, shard);
-        }
+        set.Rounds[number] = rollIn;
+        set.Save(folder, shard);
         RolloutFile file = RolloutFile.Append(RolloutSet.DataPath(folder, shard));
         if (file.DroppedBytes > 0) progress.Note($"{folder}: dropped {file.DroppedBytes} bytes of a record that was cut short.");
         return file;
@@ -116,14 +148,7 @@ public sealed partial class Experiment
     /// <exception cref="UserException">The set is damaged, or of another task, vocabulary or reference.</exception>
     public RolloutData LoadRollouts(string data, LanguageModel reference, bool keepNoVariation)
     {
-        (RolloutSet set, Shard[] shards) = RolloutSet.Open(data);
-        set.Require(data, Task, ModelFolder.Fingerprint(reference));
-        if (shards.Length < shards[0].Count)
-            progress.Note($"{data}: {shards.Length} of {shards[0].Count} shards are here; learning from these.");
-        Rollout[][] parts = [.. shards.Select(shard => RolloutFile.Read(RolloutSet.DataPath(data, shard)).ToArray())];
-        // By their numbers, so that shards are learned from as the whole would be.
-        List<Rollout> rollouts = [.. parts.SelectMany(part => part).OrderBy(rollout => rollout.Sample)];
-        RequireTokens(data, rollouts);
+        (RolloutSet set, Shard[] shards, Rollout[][] parts, List<Rollout> rollouts) = ReadSet(data, reference);
         bool keepsAll = keepNoVariation || (int?)set.Collection["samples_per_problem"] == 1, hidden = (bool?)set.Collection["hidden"] ?? false;
         List<Rollout> kept = keepsAll ? rollouts : WithVariation(rollouts);
         int problems = Problems(rollouts), left = Problems(kept);
@@ -132,26 +157,50 @@ public sealed partial class Experiment
                 $"{problems - left} of {problems} problems dropped ({100.0 * (problems - left) / problems:0.0} %), with {rollouts.Count - kept.Count} of {rollouts.Count} roll-outs: all samples of each had the same reward."));
         if (problems > 0 && left == 0)
             throw new UserException($"{data}: all samples of every problem have the same reward, so that there is nothing to tell apart; collect more samples of each, or keep them with --keep-no-variation.");
-        ILookup<bool, Rollout> split = kept.ToLookup(rollout => IsHeldOut(rollout.Problem));
+        HashSet<long> heldOut = HeldOutProblems(kept);
+        ILookup<bool, Rollout> split = kept.ToLookup(rollout => heldOut.Contains(rollout.Problem));
         IReadOnlyList<HiddenPart>? states = hidden ? [.. shards.Zip(parts, (shard, part) => new HiddenPart(RolloutSet.HiddenPath(data, shard), part.Sum(ResponseTokens)))] : null;
         return new RolloutData(
             [.. split[false]], [.. split[true]], (float?)set.Collection["temperature"] ?? 1, (float?)set.Collection["top_p"] ?? 1, states, FirstStates(parts), problems,
-            problems - left, (int?)set.Collection["hidden_layer"] ?? 0);
+            problems - left, (int?)set.Collection["hidden_layer"] ?? 0, set.IsSwitched);
     }
 
-    /// <summary>A share of the problems, the same ones in every round.</summary>
-    private bool IsHeldOut(long problem)
+    /// <summary>The roll-outs of all shards of a data set that was made with a reference for this task.</summary>
+    private (RolloutSet Set, Shard[] Shards, Rollout[][] Parts, List<Rollout> Rollouts) ReadSet(string data, LanguageModel reference)
     {
-        if (recipe.HeldOut == 0) return false;
-        (uint word, _, _, _) = Philox.Block(Philox.Key(seed, HeldOutStream), (uint)problem, (uint)(problem >> 32), 0, 0);
-        return Philox.Uniform(word) < recipe.HeldOut;
+        (RolloutSet set, Shard[] shards) = RolloutSet.Open(data);
+        set.Require(data, Task, ModelFolder.Fingerprint(reference));
+        if (shards.Length < shards[0].Count)
+            progress.Note($"{data}: {shards.Length} of {shards[0].Count} shards are here; only these are read.");
+        Rollout[][] parts = [.. shards.Select(shard => RolloutFile.Read(RolloutSet.DataPath(data, shard)).ToArray())];
+        // By their numbers, so that shards are learned from as the whole would be.
+        List<Rollout> rollouts = [.. parts.SelectMany(part => part).OrderBy(rollout => rollout.Sample)];
+        RequireTokens(data, rollouts);
+        return (set, shards, parts, rollouts);
     }
 
-    private FileStream OpenStates(string path, int width, long rows, long rollouts)
+    /// <summary>
+    /// A share of the problems, by chance, each with all its samples and the same ones in every round; of a few problems one, if chance
+    /// takes none.
+    /// </summary>
+    private HashSet<long> HeldOutProblems(List<Rollout> rollouts)
     {
-        double bytes = (double)rollouts * Task.ResponseLimit * HiddenFile.RowBytes(width);
+        if (recipe.HeldOut == 0) return [];
+        (long Problem, float Draw)[] draws = [.. rollouts.Select(rollout => rollout.Problem).Distinct().Select(problem => (problem, Draw(problem)))];
+        HashSet<long> heldOut = [.. draws.Where(each => each.Draw < recipe.HeldOut).Select(each => each.Problem)];
+        if (heldOut.Count == 0 && draws.Length > 1) heldOut.Add(draws.MinBy(each => each.Draw).Problem);
+        if (heldOut.Count == draws.Length) heldOut.Remove(draws.MaxBy(each => each.Draw).Problem);
+        return heldOut;
+
+        float Draw(long problem) => Philox.Uniform(Philox.Block(Philox.Key(seed, HeldOutStream), (uint)problem, (uint)(problem >> 32), 0, 0).X0);
+    }
+
+    /// <param name="longest">Most tokens of a response.</param>
+    private FileStream OpenStates(string path, int width, long rows, long rollouts, int longest)
+    {
+        double bytes = (double)rollouts * longest * HiddenFile.RowBytes(width);
         progress.Note(FormattableString.Invariant(
-            $"{path}: hidden states will take {bytes / (1 << 20):0} MiB at most ({rollouts} roll-outs of up to {Task.ResponseLimit} tokens, {HiddenFile.RowBytes(width)} bytes each)."));
+            $"{path}: hidden states will take {bytes / (1 << 20):0} MiB at most ({rollouts} roll-outs of up to {longest} tokens, {HiddenFile.RowBytes(width)} bytes each)."));
         return HiddenFile.Append(path, width, rows);
     }
 

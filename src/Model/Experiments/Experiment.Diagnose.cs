@@ -9,12 +9,11 @@ public sealed partial class Experiment
     /// <exception cref="UserException">The set is damaged, of another task, vocabulary or reference, or has no such responses.</exception>
     public List<Rollout> LoadReferenceSamples(string data, LanguageModel reference, bool isPlain = false)
     {
-        RolloutSet set = RolloutSet.Load(data);
-        set.Require(data, Task, ModelFolder.Fingerprint(reference));
+        (RolloutSet set, _, _, List<Rollout> rollouts) = ReadSet(data, reference);
+        if (set.IsSwitched)
+            throw new UserException($"{data}: no response here is the reference's own, for --switch-action put another token into each; collect with --switch-action policy.");
         if (isPlain && ((float?)set.Collection["temperature"] is not (null or 1) || (float?)set.Collection["top_p"] is not (null or 1)))
             throw new UserException($"{data}: --policy takes π_ref's probabilities as they are, but this set was drawn at another temperature or top-p; collect with --temperature 1 --top-p 1.");
-        List<Rollout> rollouts = RolloutFile.Read(RolloutSet.DataPath(data));
-        RequireTokens(data, rollouts);
         rollouts.RemoveAll(rollout => rollout.Lambda != 0);
         return rollouts.Count > 0 ? rollouts
             : throw new UserException($"{data}: no response here is the reference's own, so there is nothing to tell from; collect a first round.");

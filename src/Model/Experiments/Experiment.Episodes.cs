@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json.Nodes;
 
 using QSharp.Engine;
 using QSharp.Kernels;
@@ -17,7 +18,7 @@ public sealed partial class Experiment
     public void CollectEpisodes(IInteractiveTask interactive, string folder, LanguageModel reference, long total, PhaseClock clock)
     {
         using PhaseClock.Running running = clock.Start("collect");
-        using RolloutFile file = OpenSet(folder, Shard.Whole, reference, Collection(recipe.Reference, samplesPerProblem: 1, hidden: false));
+        using RolloutFile file = OpenSet(folder, Shard.Whole, reference, Collection(recipe.Reference, samplesPerProblem: 1, hidden: false), round: 1, new JsonObject { ["roll_in"] = "none" });
         if (file.Records >= total) return;
         using FusedGuidance guidance = new(ops);
         using EpisodeSampler sampler = new(interactive, reference, null, guidance, rows, recipe.Candidates);

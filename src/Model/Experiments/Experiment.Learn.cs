@@ -112,6 +112,8 @@ public sealed partial class Experiment
         int longest = data.Train.Concat(data.HeldOut).Max(recipe.LossTokens.End);
         if (recipe.BatchTokens > 0 && longest > recipe.BatchTokens)
             throw new UserException($"--batch-tokens {recipe.BatchTokens}: the longest roll-out has {longest} tokens; give at least that many.");
+        if (recipe.LossTokens.PromptEnd && data.IsSwitched)
+            throw new UserException("--loss-on-prompt-end learns from responses that are all the reference's own, and --switch-action put another token into each of the data set's; leave it out, or collect with --switch-action policy.");
         if (recipe.LossTokens.PromptEnd && data.Train.All(rollout => rollout.Round > 1))
             throw new UserException("--loss-on-prompt-end learns from roll-outs of the first round, and the data set has none; leave it out, or add that round.");
     }

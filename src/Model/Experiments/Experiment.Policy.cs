@@ -100,6 +100,8 @@ public sealed partial class Experiment
                 ? new PairSource(pairs, order)
                 : throw new UserException("No problem of the data set has a right and a wrong response; collect more samples of each prompt.");
         }
+        if (method.Data == PolicyData.Rollouts && data.IsSwitched)
+            throw new UserException($"--method {method.Name} learns from responses that are all the reference's own, and --switch-action put another token into each of the data set's; collect with --switch-action policy.");
         if (method.Data == PolicyData.Rollouts) return new RolloutSource(Whole(data.Train), PolicyRows, order);
         List<Rollout> right = [.. data.Train.Where(rollout => rollout.Reward == 1)];
         if (right.Count == 0) throw new UserException("No roll-out of the data set is right, so there is nothing to imitate; collect more.");

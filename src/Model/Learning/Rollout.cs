@@ -4,7 +4,7 @@ namespace QSharp.Model;
 /// One sample of Algorithm 1: a prompt, a response of which the first tokens were kept from the roll-in and the rest was
 /// rolled out by π_ref, and the reward of the whole.
 /// </summary>
-/// <param name="Problem">Index of the prompt in its task's split.</param>
+/// <param name="Problem">Which of the task's training problems it is: the same number for every sample of one prompt, in all rounds.</param>
 /// <param name="Sample">Index of the sample in the data set; also its stream of random numbers.</param>
 /// <param name="Round">1, 2, …</param>
 /// <param name="Tokens">Prompt and response.</param>

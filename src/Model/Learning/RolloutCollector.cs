@@ -222,7 +222,7 @@ public sealed class RolloutCollector : IDisposable
         long number = Number(sample.Ordinal);
         float lambda = _settings.Rule.IsGuided ? _settings.Rule.Lambda : 0;
         return new Rollout(
-            number / _settings.SamplesPerProblem, number, _settings.Round, [.. problem!.Prompt, .. sample.Response], problem.Prompt.Length,
+            number / _settings.SamplesPerProblem % _task.TrainingProblems, number, _settings.Round, [.. problem!.Prompt, .. sample.Response], problem.Prompt.Length,
             sample.Kept, lambda, _task.Reward(problem, sample.Response));
     }
 

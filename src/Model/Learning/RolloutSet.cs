@@ -12,9 +12,12 @@ namespace QSharp.Model;
 /// <param name="Task">Fingerprint of the task.</param>
 /// <param name="Vocabulary">Rows of the token table of the models that made it.</param>
 /// <param name="Reference">Fingerprint of π_ref.</param>
-/// <param name="Collection">How the samples were drawn: seed, samples a problem, roll-in, temperature, top-p.</param>
+/// <param name="Collection">How the samples were drawn, the same in all rounds: origin of the problems, seed, samples a problem, temperature, top-p.</param>
 public sealed record RolloutSet(string Task, int Vocabulary, string Reference, JsonObject Collection)
 {
+    /// <summary>By the number of a round, how it rolls in.</summary>
+    public JsonObject Rounds { get; init; } = [];
+
     private const string Format = "qsharp-rollouts-1", HeaderName = "dataset";
 
     public static string DataPath(string folder, Shard? shard = null) => Path.Combine(folder, $"rollouts{shard?.Suffix}.bin");
@@ -54,6 +57,10 @@ public sealed record RolloutSet(string Task, int Vocabulary, string Reference, J
         return (set, shards);
     }
 
+    /// <summary>Roll-outs of the rounds before one, in a shard; 0 where there is no data set yet.</summary>
+    public static long RecordsBefore(string folder, Shard shard, int round) =>
+        File.Exists(DataPath(folder, shard)) ? RolloutFile.Read(DataPath(folder, shard)).Count(rollout => rollout.Round < round) : 0;
+
     /// <summary>Writes the description; the records follow through <see cref="RolloutFile"/>.</summary>
     public void Save(string folder, Shard? shard = null)
     {
@@ -65,6 +72,7 @@ public sealed record RolloutSet(string Task, int Vocabulary, string Reference, J
             ["vocabulary"] = Vocabulary,
             ["reference"] = Reference,
             ["collection"] = Collection.DeepClone(),
+            ["rounds"] = Rounds.DeepClone(),
         };
         JsonFile.Write(HeaderPath(folder, shard), json);
     }
@@ -83,7 +91,10 @@ public sealed record RolloutSet(string Task, int Vocabulary, string Reference, J
                 (string?)json["task"] ?? throw new JsonException("task is missing"),
                 (int?)json["vocabulary"] ?? throw new JsonException("vocabulary is missing"),
                 (string?)json["reference"] ?? throw new JsonException("reference is missing"),
-                json["collection"] as JsonObject ?? []);
+                json["collection"] as JsonObject ?? [])
+            {
+                Rounds = json["rounds"] as JsonObject ?? [],
+            };
         }
         catch (Exception error) when (error is JsonException or InvalidOperationException or FormatException or IOException or UnauthorizedAccessException)
         {
@@ -96,9 +107,14 @@ public sealed record RolloutSet(string Task, int Vocabulary, string Reference, J
     {
         if (Vocabulary != task.Vocabulary || Task != task.Fingerprint)
             throw new UserException($"{folder}: the data set was made for {Task} with a vocabulary of {Vocabulary}, but this run is {task.Fingerprint} with {task.Vocabulary}; give the data set of this task, or this run the settings of the data set.");
+        if ((string?)Collection["origin"] is { } origin && !origin.StartsWith(task.Origin, StringComparison.Ordinal))
+            throw new UserException($"{folder}: the data set holds roll-outs of {origin}, but this run is of {task.Origin}; give the --task and the files that it was collected with, or collect again.");
         if (Reference != reference)
             throw new UserException($"{folder}: the data set holds roll-outs of another reference ({Start(Reference)}…, not {Start(reference)}…); give --model the reference that made it, or collect again.");
     }
+
+    /// <summary>Whether some responses are not π_ref's own law from the first token on, whatever their round: a uniformly random token was put where they are cut.</summary>
+    public bool IsSwitched => (int?)Collection["switch_top_k"] > 0;
 
     /// <summary>The first characters of a fingerprint, which a file may hold cut short.</summary>
     private static string Start(string fingerprint) => fingerprint[..Math.Min(12, fingerprint.Length)];

@@ -24,6 +24,12 @@ public interface ITask
     /// <summary>Everything that shapes the problems and their rewards, in one line.</summary>
     string Settings { get; }
 
+    /// <summary>Whose problems they are, in one line: a data set is learned from by the task that it was collected for. Files that are not at hand are left out of it.</summary>
+    string Origin { get; }
+
+    /// <summary>How many different problems there are to learn from: problem i + this is problem i over again. <see cref="long.MaxValue"/>: each is drawn anew.</summary>
+    long TrainingProblems => long.MaxValue;
+
     /// <summary>Whether prompts and responses are text in the model's own tokens, so that any language model fits.</summary>
     bool IsText { get; }
 

@@ -51,6 +51,8 @@ public sealed class StarGraphTask : ITask
 
     public string Settings => FormattableString.Invariant($"{Fingerprint}, mixed goals {_settings.MixedGoals}");
 
+    public string Origin => Fingerprint;
+
     public bool IsText => false;
 
     /// <summary>None: every answer has the same length.</summary>

@@ -37,8 +37,12 @@ public sealed class TextTask : ITask
     public string Fingerprint => FingerprintOf(_text.Tokenizer);
 
     public string Settings =>
-        $"{Fingerprint}{(_settings.Name is { } name ? $",task={name}" : "")}{(_files.Length > 0 ? $",file={_files}" : "")},limit={ResponseLimit}"
+        $"{Fingerprint}{(_settings.Name is { } name ? $",task={name}" : "")}{FilesOrNothing},limit={ResponseLimit}"
         + (_settings.UseChat ? "" : ",no chat template") + (_settings.StepByStep ? ",step by step" : "") + (_settings.TruncatePassage ? ",truncated passages" : "");
+
+    public string Origin => (_settings.Name ?? "rules") + FilesOrNothing;
+
+    public long TrainingProblems => Math.Max(1, _training.Length);
 
     public bool IsText => true;
 
@@ -75,6 +79,8 @@ public sealed class TextTask : ITask
 
     /// <summary>Whether a problem of a single file is tested on: a tenth of all, the same in any file and order.</summary>
     public static bool IsHeldOut(string text) => SHA256.HashData(Encoding.UTF8.GetBytes(text)) is var hash && (hash[0] | (hash[1] << 8) | (hash[2] << 16)) % 10 == 0;
+
+    private string FilesOrNothing => _files.Length > 0 ? $",file={_files}" : "";
 
     private TextProblem[] Test()
     {

@@ -50,6 +50,8 @@ public sealed class ToolCallTask : IInteractiveTask
 
     public string Settings => FormattableString.Invariant($"{Fingerprint}, {MostCalls} calls");
 
+    public string Origin => Fingerprint;
+
     public bool IsText => false;
 
     public int Vocabulary => EqualSign + 1;

@@ -52,6 +52,8 @@ public sealed class WordProblemTask : ITask
 
     public string Settings => $"{Fingerprint},{Name},limit={ResponseLimit}";
 
+    public string Origin => Name;
+
     public bool IsText => true;
 
     public int Vocabulary => _text.Tokenizer.Count;

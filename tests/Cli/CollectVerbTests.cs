@@ -1,0 +1,118 @@
+using System.Text.Json.Nodes;
+
+using QSharp.Model;
+
+using Xunit;
+
+namespace QSharp.Tests.Cli;
+
+/// <summary>Data sets of a file of problems: which problem is which, rounds, and what does not belong together.</summary>
+public sealed class CollectVerbTests : IDisposable
+{
+    private readonly TinyTextModel _model = new();
+    private readonly TemporaryFolder _folder = new();
+
+    public CollectVerbTests()
+    {
+        File.WriteAllLines(_folder["task.jsonl"], Enumerable.Range(0, 4).Select(i => $$"""{"prompt": "{{(char)('a' + i)}} cat", "rule": {"matches": "[eg]"} }"""));
+        File.WriteAllText(_folder["other.jsonl"], """{"prompt": "the cat", "rule": {"contains": "a"}}""");
+    }
+
+    /// <summary>Else prompts would be held out and trained on, and those without variation kept.</summary>
+    [Fact]
+    public async Task A_prompt_that_comes_again_is_the_same_problem_in_every_round()
+    {
+        JsonObject first = await Done("collect", "--rollouts", "48", "--samples", "2", "--roll-in", "policy", "--out", "data");
+        Assert.Equal((48, 4), ((int)first["rollouts"]!, (int)first["prompts"]!));
+        JsonObject trained = await Done("train", "--data", "data", "--guide-steps", "2", "--out", "run");
+        Assert.Equal(4, (int)trained["problems"]!);
+        Assert.NotNull(trained["held_out"]);
+        JsonObject second = await Done("collect", "--round", "2", "--guide", "run/guide", "--rollouts", "20", "--samples", "2", "--out", "data", "--resume");
+        Assert.Equal((68, 4), ((int)second["rollouts"]!, (int)second["prompts"]!));
+        List<Rollout> rollouts = RolloutFile.Read(RolloutSet.DataPath(_folder["data"]));
+        Assert.Equal((48, 20), (rollouts.Count(each => each.Round == 1), rollouts.Count(each => each.Round == 2)));
+        Assert.All(rollouts.GroupBy(each => each.Problem), group => Assert.Single(group.Select(each => string.Join(' ', each.Tokens[..each.PromptLength])).Distinct()));
+        Assert.Equal(4, rollouts.Select(each => each.Problem).Distinct().Count());
+    }
+
+    [Fact]
+    public async Task A_round_is_gone_on_with_as_it_was_begun()
+    {
+        await Done("collect", "--rollouts", "8", "--out", "data");
+        await Refused(["collect", "--rollouts", "16", "--roll-in", "policy", "--out", "data", "--resume"], "round 1", "roll_in");
+        await Done("collect", "--rollouts", "16", "--out", "data", "--resume");
+    }
+
+    [Fact]
+    public async Task Roll_outs_of_other_problems_are_refused_and_those_whose_files_are_not_at_hand_are_not()
+    {
+        await Done("collect", "--rollouts", "8", "--out", "data");
+        await Refused(["train", "--task", "other.jsonl", "--data", "data", "--out", "never"], "data", "rules,file=");
+        await Refused(["train", "--task", "gsm8k", "--data", "data", "--out", "never"], "data", "gsm8k");
+        await Refused(["collect", "--task", "other.jsonl", "--rollouts", "16", "--out", "data", "--resume"], "data");
+        File.WriteAllLines(_folder["sums.jsonl"], Enumerable.Range(0, 20).Select(i => $$"""{"question": "{{(char)('a' + i)}} hello", "answer": "#### {{i}}"}"""));
+        await Done("collect", "--task", "gsm8k", "--data", "sums.jsonl", "--rollouts", "8", "--out", "sums");
+        await Done("train", "--task", "gsm8k", "--data", "sums", "--guide-steps", "1", "--out", "run");
+    }
+
+    [Fact]
+    public async Task Training_is_gone_on_with_the_data_that_it_was_begun_with()
+    {
+        await Done("collect", "--rollouts", "16", "--out", "data");
+        await Done("train", "--data", "data", "--guide-steps", "2", "--out", "run");
+        await Done("train", "--data", "data", "--guide-steps", "2", "--out", "run", "--resume");
+        await Done("collect", "--rollouts", "24", "--out", "data", "--resume");
+        await Refused(["train", "--data", "data", "--guide-steps", "2", "--out", "run", "--resume"], "data");
+    }
+
+    [Fact]
+    public async Task Shards_are_diagnosed_together()
+    {
+        foreach (string shard in (string[])["1/2", "2/2"]) await Done("collect", "--rollouts", "32", "--samples", "4", "--shard", shard, "--out", "data");
+        JsonObject report = await Done("diagnose", "--data", "data", "--out", "diagnosis");
+        Assert.Equal(4, (int)report["data"]!["prompts"]!);
+    }
+
+    /// <summary>One token of each response is uniform over a few, so no response is a sample of what the reference does with the prompt.</summary>
+    [Fact]
+    public async Task Responses_with_a_switched_token_do_not_count_as_the_references_own()
+    {
+        await Done("collect", "--rollouts", "16", "--roll-in", "policy", "--switch-action", "uniform-topk", "--out", "data");
+        await Refused(["diagnose", "--data", "data", "--out", "never"], "--switch-action");
+        await Refused(["train", "--data", "data", "--loss-on-prompt-end", "--out", "never"], "--switch-action");
+        await Refused(["train", "--method", "algae-dice", "--data", "data", "--policy-steps", "2", "--out", "never"], "--switch-action");
+        await Done("train", "--data", "data", "--guide-steps", "1", "--out", "run");
+    }
+
+    [Theory]
+    [InlineData("--hidden --hidden-layer 9", "--hidden-layer 9"), InlineData("--task gsm8k --test-data sums.jsonl", "--data")]
+    public async Task What_cannot_be_collected_leaves_no_folder(string options, string name)
+    {
+        File.WriteAllText(_folder["sums.jsonl"], """{"question": "hello", "answer": "#### 5"}""");
+        await Refused(["collect", "--rollouts", "8", "--out", "never", .. options.Split(' ')], name);
+    }
+
+    private async Task<JsonObject> Done(string verb, params string[] args)
+    {
+        CliResult result = await Cli(verb, args);
+        Assert.True(result.ExitCode == 0, result.Error);
+        return JsonNode.Parse(result.Out)!.AsObject();
+    }
+
+    private async Task Refused(string[] args, params string[] names)
+    {
+        CliResult result = await Cli(args[0], args[1..]);
+        Assert.Equal((2, ""), (result.ExitCode, result.Out));
+        Sentence.Assert(result.Error.Split('\n')[0], names);
+        Assert.False(Directory.Exists(_folder["never"]));
+    }
+
+    private Task<CliResult> Cli(string verb, string[] args) =>
+        CliRun.Run(_folder.Path, [verb, .. args.Contains("--task") ? [] : (string[])["--task", "task.jsonl"], "--model", _model.Path, "--max-tokens", "8", .. args, "--json", "--quiet"]);
+
+    public void Dispose()
+    {
+        _folder.Dispose();
+        _model.Dispose();
+    }
+}
