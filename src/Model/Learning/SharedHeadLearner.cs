@@ -56,6 +56,8 @@ public sealed class SharedHeadLearner : Learner
 
     public override Optimizer Optimizer => _optimizer;
 
+    public override Method Method => _method;
+
     public override Tensor Losses => _losses;
 
     public override Tensor Outputs => _outputs;
