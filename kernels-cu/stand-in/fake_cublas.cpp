@@ -126,35 +126,32 @@ bool is_written(const Matrix& x, size_t count, size_t lines, size_t stride) {
     return true;
 }
 
-int gemm(void* handle, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int at, int lda, long long sa,
-         const void* b, int bt, int ldb, long long sb, const void* beta, void* c, int ct, int ldc, long long sc, int batch, int compute) {
+int gemm(void* handle, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int at, int lda, const void* b, int bt, int ldb,
+         const void* beta, void* c, int ct, int ldc, int compute) {
     if (!handles.count((Blas*)handle)) return NotInitialised;
     bool ka = ta != 0, kb = tb != 0;
-    if (ta < 0 || ta > 1 || tb < 0 || tb > 1 || m < 0 || n < 0 || k < 0 || batch < 0 || !alpha || !beta) return InvalidValue;
+    if (ta < 0 || ta > 1 || tb < 0 || tb > 1 || m < 0 || n < 0 || k < 0 || !alpha || !beta) return InvalidValue;
     if (lda < std::max(1, ka ? k : m) || ldb < std::max(1, kb ? n : k) || ldc < std::max(1, m)) return InvalidValue;
     auto known = [](int type) { return type == F32 || type == Bf16; };
     if (!known(at) || at != bt || !known(ct) || (at == F32 && ct != F32) || (compute != 68 && compute != 77)) return NotSupported;
     float al = *(const float*)alpha, be = *(const float*)beta;
-    if (!m || !n || !batch) return 0;
+    if (!m || !n) return 0;
     size_t lines_a = (size_t)(ka ? m : k), count_a = (size_t)(ka ? k : m), lines_b = (size_t)(kb ? k : n), count_b = (size_t)(kb ? n : k);
     auto run = [=]() -> CUresult {
-        for (int q = 0; q < batch; q++) {
-            Matrix x{(char*)a, at, ka ? (size_t)lda : 1, ka ? 1 : (size_t)lda}, y{(char*)b, bt, kb ? (size_t)ldb : 1, kb ? 1 : (size_t)ldb};
-            Matrix z{(char*)c, ct, 1, (size_t)ldc};
-            x.data += q * sa * (long long)x.bytes(); y.data += q * sb * (long long)y.bytes(); z.data += q * sc * (long long)z.bytes();
-            if (!lies_inside(x, count_a, lines_a, (size_t)lda) || !lies_inside(y, count_b, lines_b, (size_t)ldb) ||
-                !lies_inside(z, (size_t)m, (size_t)n, (size_t)ldc)) {
-                simt::say("cublasGemm of %d x %d x %d reaches beyond an operand's allocation", m, n, k);
-                return ILLEGAL_ADDRESS;
-            }
-            if (!is_written(x, count_a, lines_a, (size_t)lda) || !is_written(y, count_b, lines_b, (size_t)ldb) ||
-                (be != 0 && !is_written(z, (size_t)m, (size_t)n, (size_t)ldc))) {
-                simt::say("cublasGemm of %d x %d x %d reads memory that nothing wrote", m, n, k);
-                return LAUNCH_FAILED;
-            }
-            multiply((size_t)m, (size_t)n, (size_t)k, al, x, y, be, z);
-            for (int j = 0; j < n; j++) simt::device_written(z.data + (size_t)j * (size_t)ldc * z.bytes(), (size_t)m * z.bytes());
+        Matrix x{(char*)a, at, ka ? (size_t)lda : 1, ka ? 1 : (size_t)lda}, y{(char*)b, bt, kb ? (size_t)ldb : 1, kb ? 1 : (size_t)ldb};
+        Matrix z{(char*)c, ct, 1, (size_t)ldc};
+        if (!lies_inside(x, count_a, lines_a, (size_t)lda) || !lies_inside(y, count_b, lines_b, (size_t)ldb) ||
+            !lies_inside(z, (size_t)m, (size_t)n, (size_t)ldc)) {
+            simt::say("cublasGemm of %d x %d x %d reaches beyond an operand's allocation", m, n, k);
+            return ILLEGAL_ADDRESS;
         }
+        if (!is_written(x, count_a, lines_a, (size_t)lda) || !is_written(y, count_b, lines_b, (size_t)ldb) ||
+            (be != 0 && !is_written(z, (size_t)m, (size_t)n, (size_t)ldc))) {
+            simt::say("cublasGemm of %d x %d x %d reads memory that nothing wrote", m, n, k);
+            return LAUNCH_FAILED;
+        }
+        multiply((size_t)m, (size_t)n, (size_t)k, al, x, y, be, z);
+        for (int j = 0; j < n; j++) simt::device_written(z.data + (size_t)j * (size_t)ldc * z.bytes(), (size_t)m * z.bytes());
         return OK;
     };
     return enqueue(stream_of(((Blas*)handle)->stream), {run, {}, {}}) ? ExecutionFailed : 0;
@@ -200,15 +197,9 @@ const char* cublasGetStatusString(int status) {
         default: return "CUBLAS_STATUS_UNKNOWN";
     }
 }
-int cublasGemmStridedBatchedEx(void* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int at, int lda,
-                               long long sa, const void* b, int bt, int ldb, long long sb, const void* beta, void* c, int ct, int ldc,
-                               long long sc, int batch, int compute, int) {
-    BLAS();
-    return gemm(h, ta, tb, m, n, k, alpha, a, at, lda, sa, b, bt, ldb, sb, beta, c, ct, ldc, sc, batch, compute);
-}
 int cublasGemmEx(void* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int at, int lda, const void* b, int bt,
                  int ldb, const void* beta, void* c, int ct, int ldc, int compute, int) {
     BLAS();
-    return gemm(h, ta, tb, m, n, k, alpha, a, at, lda, 0, b, bt, ldb, 0, beta, c, ct, ldc, 0, 1, compute);
+    return gemm(h, ta, tb, m, n, k, alpha, a, at, lda, b, bt, ldb, beta, c, ct, ldc, compute);
 }
 }

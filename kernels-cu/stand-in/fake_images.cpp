@@ -112,7 +112,10 @@ static CUresult read_cubin(const char* image, Module& module) {
         std::string kernel = is_shared ? name.substr(11) : name.size() > 9 ? name.substr(9) : "";
         auto f = module.functions.find(kernel);
         // from sm_90 on the first KiB of the section is the card's own
-        if (f != module.functions.end() && is_shared) f->second.static_shared = (int)s.sh_size - (sm >= 90 && s.sh_size >= 1024 ? 1024 : 0);
+        if (f != module.functions.end() && is_shared) {
+            f->second.static_shared = (int)s.sh_size - (sm >= 90 && s.sh_size >= 1024 ? 1024 : 0);
+            f->second.dynamic_limit -= f->second.static_shared;
+        }
         if (is_shared) continue;
         each_attribute(image + s.sh_offset, s.sh_size, [&](int attribute, const char* data, size_t n) {
             if ((attribute == FrameSize || attribute == Registers) && n >= 8 && word(data, 0) < symbol_count) {

@@ -124,8 +124,8 @@ CUresult cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, u
     if (!gx || !gy || !gz || gx > 2147483647u || gy > 65535 || gz > 65535) return refuse(*f, INVALID_VALUE, "a grid that no card takes");
     if (!threads || bx > 1024 || by > 1024 || bz > 64 || threads > 1024) return refuse(*f, INVALID_VALUE, "a block that no card takes");
     if ((int)threads > f->max_threads) return refuse(*f, INVALID_VALUE, "more threads than its __launch_bounds__");
-    if ((int)shared > std::max(f->dynamic_limit, 0) || (f->dynamic_limit == 48 << 10 && (int)shared + f->static_shared > 48 << 10))
-        return refuse(*f, INVALID_VALUE, "more shared memory than it was given by cuFuncSetAttribute (48 KiB unasked)");
+    if ((int)shared > f->dynamic_limit)
+        return refuse(*f, INVALID_VALUE, "more shared memory than it was given by cuFuncSetAttribute (48 KiB unasked, static memory included)");
     if (f->registers && blocks_per_multiprocessor(*f, (int)threads, shared) < 1)
         return refuse(*f, LAUNCH_OUT_OF_RESOURCES, "more registers than there are");
     const simt::KernelInfo* now = build_of(*f);

@@ -13,11 +13,11 @@ internal readonly record struct CommaList<T>(T[] Values)
 /// <summary>Options whose values are checked while parsing, each with one sentence that says how to mend a wrong one.</summary>
 internal static class OptionFactory
 {
-    public static Option<int> Integer(string name, string description, int value, int least) =>
+    public static Option<int> Integer(string name, string description, int value, int least, int most = int.MaxValue) =>
         Make(name, description, value, text =>
-            int.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out int number) && number >= least
+            int.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out int number) && number >= least && number <= most
                 ? (number, null)
-                : (0, $"{name} {text}: give a whole number of at least {least}."));
+                : (0, $"{name} {text}: give a whole number {(most == int.MaxValue ? $"of at least {least}" : $"from {least} to {most}")}."));
 
     public static Option<ulong> Seed() => Make("--seed", "Seed of every random draw.", 1UL, text =>
         ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong number)

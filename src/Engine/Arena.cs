@@ -17,9 +17,6 @@ public sealed class Arena
         _limit = limit;
     }
 
-    /// <summary>Whether this is the pass that hands out real memory. Layout code must take the same tensors in both.</summary>
-    public bool IsReal => _memory is not null;
-
     /// <summary>Bytes taken so far.</summary>
     public long Used => _used;
 

@@ -91,6 +91,7 @@ public sealed class SpeedVerbTests(CudaFixture cuda)
     [InlineData("head --context 4", "--context")]
     [InlineData("decode --model x --shape tiny", "not both")]
     [InlineData("decode --rows 0", "--rows 0")]
+    [InlineData("guided --candidates 4097", "from 1 to 4096")]
     [InlineData("decod", "did you mean decode")]
     [InlineData("train --context 1", "at least 2 tokens")]
     public async Task What_cannot_be_measured_is_one_sentence(string arguments, string named)

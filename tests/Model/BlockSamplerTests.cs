@@ -102,6 +102,20 @@ public class BlockSamplerTests
             Sentence.Assert(Assert.Throws<QSharp.Engine.UserException>(() => new BlockSampler(rig.Reference, guide, guidance, SamplerRig.Shape, new BlockSettings(2, 2), [])).Message, says);
     }
 
+    [Fact]
+    public void A_guide_without_values_is_told_of_and_no_block_is_taken_from_another_text()
+    {
+        using SamplerRig rig = new("gpt2", HeadKind.V, FamilyKind.Categorical);
+        using FusedGuidance guidance = new(rig.Ops);
+        using BlockSampler sampler = new(rig.Reference, rig.Guide, guidance, SamplerRig.Shape, new BlockSettings(2, 3), []);
+        int bad = SamplerRig.Prompt(1)[0];
+        rig.Guide.Weights.Tokens.Slice(bad).Span<float>().Fill(float.NaN);
+        IEnumerable<SampleRequest> requests = Requests().Where(request => request.Number == 1 || !request.Prompt.Contains(bad)).OrderBy(request => request.Number == 1);
+        Assert.NotEqual(1, requests.First().Number);   // a text with values comes first, and its blocks could be taken for the other's
+        Sentence.Assert(Assert.Throws<QSharp.Engine.UserException>(() => sampler.Run(
+            requests, rig.NewBatch(), GuidanceRule.Reference(), SamplerRig.Key, TestContext.Current.CancellationToken).Count()).Message, "NaN", "--learning-rate");
+    }
+
     private static IEnumerable<SampleRequest> Requests() =>
         Enumerable.Range(0, SamplerRig.Rows).Select(row => new SampleRequest(SamplerRig.Prompt(row), SamplerRig.Limit(row), SamplerRig.Stream(row), row));
 

@@ -43,14 +43,15 @@ public sealed class EvaluationTests
     [Fact]
     public void A_held_out_report_says_what_ranks_and_errors_say()
     {
-        HeldOutReport report = HeldOutReport.Of(0.5,
+        HeldOutReport report = HeldOutReport.Of(0.5, 0.7,
         [
             new(0.9f, 1, 0.25f, 0), new(0.6f, 0, 0.25f, 1), new(0.6f, 1, 0.25f, 12), new(0.1f, 0, 0.25f, 2),
         ]);
         Assert.Equal((1 + 1 + 0.5 + 1) / 4, report.Auc, 1e-6);          // pairs of a good and a bad one: three in order, one tie
         Assert.Equal(1, report.EarlyAuc, 1e-6);                          // the tie is past the tenth token
         Assert.Equal((0.01 + 0.36 + 0.16 + 0.01) / 4, report.Brier, 1e-6);
-        Assert.Equal(Math.Log(2), report.ConstantLoss, 1e-6);
+        Assert.Equal((0.5, 0.7), ((double)report.ToJson()["loss"]!, (double)report.ToJson()["constant_loss"]!));
+        Assert.Null((report with { ConstantLoss = null }).ToJson()["constant_loss"]);
         double mean = (0.1 - 0.6 + 0.4 - 0.1) / 4;
         double variance = ((0.1 - mean) * (0.1 - mean) + (-0.6 - mean) * (-0.6 - mean) + (0.4 - mean) * (0.4 - mean) + (-0.1 - mean) * (-0.1 - mean)) / 4;
         Assert.Equal(1 - variance / 0.25, report.ExplainedVariance, 1e-6);

@@ -168,6 +168,20 @@ public sealed class GuideLearningTests : IDisposable
         }
     }
 
+    [Fact]
+    public void Next_values_of_more_tokens_than_can_be_asked_about_are_refused_and_nothing_is_kept()
+    {
+        ValueSettings settings = new(HeadKind.V, ReturnFamily.Bernoulli, BidirectionalPrompt: false);
+        TransformerConfig config = TestModels.Config("gpt2", GuidanceRule.MostCandidates + 1, context: 14);
+        using LanguageModel reference = TestModels.Language(_ops, config, 4);
+        using ValueModel guide = TestModels.Value(_ops, config, settings, 5);
+        long before = _ops.Device.AllocatedBytes;
+        Sentence.Assert(Assert.Throws<UserException>(() => new NextValueLearner(
+            reference, new NextTokenLaw(1, 1, config.Vocab, GuideRecipe.AllCandidates), guide, new ControlledDecodingMethod(), new RolloutSource(Rollouts, settings, 1),
+            Settings, 3, null)).Message, "--candidates all", "4097", "4096");
+        Assert.Equal(before, _ops.Device.AllocatedBytes);
+    }
+
     /// <summary>
     /// A tree whose 27 leaves the data has equally often. What CD-Q comes to at each of its 39 texts is π_ref's mean of the reward, which
     /// the data's own mean is far from.

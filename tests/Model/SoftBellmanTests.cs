@@ -128,6 +128,34 @@ public sealed class SoftBellmanTests(ChanceRollouts rollouts) : IClassFixture<Ch
         Assert.True(MemoryMarshal.AsBytes(straight.Weights.All.Span<float>()).SequenceEqual(MemoryMarshal.AsBytes(resumed.Weights.All.Span<float>())));
     }
 
+    /// <summary>As many losses as do not divide into the parts, and a reference whose last ids no text has.</summary>
+    [Fact]
+    public void Soft_values_are_the_same_in_parts_of_any_size_and_whatever_the_reference_says_of_ids_that_cannot_come()
+    {
+        const int Ids = ChanceTask.Tokens, Padded = Ids + 3;
+        using ValueModel guide = TestModels.Value(rollouts.Ops, rollouts.Reference.Config with { Vocab = Padded }, Settings, 4);
+        using LanguageModel padded = new(rollouts.Ops, guide.Config);
+        foreach (((string name, Tensor to, _), (_, Tensor from, _)) in padded.Weights.Named.Zip(rollouts.Reference.Weights.Named))
+        {
+            Span<float> values = to.Span<float>();
+            from.Span<float>().CopyTo(values);
+            if (name == "tokens") from.Span<float>()[..(3 * from.Shape.D1)].CopyTo(values[(Ids * from.Shape.D1)..]);   // as likely as the first three
+        }
+        float[] whole = SoftValues(rollouts.Reference, 1 << 20), parted = SoftValues(rollouts.Reference, 4 * Ids), wide = SoftValues(padded, 1 << 20);
+        Assert.NotEqual(0, whole.Length % 4);
+        Assert.Equal(whole, parted);
+        Assert.Equal(whole, wide);
+
+        float[] SoftValues(LanguageModel reference, int logitsAtOnce)
+        {
+            using SoftBellmanLearner learner = new(
+                reference, guide, new QSharpMethod(Settings.Family), Rule(Tilt.Mean), Padded, Ids, new RolloutSource(rollouts.All, Settings, 1),
+                new OptimizerSettings(new LearningRate(1e-2f, 0, Steps)), 5, logitsAtOnce);
+            learner.Fill(1);
+            return learner.Batch.LossReturns.ToArray();
+        }
+    }
+
     public void Dispose() => _folder.Dispose();
 
     private static GuidanceRule Rule(Tilt tilt) => new(tilt, Settings.Family, (float)(1 / Eta), Outside.Truncate);
@@ -139,7 +167,7 @@ public sealed class SoftBellmanTests(ChanceRollouts rollouts) : IClassFixture<Ch
         RolloutSource source = new(rollouts.All, Settings, 1);
         OptimizerSettings settings = new(new LearningRate(1e-2f, 20, Steps, 0.01f));
         return isSoft
-            ? new SoftBellmanLearner(rollouts.Reference, guide, new QSharpMethod(Settings.Family), Rule(Tilt.Mean), ChanceTask.Tokens, source, settings, 64)
+            ? new SoftBellmanLearner(rollouts.Reference, guide, new QSharpMethod(Settings.Family), Rule(Tilt.Mean), ChanceTask.Tokens, ChanceTask.Tokens, source, settings, 64)
             : new ModelLearner(guide, new QSharpMethod(Settings.Family), source, settings, 64);
     }
 

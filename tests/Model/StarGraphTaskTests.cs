@@ -195,24 +195,6 @@ public class StarGraphTaskTests
         }
     }
 
-    [Fact]
-    public void Following_an_arm_is_to_walk_from_the_start_along_edges()
-    {
-        StarGraphTask task = new(new StarGraphSettings(2, 4, 20));
-        for (int index = 0; index < 50; index++)
-        {
-            Problem problem = task.Problem(Split.Pretrain, Key, index);
-            int[] other = OtherArm(problem, 6);
-            Assert.True(task.FollowsAnArm(problem, problem.Answer));
-            Assert.True(task.FollowsAnArm(problem, other));
-            Assert.False(task.FollowsAnArm(problem, [.. problem.Answer.Take(2), .. other.Skip(2)]));
-            Assert.False(task.FollowsAnArm(problem, [.. problem.Answer.Skip(1), problem.Answer[0]]));
-            Assert.False(task.FollowsAnArm(problem, problem.Answer.AsSpan(0, 3)));
-            Assert.False(task.FollowsAnArm(problem, []));
-            Assert.False(task.FollowsAnArm(problem, [task.Bar, task.Slash, task.EqualSign, task.Bar]));
-        }
-    }
-
     [Theory]
     [InlineData(1, 3, 9, "--graph 1,3")]
     [InlineData(2, 1, 9, "--graph 2,1")]

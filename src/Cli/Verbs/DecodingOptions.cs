@@ -67,7 +67,7 @@ internal sealed class DecodingOptions
     {
         "auto" => recipe,
         "all" => GuideRecipe.AllCandidates,
-        _ when int.TryParse(text, out int number) && number >= 1 => number,
-        _ => throw new UserException($"--candidates {text}: give a whole number of at least 1, all, or auto."),
+        _ when int.TryParse(text, out int number) && number is >= 1 and <= GuidanceRule.MostCandidates => number,
+        _ => throw new UserException($"--candidates {text}: give a whole number from 1 to {GuidanceRule.MostCandidates}, all, or auto."),
     };
 }

@@ -33,7 +33,7 @@ internal static class SpeedVerb
         Option<string> guideShape = OptionFactory.Choice("--guide-shape", "For guided: size of the guide, with random weights; shared is a head on the reference's own hidden states.", "tiny", [.. ModelShapes.All.Keys, SpeedModels.SharedTrunk]);
         Option<CommaList<int>> rows = OptionFactory.Integers("--rows", "Rows of a step, one or more.", 1);
         Option<CommaList<int>> context = OptionFactory.Integers("--context", "Tokens in the cache, or of a row in training; one or more.", 128);
-        Option<int> candidates = OptionFactory.Integer("--candidates", "For guided and head: tokens that the guide scores at each step.", 20, 1);
+        Option<int> candidates = OptionFactory.Integer("--candidates", "For guided and head: tokens that the guide scores at each step.", 20, 1, GuidanceRule.MostCandidates);
         Option<int> steps = OptionFactory.Integer("--steps", "Steps that are timed; their median counts.", 15, 1);
         verb.Arguments.Add(part);
         foreach (Option option in (Option[])[model, shape, guideShape, rows, context, candidates, steps]) verb.Options.Add(option);

@@ -46,12 +46,12 @@ public readonly struct KernelArg
 /// <summary>A compiled and loaded CUDA kernel.</summary>
 public sealed unsafe class Kernel
 {
-    private const int DefaultSharedLimit = 48 << 10;
+    private const int SharedUnasked = 48 << 10;   // of a block, static and dynamic together
 
     private readonly CudaDevice _device;
     private readonly nint _function;
     private readonly int[]? _parameterBytes;   // null where the driver cannot tell
-    private int _sharedLimit = DefaultSharedLimit;
+    private int _dynamicLimit;
 
     internal Kernel(CudaDevice device, string name, nint function)
     {
@@ -59,6 +59,7 @@ public sealed unsafe class Kernel
         _function = function;
         Name = name;
         _parameterBytes = ParameterBytes();
+        _dynamicLimit = SharedUnasked - SharedBytes;
     }
 
     /// <summary>The kernel's symbol, its variant included: rms_norm_bf16.</summary>
@@ -69,9 +70,6 @@ public sealed unsafe class Kernel
 
     /// <summary>Bytes of static shared memory of a block.</summary>
     public int SharedBytes => Attribute(CuDriver.FunctionSharedBytes);
-
-    /// <summary>Bytes that a thread spills to local memory.</summary>
-    public int LocalBytes => Attribute(CuDriver.FunctionLocalBytes);
 
     /// <summary>Blocks that a multiprocessor can hold at a time.</summary>
     public int BlocksPerMultiprocessor(int threads, int sharedBytes)
@@ -87,7 +85,7 @@ public sealed unsafe class Kernel
     /// Puts the kernel on the device's stream. A grid without blocks is no launch. Arguments are copied, so nothing needs to
     /// live on; nothing is allocated and nothing waited for, unless QSHARP_SYNC=1 is set.
     /// </summary>
-    /// <param name="sharedBytes">Dynamic shared memory; above 48 KiB it is asked of the driver at first use.</param>
+    /// <param name="sharedBytes">Dynamic shared memory; above 48 KiB together with the kernel's static one it is asked of the driver at first use.</param>
     /// <exception cref="ArgumentException">The arguments are not those of the kernel, in number or size.</exception>
     /// <exception cref="CudaException">The driver refused the launch.</exception>
     public void Launch(Dim3 grid, Dim3 block, int sharedBytes, params ReadOnlySpan<KernelArg> arguments)
@@ -95,11 +93,11 @@ public sealed unsafe class Kernel
         if (_parameterBytes is not null && !Matches(arguments)) RejectArguments(arguments);
         if (grid.X == 0 || grid.Y == 0 || grid.Z == 0) return;
         _device.MakeCurrent();
-        if (sharedBytes > _sharedLimit)
+        if (sharedBytes > _dynamicLimit)
         {
             int asked = CuDriver.cuFuncSetAttribute(_function, CuDriver.FunctionMaxDynamicShared, sharedBytes);
             if (asked != 0) throw _device.Lost(Cuda.Failure(asked, Where(grid, block, sharedBytes), nameof(CuDriver.cuFuncSetAttribute)));
-            _sharedLimit = sharedBytes;
+            _dynamicLimit = sharedBytes;
         }
         void** pointers = stackalloc void*[arguments.Length];
         fixed (KernelArg* first = arguments)

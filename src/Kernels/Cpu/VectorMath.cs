@@ -82,16 +82,6 @@ internal static unsafe class VectorMath
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Sigmoid(Vector256<float> x) => Vector256<float>.One / (Vector256<float>.One + Exp(-x));
 
-    /// <summary>ln(1 + eˣ) without overflow.</summary>
-    public static float Softplus(float x) => MathF.Max(x, 0) + Log1p(MathF.Exp(-MathF.Abs(x)));
-
-    /// <summary>ln(1 + x), exact to rounding for small x too (Kahan's correction of the rounded sum).</summary>
-    public static float Log1p(float x)
-    {
-        float sum = 1 + x;
-        return sum == 1 ? x : float.IsPositiveInfinity(sum) ? sum : MathF.Log(sum) * (x / (sum - 1));
-    }
-
     /// <summary>Σ aᵢ·bᵢ in a fixed order: four vector sums, then the tail.</summary>
     public static float Dot(float* a, float* b, int count) => Dot(a, (F32Element*)b, count);
 

@@ -46,6 +46,6 @@ public abstract partial class Ops
         Require(!candidates.IsNone, "a guided rule needs candidates.", op);
         int slots = candidates.Shape.Last;
         Require(candidates, rows, slots, DType.I32, nameof(candidates), op);
-        Require(slots <= Tilts.MostCandidates, $"{slots} candidates are more than {Tilts.MostCandidates}.", op);
+        Require(slots <= GuidanceRule.MostCandidates, $"{slots} candidates are more than {GuidanceRule.MostCandidates}.", op);
     }
 }

@@ -53,6 +53,9 @@ public sealed record GuidanceRule(
     Tilt Tilt, ReturnFamily Family, float Lambda, Outside Outside = Outside.Martingale,
     float Temperature = 1, float TopP = 1, Order Order = Order.TemperThenTilt)
 {
+    /// <summary>Most candidates of a row: their side table lies on the stack.</summary>
+    public const int MostCandidates = 4096;
+
     /// <summary>π_ref alone, at a temperature and with its own top-p set.</summary>
     public static GuidanceRule Reference(float temperature = 1, float topP = 1) =>
         new(Tilt.None, ReturnFamily.Bernoulli, 0, Outside.Zero, temperature, topP);

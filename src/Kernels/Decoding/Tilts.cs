@@ -8,9 +8,6 @@ internal static unsafe class Tilts
     /// <summary>A tail lighter than this has no tilt of its own: the difference that would give it is rounding.</summary>
     public const double LightestTail = 1e-6;
 
-    /// <summary>Most candidates of a row: their side table lies on the stack.</summary>
-    public const int MostCandidates = 4096;
-
     /// <summary>Whether a tilt has any say.</summary>
     public static bool IsTilted(Tilt tilt, float lambda) => tilt == Tilt.Weighted || (tilt != Tilt.None && lambda != 0);
 

@@ -10,9 +10,9 @@ public sealed partial class CudaOps
     {
         const int TokensPerBlock = 4096;   // CHUNK of top_k.cu
         int rows = logits.Shape.Rows, columns = logits.Shape.Last, k = ids.Shape.Last, chunks = Blocks(columns, TokensPerBlock);
-        Require(k <= Tilts.MostCandidates, $"on CUDA no more than {Tilts.MostCandidates} ids of a row are sorted, not {k}.", nameof(TopK));
+        Require(k <= GuidanceRule.MostCandidates, $"on CUDA no more than {GuidanceRule.MostCandidates} ids of a row are sorted, not {k}.", nameof(TopK));
         int listed = chunks * k;
-        if (chunks == 1 || listed > Tilts.MostCandidates)
+        if (chunks == 1 || listed > GuidanceRule.MostCandidates)
         {
             Load("top_k", "top_k").Launch(rows, SelectThreads, Padded(k) * sizeof(ulong), logits, ids, values, columns, k, Padded(k));
             return;

@@ -15,7 +15,7 @@ internal sealed class LayerNormCase : OpCase
     public override IReadOnlyList<CaseShape> Shapes { get; } =
     [
         new("training step", 2048, 128), new("odd", 3, 17), new("one", 1, 1), new("long row", 1, 257),
-        new("odd rows", 257, 40), new("wide rows", 3, 1024), new("very wide, odd", 2, 8203), new("empty", 0, 8),
+        new("odd rows", 257, 40), new("wide rows", 3, 1024), new("sums of 48 KiB", 1, 6144), new("very wide, odd", 2, 8203), new("empty", 0, 8),
     ];
 
     public override IReadOnlyList<Operand> Inputs(CaseShape s) =>

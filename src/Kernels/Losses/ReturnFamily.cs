@@ -48,6 +48,15 @@ public readonly record struct ReturnFamily(FamilyKind Kind, float Min, float Max
         for (int i = 0; i < Atoms; i++) law[i] += share * Math.Exp(logits[i] - max) / sum;
     }
 
+    /// <summary>Adds a share of what <see cref="Ops.ReturnCrossEntropy"/> takes a return for to a law.</summary>
+    /// <param name="law">One probability for each of <see cref="Returns"/>.</param>
+    public void AddLabel(float value, Projection projection, double share, Span<double> law)
+    {
+        (int atom, float above) = Kind == FamilyKind.Bernoulli ? (0, Math.Clamp((value - Min) / (Max - Min), 0f, 1f)) : ReturnProjection.Of(value, this, projection);
+        law[atom] += share * (1 - above);
+        if (above != 0) law[atom + 1] += share * above;
+    }
+
     /// <summary>Distance of neighbouring atoms (categorical).</summary>
     public float Step => (Max - Min) / (Atoms - 1);
 }

@@ -49,6 +49,7 @@ public sealed class BlockSampler : IResponseSampler
     /// <inheritdoc/>
     /// <param name="rule">π_ref as it is sampled.</param>
     /// <param name="goesOn">Sees the tokens of a block when it is chosen; what follows the one at which a response ends is dropped.</param>
+    /// <exception cref="UserException">The guide has no value for any block of a text.</exception>
     public IEnumerable<int> Run(
         IEnumerable<SampleRequest> requests, SampleBatch batch, GuidanceRule rule, ulong key, CancellationToken stop = default, Func<int, int, bool>? goesOn = null)
     {
@@ -77,7 +78,7 @@ public sealed class BlockSampler : IResponseSampler
             }
             _sampler.Run(_drawn, rule, Philox.Key(key, block), stop);
             double[] scores = _judge.Score([.. Enumerable.Range(0, _drawn.Count).Select(row => (_drawn.Prompt(row).ToArray(), _drawn.Response(row).ToArray()))]);
-            for (int i = 0; i < open.Length; i++) Append(batch, open[i], i * _blocks.Count + Voting.Best(scores.AsSpan(i * _blocks.Count, _blocks.Count)), goesOn);
+            for (int i = 0; i < open.Length; i++) Append(batch, open[i], i * _blocks.Count + Best(scores.AsSpan(i * _blocks.Count, _blocks.Count)), goesOn);
             open = [.. open.Where(row => batch.Finishes[row] == Finish.Length && batch.ResponseLengths[row] < batch.Limits[row])];
         }
     }
@@ -87,6 +88,10 @@ public sealed class BlockSampler : IResponseSampler
         _judge.Dispose();
         _sampler.Dispose();
     }
+
+    private static int Best(ReadOnlySpan<double> scores) => Voting.Best(scores) is var best && best != Voting.None
+        ? best
+        : throw new UserException("The guide's values of all blocks of a text are NaN, so none can be chosen; its learning may have diverged: train it again at a lower --learning-rate.");
 
     private void Append(SampleBatch batch, int row, int from, Func<int, int, bool>? goesOn)
     {

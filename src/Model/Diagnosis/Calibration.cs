@@ -42,7 +42,9 @@ public sealed record Calibration(HeldOutReport Root, HeldOutReport Middle, HeldO
     public JsonObject ToJson() => new(Places.Select(place => KeyValuePair.Create<string, JsonNode?>(place.Place, place.Report.ToJson())));
 
     private static HeldOutReport Report(List<Prediction> predictions) =>
-        HeldOutReport.Of(predictions.Average(each => Entropy(each.Return, Math.Clamp(each.Mean, 1e-7, 1 - 1e-7))), predictions);
+        HeldOutReport.Of(
+            predictions.Average(each => Entropy(each.Return, Math.Clamp(each.Mean, 1e-7, 1 - 1e-7))),
+            new QSharpMethod(ReturnFamily.Bernoulli).ConstantLoss(predictions), predictions);
 
     private static double Entropy(double label, double chance) => -label * Math.Log(chance) - (1 - label) * Math.Log(1 - chance);
 }

@@ -74,7 +74,7 @@ public sealed partial class Experiment
             // Rewards of held-out problems say nothing about soft values, so none are held out.
             RolloutSource all = new([.. data.Train, .. data.HeldOut], recipe.Settings, Philox.Key(seed, OrderStream));
             GuidanceRule rule = (recipe.With(guide) with { Temperature = data.Temperature, TopP = data.TopP }).Rule(method, recipe.Eta);
-            return new SoftBellmanLearner(reference, guide, loss, rule, recipe.Candidates, all, settings, recipe.Batch);
+            return new SoftBellmanLearner(reference, guide, loss, rule, recipe.Candidates, Task.Vocabulary, all, settings, recipe.Batch);
         }
         BatchSize size = new(recipe.Batch, recipe.BatchTokens);
         RolloutSource source = Source(data);

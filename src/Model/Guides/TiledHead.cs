@@ -24,13 +24,21 @@ internal sealed class TiledHead : IDisposable
         ((_weight, _bias, _outputs), _memory) = Arena.Build(_ops.Device, arena => (
             arena.Take((order.Length, head.Shape.D1), head.DType), arena.Take(order.Length), arena.Take((rows, order.Length))));
         _logits = _outputs.As((rows, tiles, atoms, TokenTiles.Tokens));
-        (Tensor places, DeviceBuffer memory) = Arena.Build(_ops.Device, arena => arena.Take(order.Length, DType.I32));
-        using (memory)
+        try
         {
-            _ops.Device.Upload<int>(order, places);
-            _ops.Gather(head, places, _weight);
-            _ops.Gather(bias, places, _bias);
-            _ops.Device.Synchronize();   // before their places go
+            (Tensor places, DeviceBuffer memory) = Arena.Build(_ops.Device, arena => arena.Take(order.Length, DType.I32));
+            using (memory)
+            {
+                _ops.Device.Upload<int>(order, places);
+                _ops.Gather(head, places, _weight);
+                _ops.Gather(bias, places, _bias);
+                _ops.Device.Synchronize();   // before their places go
+            }
+        }
+        catch
+        {
+            _memory.Dispose();
+            throw;
         }
     }
 

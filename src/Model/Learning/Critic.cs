@@ -23,10 +23,18 @@ public sealed class Critic : IDisposable
     public Critic(LanguageModel reference, IBatchSource source, OptimizerSettings settings, int rows)
     {
         _model = new ValueModel(reference.Ops, reference.Config, new ValueSettings(HeadKind.V, ReturnFamily.Bernoulli, BidirectionalPrompt: false));
-        TensorValues.Write(new float[_model.Weights.Head.Count], _model.Weights.Head);
-        if (!_model.Weights.HeadBias.IsNone) TensorValues.Write(new float[_model.Weights.HeadBias.Count], _model.Weights.HeadBias);
-        Initializer.CopyShared(reference.Ops, reference.Weights, _model.Weights, "head", "head_bias");
-        _learner = new ModelLearner(_model, new CriticMethod(), source, settings, rows);
+        try
+        {
+            TensorValues.Write(new float[_model.Weights.Head.Count], _model.Weights.Head);
+            if (!_model.Weights.HeadBias.IsNone) TensorValues.Write(new float[_model.Weights.HeadBias.Count], _model.Weights.HeadBias);
+            Initializer.CopyShared(reference.Ops, reference.Weights, _model.Weights, "head", "head_bias");
+            _learner = new ModelLearner(_model, new CriticMethod(), source, settings, rows);
+        }
+        catch
+        {
+            _model.Dispose();
+            throw;
+        }
         Trainer = new Trainer(_learner);
     }
 

@@ -53,7 +53,7 @@ public sealed class HeldOut(Learner learner, ReturnFamily family)
             predictions.AddRange(batch);
             loss += losses;
         });
-        return HeldOutReport.Of(loss, predictions);
+        return HeldOutReport.Of(loss, learner.Method?.ConstantLoss(predictions), predictions);
     }
 
     private void Run(Action<List<Prediction>, double> onBatch)

@@ -12,26 +12,26 @@ public readonly record struct Prediction(float Mean, float Return, float Weight,
 /// official code logs, and what they would be for a constant.
 /// </summary>
 /// <param name="Loss">Of the method, mean over responses of the mean over their tokens.</param>
-/// <param name="ConstantLoss">Cross-entropy of always saying the mean return of the same positions: what a guide has to beat.</param>
+/// <param name="ConstantLoss">The same of the best constant (<see cref="Method.ConstantLoss"/>): what a guide has to beat. Null where it is not known.</param>
 /// <param name="ExplainedVariance">1 − Var(R − E[Z]) / Var(R).</param>
 /// <param name="Auc">Chance that a position of a response with a return above ½ is rated above one of another; ties count half. NaN if there is but one kind.</param>
 /// <param name="EarlyAuc">The same among each response's first ten tokens.</param>
 /// <param name="Brier">Mean of (E[Z] − R)².</param>
 /// <param name="Reliability">By tenths of E[Z]: share of positions, mean E[Z], mean return.</param>
 public sealed record HeldOutReport(
-    double Loss, double ConstantLoss, double ExplainedVariance, double Auc, double EarlyAuc, double Brier,
+    double Loss, double? ConstantLoss, double ExplainedVariance, double Auc, double EarlyAuc, double Brier,
     IReadOnlyList<(double Share, double Predicted, double Actual)> Reliability)
 {
     private const int Bins = 10, EarlyTokens = 10;
 
-    public static HeldOutReport Of(double loss, IReadOnlyList<Prediction> predictions)
+    public static HeldOutReport Of(double loss, double? constantLoss, IReadOnlyList<Prediction> predictions)
     {
         double total = predictions.Sum(p => (double)p.Weight);
         double Mean(Func<Prediction, double> value) => predictions.Sum(p => p.Weight * value(p)) / total;
         double meanReturn = Mean(p => p.Return), meanError = Mean(p => p.Return - p.Mean);
         double variance = Mean(p => Square(p.Return - meanReturn)), errorVariance = Mean(p => Square(p.Return - p.Mean - meanError));
         return new HeldOutReport(
-            loss, Entropy(meanReturn), variance > 0 ? 1 - errorVariance / variance : 0, AucOf(predictions),
+            loss, constantLoss, variance > 0 ? 1 - errorVariance / variance : 0, AucOf(predictions),
             AucOf([.. predictions.Where(p => p.Position < EarlyTokens)]), Mean(p => Square(p.Return - p.Mean)), ReliabilityOf(predictions, total));
     }
 
@@ -76,8 +76,6 @@ public sealed record HeldOutReport(
         }
         return bins;
     }
-
-    private static double Entropy(double p) => p is <= 0 or >= 1 ? 0 : -p * Math.Log(p) - (1 - p) * Math.Log(1 - p);
 
     private static double Square(double x) => x * x;
 }

@@ -149,12 +149,14 @@ internal sealed class HiddenRows : IDisposable
                 if (stream.Length < header.Length + rows * _row.Length) throw HiddenFile.Short(path, rows);
             }
             _file = MemoryMappedFile.CreateFromFile(path, FileMode.Open, null, 0, MemoryMappedFileAccess.Read);
+            _view = _file.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        catch (Exception error)
         {
+            _file?.Dispose();
+            if (error is not (IOException or UnauthorizedAccessException)) throw;
             throw new UserException($"{path}: the hidden states cannot be read ({error.Message.TrimEnd('.')}); collect with --hidden.", error);
         }
-        _view = _file.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
     }
 
     /// <summary>Reads row <paramref name="row"/> as floats.</summary>

@@ -13,6 +13,9 @@ public abstract class Learner : IDisposable
     /// <summary>[M]: each position's weighted loss of the last pass; their sum is the batch's.</summary>
     public abstract Tensor Losses { get; }
 
+    /// <summary>The loss at the head; null where the learner has one of its own.</summary>
+    public virtual Method? Method => null;
+
     /// <summary>[M, Outputs] of the head; where it does not keep them (<see cref="IHead.KeepsOutputs"/>), some rows of them.</summary>
     public abstract Tensor Outputs { get; }
 
@@ -144,6 +147,8 @@ public class ModelLearner : Learner
     public override Ops Ops => _model.Ops;
 
     public override Optimizer Optimizer => _optimizer;
+
+    public override Method? Method => _method;
 
     public override Tensor Losses => _losses;
 

@@ -37,6 +37,8 @@ public sealed class NextValueLearner : ModelLearner
         int k = _k;
         try
         {
+            if (k > GuidanceRule.MostCandidates)
+                throw new UserException($"--candidates all: the values of all {k} tokens would be asked for at each place of a text, and no more than {GuidanceRule.MostCandidates} can be; give a number of them.");
             _walk = new TextWalk(reference, guide, new SamplerShape(rows, time, time, k), k);
             ((_tokens, _values, _next, _chosen, _running, _outside), _memory) = Arena.Build(Ops.Device, arena => (
                 new NextTokens(reference, rows, law.Vocabulary, k, arena), arena.Take((rows, k, _family.Atoms)),

@@ -31,7 +31,15 @@ public sealed class PolicyLearner : ModelLearner
         _method = method;
         _critic = critic;
         _seen = new PolicyBatch(rows, Batch.LossCapacity);
-        ((_logProbs, _logSumExp), _memory) = Arena.Build(Ops.Device, arena => (arena.Take(Batch.LossCapacity), arena.Take(Batch.LossCapacity)));
+        try
+        {
+            ((_logProbs, _logSumExp), _memory) = Arena.Build(Ops.Device, arena => (arena.Take(Batch.LossCapacity), arena.Take(Batch.LossCapacity)));
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     public override Trainer? Companion => _critic?.Trainer;
@@ -66,7 +74,7 @@ public sealed class PolicyLearner : ModelLearner
 
     public override void Dispose()
     {
-        _memory.Dispose();
+        _memory?.Dispose();   // null where it was what failed
         _critic?.Dispose();
         base.Dispose();
     }

@@ -53,6 +53,7 @@ public sealed class RolloutCollector : IDisposable
     private readonly ITask _task;
     private readonly CollectSettings _settings;
     private readonly ulong _problemKey;
+    private readonly FusedGuidance _guidance;
     private readonly Sampler _rollIn, _rollOut;
     private readonly Sampler? _switch;
     private readonly UniformGuidance? _uniform;
@@ -66,17 +67,25 @@ public sealed class RolloutCollector : IDisposable
         _settings = settings;
         _problemKey = problemKey;
         int rows = settings.BatchRows, prompt = task.PromptLimit, response = task.ResponseLimit;
-        FusedGuidance guidance = new(reference.Ops);
+        _guidance = new FusedGuidance(reference.Ops);
         SamplerShape shape = new(rows, prompt, response, settings.Candidates, Vocabulary: task.Vocabulary, HiddenLayer: settings.HiddenLayer ?? 0);
-        _rollIn = new Sampler(reference, settings.Rule.IsGuided ? guide : null, guidance, shape, task.Stops);
         int limit = settings.RollOutLimit > 0 ? settings.RollOutLimit : response, longest = prompt + response + settings.RollOutLimit;
-        _rollOut = settings.RollIn == RollIn.None
-            ? _rollIn
-            : new Sampler(reference, null, guidance, shape with { PromptTokens = prompt + response, NewTokens = limit, RowTokens = longest }, task.Stops);
-        if (settings.SwitchTopK > 0 && settings.RollIn != RollIn.None)
+        try
         {
-            _uniform = new UniformGuidance(reference.Ops, settings.SwitchTopK);
-            _switch = new Sampler(reference, null, _uniform, shape with { PromptTokens = prompt + response, NewTokens = 1, RowTokens = prompt + response }, []);
+            _rollIn = new Sampler(reference, settings.Rule.IsGuided ? guide : null, _guidance, shape, task.Stops);
+            _rollOut = settings.RollIn == RollIn.None
+                ? _rollIn
+                : new Sampler(reference, null, _guidance, shape with { PromptTokens = prompt + response, NewTokens = limit, RowTokens = longest }, task.Stops);
+            if (settings.SwitchTopK > 0 && settings.RollIn != RollIn.None)
+            {
+                _uniform = new UniformGuidance(reference.Ops, settings.SwitchTopK);
+                _switch = new Sampler(reference, null, _uniform, shape with { PromptTokens = prompt + response, NewTokens = 1, RowTokens = prompt + response }, []);
+            }
+        }
+        catch
+        {
+            Dispose();
+            throw;
         }
         int width = settings.HiddenLayer is not null ? reference.Config.Width : 0;
         _first = new SampleBatch(rows, prompt, response, width);
@@ -118,10 +127,11 @@ public sealed class RolloutCollector : IDisposable
 
     public void Dispose()
     {
-        _rollIn.Dispose();
-        if (!ReferenceEquals(_rollIn, _rollOut)) _rollOut.Dispose();
+        _rollIn?.Dispose();   // null where it was what failed
+        if (!ReferenceEquals(_rollIn, _rollOut)) _rollOut?.Dispose();
         _switch?.Dispose();
         _uniform?.Dispose();
+        _guidance.Dispose();
     }
 
     /// <summary>Whole responses of the roll-in policy, in the order in which they end.</summary>

@@ -26,7 +26,7 @@ public sealed class SharedHeadLearner : Learner
     private readonly int _rows;
 
     /// <param name="guide">Filled by <see cref="Finish"/>; not disposed with the learner.</param>
-    /// <param name="states">Disposed with the learner.</param>
+    /// <param name="states">Disposed with the learner, and where it cannot be made.</param>
     /// <param name="heldOut">Tokens of problems that are not trained on; may be none.</param>
     /// <param name="key">Of the initial weights.</param>
     /// <param name="rows">Tokens of a batch.</param>
@@ -36,15 +36,23 @@ public sealed class SharedHeadLearner : Learner
         (_guide, _method, _states, _source, _heldOut, _rows) = (guide, method, states, source, heldOut, rows);
         SharedHeadShape shape = guide.Shape;
         Device device = Ops.Device;
-        _table = new TokenTable(guide.Reference.Weights.Tokens, source.Tokens.Concat(heldOut.Tokens).Select(token => token.Token));
-        (_weights, _weightMemory) = Arena.Build(device, arena => new SharedHeadWeights(shape, DType.F32, arena));
-        Initialize(key);
-        _head = new SharedHead(Ops, _weights);
-        _optimizer = new Optimizer<SharedHeadWeights>(Ops, arena => new SharedHeadWeights(shape, DType.F32, arena), _weights, settings);
-        ((_buffers, _gradients, _targets, _hidden, _outputs, _losses), _memory) = Arena.Build(device, arena => (
-            new SharedHeadBuffers(shape, rows, DType.F32, arena), new SharedHeadGradients(shape, rows, arena),
-            new LossTargets(arena.Take(rows, DType.I32), arena.Take(rows), arena.Take(rows)),
-            arena.Take((rows, shape.Width)), arena.Take((rows, shape.Atoms)), arena.Take(rows)));
+        try
+        {
+            _table = new TokenTable(guide.Reference.Weights.Tokens, source.Tokens.Concat(heldOut.Tokens).Select(token => token.Token));
+            (_weights, _weightMemory) = Arena.Build(device, arena => new SharedHeadWeights(shape, DType.F32, arena));
+            Initialize(key);
+            _head = new SharedHead(Ops, _weights);
+            _optimizer = new Optimizer<SharedHeadWeights>(Ops, arena => new SharedHeadWeights(shape, DType.F32, arena), _weights, settings);
+            ((_buffers, _gradients, _targets, _hidden, _outputs, _losses), _memory) = Arena.Build(device, arena => (
+                new SharedHeadBuffers(shape, rows, DType.F32, arena), new SharedHeadGradients(shape, rows, arena),
+                new LossTargets(arena.Take(rows, DType.I32), arena.Take(rows), arena.Take(rows)),
+                arena.Take((rows, shape.Width)), arena.Take((rows, shape.Atoms)), arena.Take(rows)));
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
         _hostHidden = new float[rows * shape.Width];
         _hostReturns = new float[rows];
         _hostWeights = new float[rows];
@@ -55,6 +63,8 @@ public sealed class SharedHeadLearner : Learner
     public override Ops Ops => _guide.Reference.Ops;
 
     public override Optimizer Optimizer => _optimizer;
+
+    public override Method Method => _method;
 
     public override Tensor Losses => _losses;
 
@@ -107,10 +117,10 @@ public sealed class SharedHeadLearner : Learner
 
     public override void Dispose()
     {
-        _optimizer.Dispose();
-        _memory.Dispose();
-        _weightMemory.Dispose();
-        _table.Dispose();
+        _optimizer?.Dispose();   // null where it or what comes before it failed
+        _memory?.Dispose();
+        _weightMemory?.Dispose();
+        _table?.Dispose();
         _states.Dispose();
     }
 

@@ -29,25 +29,36 @@ public sealed class SoftBellmanLearner : ModelLearner
     /// <param name="guide">Of the Q-type: one pass gives all tokens' values; not disposed with the learner.</param>
     /// <param name="rule">How the guide will decode: the tilt of a mean at λ = 1/η, and π_ref as it wrote the roll-outs.</param>
     /// <param name="candidates">K: tokens over which V̄ is summed, the likeliest of π_ref; the rule says what the others have.</param>
+    /// <param name="vocabulary">Ids that may come, the first of π_ref's.</param>
+    /// <param name="logitsAtOnce">Of π_ref: V̄ is found for as many losses at a time as have so many.</param>
     public SoftBellmanLearner(
-        LanguageModel reference, ValueModel guide, Method method, GuidanceRule rule, int candidates, IBatchSource source, OptimizerSettings settings, int rows)
+        LanguageModel reference, ValueModel guide, Method method, GuidanceRule rule, int candidates, int vocabulary, IBatchSource source, OptimizerSettings settings,
+        int rows, int logitsAtOnce = LogitsAtOnce)
         : base(guide, method, source, settings, rows)
     {
-        if (guide.Settings.Kind != HeadKind.Q) throw new ArgumentException("Soft values take a Q-type guide.", nameof(guide));
-        if (rule.Tilt != Tilt.Mean || !rule.IsGuided) throw new ArgumentException("Soft values take the tilt of a mean at a finite η.", nameof(rule));
         (_reference, _guide, _rule) = (reference, guide, rule);
         _guidance = new FusedGuidance(Ops);
-        _target = new ValueModel(Ops, guide.Config, guide.Settings, guide.Weights.MatrixType);
-        int losses = Batch.LossCapacity, vocabulary = reference.Config.Vocab, k = Math.Min(candidates, vocabulary);
-        _part = Math.Clamp(LogitsAtOnce / vocabulary, 1, losses);
+        int losses = Batch.LossCapacity, k = Math.Min(candidates, vocabulary);
+        _part = Math.Clamp(logitsAtOnce / vocabulary, 1, losses);
         _hostStatistics = new float[_part * SampleStatistics.Count];
         _softValues = new float[losses];
         DType type = guide.ActivationType;
-        ((_referenceHidden, _targetHidden, _logits, _candidates, _values, _zeros, _next, _chosen, _statistics), _memory) = Arena.Build(Ops.Device, arena => (
-            arena.Take((losses, guide.Config.Width), type), arena.Take((losses, guide.Config.Width), type),
-            arena.Take((_part, vocabulary)), arena.Take((_part, k), DType.I32), arena.Take((_part, k, guide.Settings.Family.Atoms)),
-            arena.Take(_part, DType.I32), arena.Take(_part, DType.I32), arena.Take(_part, DType.I32), arena.Take((_part, SampleStatistics.Count))));
-        Ops.Fill(_zeros, 0);
+        try
+        {
+            if (guide.Settings.Kind != HeadKind.Q) throw new ArgumentException("Soft values take a Q-type guide.", nameof(guide));
+            if (rule.Tilt != Tilt.Mean || !rule.IsGuided) throw new ArgumentException("Soft values take the tilt of a mean at a finite η.", nameof(rule));
+            _target = new ValueModel(Ops, guide.Config, guide.Settings, guide.Weights.MatrixType);
+            ((_referenceHidden, _targetHidden, _logits, _candidates, _values, _zeros, _next, _chosen, _statistics), _memory) = Arena.Build(Ops.Device, arena => (
+                arena.Take((losses, guide.Config.Width), type), arena.Take((losses, guide.Config.Width), type),
+                arena.Take((_part, vocabulary)), arena.Take((_part, k), DType.I32), arena.Take((_part, k, guide.Settings.Family.Atoms)),
+                arena.Take(_part, DType.I32), arena.Take(_part, DType.I32), arena.Take(_part, DType.I32), arena.Take((_part, SampleStatistics.Count))));
+            Ops.Fill(_zeros, 0);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     public override int StepsPerSample => CopyEvery;
@@ -70,9 +81,9 @@ public sealed class SoftBellmanLearner : ModelLearner
 
     public override void Dispose()
     {
-        _target.Dispose();
+        _target?.Dispose();   // null where it was what failed
         _guidance.Dispose();
-        _memory.Dispose();
+        _memory?.Dispose();
         base.Dispose();
     }
 
@@ -91,7 +102,7 @@ public sealed class SoftBellmanLearner : ModelLearner
             _target.Head.Forward(_targetHidden.Range(from, count), flat, values.As((flat.Shape.D0, values.Shape.Last)));
             GuidanceInputs inputs = new(logits, candidates, values, Tensor.None, zeros, zeros);
             _guidance.Sample(inputs, _rule, key: 0, new GuidanceOutputs(_next.Range(0, count), _chosen.Range(0, count), statistics));
-            Ops.Device.Download<float>(statistics, _hostStatistics);
+            Ops.Device.Download<float>(statistics, _hostStatistics.AsSpan(0, count * SampleStatistics.Count));
             for (int i = 0; i < count; i++) _softValues[from + i] = _hostStatistics[i * SampleStatistics.Count + SampleStatistics.LogNormalizer] / _rule.Lambda;
         }
     }

@@ -13,6 +13,10 @@ public abstract class Method
     /// <param name="outputs">[M, Outputs]: the head's outputs on entry, their gradient on return.</param>
     /// <param name="losses">[M].</param>
     public abstract void LossAndGradient(Ops ops, LossTargets targets, Tensor outputs, Tensor losses);
+
+    /// <summary>The mean loss of the one output that is best where it is given for all positions: what a guide has to beat. Null where there is no simple formula.</summary>
+    /// <param name="labels">Whose returns and weights count.</param>
+    public virtual double? ConstantLoss(IReadOnlyList<Prediction> labels) => null;
 }
 
 /// <summary>Next-token cross-entropy: makes a reference.</summary>
@@ -33,6 +37,16 @@ public sealed class QSharpMethod(ReturnFamily family, Projection projection = Pr
 
     public override void LossAndGradient(Ops ops, LossTargets targets, Tensor outputs, Tensor losses) =>
         ops.ReturnCrossEntropy(outputs, targets.Returns, targets.Weights, family, projection, losses, outputs);
+
+    /// <inheritdoc/>
+    /// <returns>The entropy of the mean label.</returns>
+    public override double? ConstantLoss(IReadOnlyList<Prediction> labels)
+    {
+        double total = labels.Sum(label => (double)label.Weight);
+        double[] mean = new double[family.Returns];
+        foreach (Prediction label in labels) family.AddLabel(label.Return, projection, label.Weight / total, mean);
+        return mean.Sum(chance => chance > 0 ? -chance * Math.Log(chance) : 0);
+    }
 }
 
 /// <summary>
@@ -45,4 +59,12 @@ public sealed class ControlledDecodingMethod : Method
 
     public override void LossAndGradient(Ops ops, LossTargets targets, Tensor outputs, Tensor losses) =>
         ops.SquaredError(outputs, targets.Returns, targets.Weights, Link.Sigmoid, losses, outputs);
+
+    /// <inheritdoc/>
+    /// <returns>The variance of the returns, whose mean is a chance.</returns>
+    public override double? ConstantLoss(IReadOnlyList<Prediction> labels)
+    {
+        double total = labels.Sum(label => (double)label.Weight), mean = labels.Sum(label => label.Weight * (double)label.Return) / total;
+        return labels.Sum(label => label.Weight * (label.Return - mean) * (label.Return - mean)) / total;
+    }
 }

@@ -115,16 +115,6 @@ public sealed class StarGraphTask : ITask
 
     public bool AreSame(string representative, string answer) => representative == answer;
 
-    /// <summary>Whether a response is some arm of the graph walked from its start to its leaf, right or wrong.</summary>
-    public bool FollowsAnArm(Problem problem, ReadOnlySpan<int> response)
-    {
-        if (response.Length != _settings.PathLength || response[0] != problem.Answer[0]) return false;
-        HashSet<(int, int)> edges = [.. Edges(problem.Prompt)];
-        for (int i = 1; i < response.Length; i++)
-            if (!edges.Contains((response[i - 1], response[i]))) return false;
-        return true;
-    }
-
     /// <summary>The graph of a prompt as text that is the same for every order of its edges and every goal.</summary>
     public string GraphKey(ReadOnlySpan<int> prompt)
     {

@@ -20,9 +20,4 @@ internal static unsafe partial class CuBlas
         nint handle, int transposeA, int transposeB, int m, int n, int k,
         void* alpha, nint a, int aType, int lda, nint b, int bType, int ldb,
         void* beta, nint c, int cType, int ldc, int computeType, int algorithm);
-    [LibraryImport(Library)]
-    public static partial int cublasGemmStridedBatchedEx(
-        nint handle, int transposeA, int transposeB, int m, int n, int k,
-        void* alpha, nint a, int aType, int lda, long strideA, nint b, int bType, int ldb, long strideB,
-        void* beta, nint c, int cType, int ldc, long strideC, int batch, int computeType, int algorithm);
 }

@@ -10,7 +10,7 @@ internal static unsafe partial class CuDriver
     public const int InvalidValue = 1, OutOfMemory = 2, NotFound = 500, NotReady = 600;
     public const uint StreamNonBlocking = 1;
     public const int CaptureThreadLocal = 1;
-    public const int FunctionSharedBytes = 1, FunctionLocalBytes = 3, FunctionRegisters = 4, FunctionMaxDynamicShared = 8;
+    public const int FunctionSharedBytes = 1, FunctionRegisters = 4, FunctionMaxDynamicShared = 8;
     public const int DeviceClockKilohertz = 13, DeviceMultiprocessors = 16, DeviceMemoryKilohertz = 36, DeviceMemoryBusBits = 37, DeviceL2Bytes = 38;
     public const int DeviceMajor = 75, DeviceMinor = 76, DeviceSharedPerMultiprocessor = 81, DeviceSharedPerBlock = 97;
 
