@@ -125,6 +125,9 @@ public class CommandLineTests
     [InlineData("""{"test-graphs":"many"}""", "--test-graphs many")]
     [InlineData("""{"eta":[0.1,0]}""", "--eta 0.1,0")]
     [InlineData("""{"seed":-1}""", "--seed -1")]
+    [InlineData("""{"limit":0}""", "--test-graphs 0")]
+    [InlineData("""{"limti":3}""", "'limti'", "did you mean limit")]
+    [InlineData("""{"limit":3,"test-graphs":3}""", "'limit' and 'test-graphs'")]
     public async Task A_wrong_config_is_one_sentence(string json, params string[] names)
     {
         using TemporaryFolder folder = new();
@@ -153,6 +156,8 @@ public class CommandLineTests
         await Refused(folder, "star-graph --config c.json", "--test-graphs 0");
         await Refused(folder, "star-graph --config c.json --test-graphs -5", "--test-graphs -5");
         await Refused(folder, "star-graph --test-graphs=-7 --config=c.json", "--test-graphs -7");
+        await Refused(folder, "star-graph --limit -8 --config c.json", "--test-graphs -8");
+        await Refused(folder, "star-graph --limit:-9 --config c.json", "--test-graphs -9");
         await Refused(folder, "star-graph --config c.json --test-graphs 5 --seed x", "--seed x");
     }
 
