@@ -46,10 +46,12 @@ internal static class CollectVerb
                 experiment.CollectSettings(number, collect.RollIn(parsed), collect.Samples(parsed), parsed.GetValue(eta), parsed.GetValue(hidden) ? parsed.GetValue(hiddenLayer) : null, session.Guide), parsed) with
             { Shard = part };
             experiment.RequireCollectable(session.Reference, session.Guide, settings);
+            if (common.KeptFolder(parsed) is { } kept) RolloutSet.RequireRoom(kept, part);
             string folder = part.IsWhole
                 ? common.OpenFolder(parsed, "collect", new JsonObject { ["task"] = experiment.Task.Settings, ["samples"] = settings.SamplesPerProblem }).Path
                 : common.SharedFolder(parsed, path => RolloutSet.Exists(path, part));
             long total = RolloutSet.RecordsBefore(folder, part, number) + part.Samples(collect.Rollouts(parsed, experiment.Recipe), settings.SamplesPerProblem);
+            session.NoteContext();
             PhaseClock clock = new();
             SuccessCounts counts = experiment.Collect(folder, session.Reference, session.Guide, settings, total, clock);
             JsonObject more = new() { ["rollouts"] = total };

@@ -46,6 +46,7 @@ internal static class EvaluateVerb
             tilt.AddTo(settings, parsed);
             task.Decoding.AddTo(settings, parsed);
             RunFolder folder = common.OpenFolder(parsed, "evaluate", settings);
+            session.NoteContext();
             using Guidance guidance = task.Decoding.Guidance(parsed, session.Reference.Ops);
             List<Evaluation> results = experiment.Evaluate(
                 session.Reference, session.Guide, policies, problems, parsed.GetValue(samples), guidance,
