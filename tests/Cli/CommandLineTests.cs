@@ -97,6 +97,10 @@ public class CommandLineTests
     [InlineData("train --model none --data none --method qsharpp", "qsharpp", "did you mean qsharp")]
     [InlineData("collect --model none", "none")]
     [InlineData("evaluate --model none", "none")]
+    [InlineData("evaluate --model none --methods reference,cd", "--methods cd", "--guide")]
+    [InlineData("evaluate --model none --guide none --methods reference --tilt chi2", "--tilt", "--methods")]
+    [InlineData("star-graph --epochs 3", "--epochs")]
+    [InlineData("star-graph --methods reference,sft --plus-minus", "--plus-minus")]
     [InlineData("pretrain --task star-grph", "star-grph", "did you mean star-graph")]
     public async Task Wrong_input_is_one_sentence(string line, params string[] names)
     {

@@ -37,6 +37,8 @@ internal static class CollectVerb
             string? guideFolder = parsed.GetValue(guide);
             if (parsed.IsGiven(hiddenLayer) && !parsed.GetValue(hidden))
                 throw new UserException("--hidden-layer says which layer's hidden states are stored; give --hidden too, or leave it out.");
+            if (number == 1 && parsed.FirstGiven(guide, eta) is { } later)
+                throw new UserException($"{later.Name} is for the roll-in of a later round, and the first round's is the reference's; add --round 2, or leave it out.");
             using Session session = task.Open(parsed, common, guideFolder, stop);
             Experiment experiment = session.Experiment;
             if (number > 1 && guideFolder is null) throw new UserException($"--round {number}: the roll-in of a later round is guided; give the last round's --guide.");
