@@ -52,6 +52,9 @@ internal sealed class CommonOptions
         return (device, Ops.For(device));
     }
 
+    /// <summary>The folder of --out where what it holds is kept, or null.</summary>
+    public string? KeptFolder(ParseResult parsed) => parsed.GetValue(_overwrite) ? null : parsed.GetValue(_out);
+
     /// <summary>The folder that several runs fill together, each with files of its own.</summary>
     /// <param name="isThere">Whether a folder has this run's files.</param>
     public string SharedFolder(ParseResult parsed, Func<string, bool> isThere)

@@ -20,24 +20,32 @@ internal static class ConfigFile
         if (PathIn(args) is not { } path) return args;
         Command? verb = root.Subcommands.FirstOrDefault(command => command.Name == args.FirstOrDefault());
         if (verb is null) return args;
-        Dictionary<string, Option> options = verb.Options.Where(option => option.Name != OptionName).ToDictionary(option => option.Name[2..]);
+        Dictionary<string, Option> options = verb.Options.Where(option => option.Name != OptionName)
+            .SelectMany(option => Names(option).Select(name => (Key: name[2..], Option: option))).ToDictionary(pair => pair.Key, pair => pair.Option);
         List<string> merged = [.. args];
+        Dictionary<Option, string> seen = [];
         foreach ((string key, JsonElement value) in Read(path))
         {
             if (key == "$schema") continue;
             if (!options.TryGetValue(key, out Option? known))
                 throw new UserException($"{path}: '{key}' is no option of '{verb.Name}'{Nearest.Hint(key, options.Keys)}.");
-            string option = "--" + key;
-            if (args.Any(arg => arg == option || arg.StartsWith(option + "=", StringComparison.Ordinal))) continue;
+            if (!seen.TryAdd(known, key)) throw new UserException($"{path}: '{seen[known]}' and '{key}' are one option; say it once.");
+            if (Names(known).Any(name => Array.Exists(args, arg => IsOf(arg, name)))) continue;
             if (value.ValueKind is JsonValueKind.Null) continue;
             bool isFlag = known.ValueType == typeof(bool);
             if (isFlag != (value.ValueKind is JsonValueKind.True or JsonValueKind.False))
                 throw new UserException($"{path}: '{key}' must be {(isFlag ? "true or false" : "a text, a number, or a list of these")}, not {value.GetRawText()}.");
-            if (!isFlag) merged.AddRange([option, Text(path, key, value)]);
-            else if (value.GetBoolean()) merged.Add(option);
+            if (!isFlag) merged.AddRange([known.Name, Text(path, key, value)]);
+            else if (value.GetBoolean()) merged.Add(known.Name);
         }
         return [.. merged];
     }
+
+    /// <summary>An option's long names.</summary>
+    private static IEnumerable<string> Names(Option option) => option.Aliases.Prepend(option.Name).Where(name => name.StartsWith("--", StringComparison.Ordinal));
+
+    /// <summary>Whether an argument is an option, or the option and its value.</summary>
+    private static bool IsOf(string arg, string name) => arg.StartsWith(name, StringComparison.Ordinal) && (arg.Length == name.Length || arg[name.Length] is '=' or ':');
 
     private static string? PathIn(string[] args)
     {
@@ -62,7 +70,7 @@ internal static class ConfigFile
         }
         catch (JsonException error)
         {
-            throw new UserException($"{path}: not valid JSON at line {(error.LineNumber ?? 0) + 1} ({error.Message.Split(" Path:")[0].Split(" LineNumber:")[0].TrimEnd('.')}).", error);
+            throw new UserException($"{path}: not valid JSON{(error.LineNumber is { } line ? $" at line {line + 1}" : "")} ({error.Message.Split(" Path:")[0].Split(" LineNumber:")[0].TrimEnd('.')}).", error);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
         {

@@ -73,6 +73,43 @@ public sealed class CollectVerbTests : IDisposable
         Assert.Equal(4, (int)report["data"]!["prompts"]!);
     }
 
+    [Fact]
+    public async Task A_folder_has_shards_of_one_data_set()
+    {
+        string[] collect = ["collect", "--rollouts", "8"];
+        await Done("collect", "--rollouts", "8", "--out", "whole");
+        await Done("collect", "--rollouts", "8", "--shard", "1/2", "--out", "halves");
+        string[] before = _folder.Entries();
+        await Refused([.. collect, "--shard", "1/2", "--out", "whole"], "--out whole", "without shards");
+        await Refused([.. collect, "--shard", "1/2", "--out", "whole", "--resume"], "--out whole", "without shards");
+        await Refused([.. collect, "--shard", "1/3", "--out", "halves"], "--out halves", "2 shards");
+        await Refused([.. collect, "--out", "halves", "--resume"], "--out halves", "2 shards");
+        Assert.Equal(before, _folder.Entries());
+        await Done("collect", "--rollouts", "8", "--out", "whole", "--overwrite");
+    }
+
+    /// <summary>Rotary positions go on past the context that the model was trained with.</summary>
+    [Fact]
+    public async Task Texts_that_may_run_past_the_models_context_are_noted_once()
+    {
+        File.WriteAllText(_folder["long.jsonl"], new JsonObject { ["prompt"] = string.Join(' ', Enumerable.Repeat("cat", 124)), ["rule"] = new JsonObject { ["contains"] = "a" } }.ToJsonString());
+        string[] task = ["--task", "long.jsonl"];
+        await Done("collect", "--rollouts", "8", "--roll-in", "policy", "--out", "data");
+        await Done("train", "--data", "data", "--guide-steps", "1", "--out", "run");
+        string[][] verbs =
+        [
+            ["collect", "--rollouts", "2", "--out", "long"], ["evaluate", "--out", "evaluated"],
+            ["diagnose", "--guide", "run/guide", "--measure", "--samples", "2", "--out", "diagnosed"],
+        ];
+        foreach (string[] verb in verbs)
+        {
+            CliResult result = await CliRun.Run(_folder.Path, [.. verb, .. task, "--model", _model.Path, "--max-tokens", "8", "--json"]);
+            Assert.True(result.ExitCode == 0, result.Error);
+            Assert.Equal(2, result.Error.Split("Prompt and response may take").Length);
+            Assert.Contains("but the model's context is 128.", result.Error, StringComparison.Ordinal);
+        }
+    }
+
     /// <summary>One token of each response is uniform over a few, so no response is a sample of what the reference does with the prompt.</summary>
     [Fact]
     public async Task Responses_with_a_switched_token_do_not_count_as_the_references_own()
@@ -86,6 +123,7 @@ public sealed class CollectVerbTests : IDisposable
 
     [Theory]
     [InlineData("--hidden --hidden-layer 9", "--hidden-layer 9"), InlineData("--task gsm8k --test-data sums.jsonl", "--data")]
+    [InlineData("--guide none", "--round 2"), InlineData("--eta 0.3", "--round 2")]
     public async Task What_cannot_be_collected_leaves_no_folder(string options, string name)
     {
         File.WriteAllText(_folder["sums.jsonl"], """{"question": "hello", "answer": "#### 5"}""");

@@ -97,6 +97,10 @@ public class CommandLineTests
     [InlineData("train --model none --data none --method qsharpp", "qsharpp", "did you mean qsharp")]
     [InlineData("collect --model none", "none")]
     [InlineData("evaluate --model none", "none")]
+    [InlineData("evaluate --model none --methods reference,cd", "--methods cd", "--guide")]
+    [InlineData("evaluate --model none --guide none --methods reference --tilt chi2", "--tilt", "--methods")]
+    [InlineData("star-graph --epochs 3", "--epochs")]
+    [InlineData("star-graph --methods reference,sft --plus-minus", "--plus-minus")]
     [InlineData("pretrain --task star-grph", "star-grph", "did you mean star-graph")]
     public async Task Wrong_input_is_one_sentence(string line, params string[] names)
     {
@@ -125,6 +129,9 @@ public class CommandLineTests
     [InlineData("""{"test-graphs":"many"}""", "--test-graphs many")]
     [InlineData("""{"eta":[0.1,0]}""", "--eta 0.1,0")]
     [InlineData("""{"seed":-1}""", "--seed -1")]
+    [InlineData("""{"limit":0}""", "--test-graphs 0")]
+    [InlineData("""{"limti":3}""", "'limti'", "did you mean limit")]
+    [InlineData("""{"limit":3,"test-graphs":3}""", "'limit' and 'test-graphs'")]
     public async Task A_wrong_config_is_one_sentence(string json, params string[] names)
     {
         using TemporaryFolder folder = new();
@@ -153,6 +160,8 @@ public class CommandLineTests
         await Refused(folder, "star-graph --config c.json", "--test-graphs 0");
         await Refused(folder, "star-graph --config c.json --test-graphs -5", "--test-graphs -5");
         await Refused(folder, "star-graph --test-graphs=-7 --config=c.json", "--test-graphs -7");
+        await Refused(folder, "star-graph --limit -8 --config c.json", "--test-graphs -8");
+        await Refused(folder, "star-graph --limit:-9 --config c.json", "--test-graphs -9");
         await Refused(folder, "star-graph --config c.json --test-graphs 5 --seed x", "--seed x");
     }
 

@@ -48,6 +48,8 @@ public sealed class LearningOptionsTests(InitialModelTests.Run run) : IClassFixt
     [InlineData("--loss exponential", "--eta"), InlineData("--loss sinkhorn", "--family categorical"), InlineData("--eta 0.1", "every η")]
     [InlineData("--kappa 2", "kl-regularised"), InlineData("--loss mse --method cd", "--loss"), InlineData("--batch-tokens 3", "longest roll-out")]
     [InlineData("--init x --method ppo", "--init"), InlineData("--loss-on-prompt-end --head q", "--head v")]
+    [InlineData("--atoms 21", "--atoms"), InlineData("--head-hidden 64", "--trunk shared"), InlineData("--epochs 3 --guide-steps 5", "--epochs"), InlineData("--method ppo --eta 0.3", "--eta")]
+    [InlineData("--method dpo --trunk shared", "--trunk"), InlineData("--method sft --plus-minus", "--plus-minus"), InlineData("--beta 0.1", "--beta")]
     public async Task What_has_no_sense_is_refused_before_anything_is_written(string options, string name)
     {
         string[] data = options.Contains("ppo") ? [] : ["--data", "data"];

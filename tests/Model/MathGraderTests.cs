@@ -77,6 +77,31 @@ public class MathGraderTests
         Assert.False(MathGrader.AreEqual(reference, answer));
     }
 
+    [Theory]
+    [InlineData("2^{-20000}", "2^{-20001}"), InlineData("10^{-5000}", "0"), InlineData("x^{50000}", "x^{50001}"), InlineData("x^{50000}", "0"), InlineData("e^{-31}", "e^{-40}")]
+    [InlineData(@"\sqrt{2}\cdot 10^{-14}", "0"), InlineData(@"\frac{\pi}{10^{15}}", @"\frac{\pi}{10^{16}}"), InlineData("e^{-2000}", "e^{-2001}"), InlineData("e^{-2000}", "0")]
+    [InlineData(@"\frac{1}{e^{1000}}", "0"), InlineData("1+10^{-2500}", "1"), InlineData("0.999^{3000}", "0.999^{3000}+10^{-12}"), InlineData("10^{3000}", "10^{3000}+1")]
+    [InlineData("2^{10^{20}}", "2^{10^{21}}"), InlineData("1e-2000x", "1e-1999x"), InlineData(@"\sqrt{2}\cdot 10^{-2000}", "0"), InlineData(@"(\sqrt2)^2", "2.000000000001")]
+    [InlineData(@"\sqrt2-\sqrt2", "10^{-20}"), InlineData(@"e^{50}+5-e^{50}", "0"), InlineData(@"\sqrt{2}\cdot 10^{-14}", @"\sqrt{3}\cdot 10^{-14}"), InlineData("e^{-300}x", "e^{-301}x")]
+    [InlineData(@"\sqrt{2}", "1.41421356237"), InlineData(@"y=x+\frac{\pi}{10^{15}}", @"y=x+\frac{\pi}{10^{12}}"), InlineData(@"\frac{1}{\sin\pi}", "0"), InlineData(@"\pi^{-500}", @"\pi^{-501}")]
+    public void Tiny_and_huge_values_are_told_apart(string answer, string reference)
+    {
+        Assert.False(MathGrader.AreEqual(answer, reference));
+        Assert.False(MathGrader.AreEqual(reference, answer));
+    }
+
+    [Theory]
+    [InlineData("2^{-20000}", @"\frac{1}{2^{20000}}"), InlineData("x^{50000}", "x^{49999}x"), InlineData("10^{5000}", @"100^{2500}"), InlineData("9^{9^9}", @"3^{2 \cdot 9^9}"), InlineData("(1+x)^{900}(1-x)^{900}", "(1-x^2)^{900}")]
+    [InlineData(@"\sqrt{2}-\sqrt{2}", "0"), InlineData(@"\sin(\pi)", "0"), InlineData(@"\cos\frac{\pi}{2}", "0"), InlineData(@"e^{i\pi}+1", "0"), InlineData(@"\sqrt{8}-2\sqrt2", @"\sin\pi")]
+    [InlineData(@"\sin^2 x+\cos^2 x-1", "0"), InlineData(@"\sqrt{\sin\pi}", "0"), InlineData(@"\ln 1", "0"), InlineData(@"x\sqrt{12}-2x\sqrt{3}", "0"), InlineData(@"\arccos 1", "0"), InlineData(@"e^{-40}", @"\frac{1}{e^{40}}")]
+    [InlineData(@"\frac{\pi}{10^{15}}", @"\pi\cdot 10^{-15}"), InlineData(@"\arcsin(\sin\frac{\pi}{2})", @"\frac{\pi}{2}"), InlineData(@"\arctan x+\arctan\frac1x", @"\frac{\pi}{2}\cdot\frac{x}{|x|}")]
+    [InlineData(@"\lfloor (\sqrt3)^2 \rfloor", "3"), InlineData(@"\tanh x", @"\frac{e^{2x}-1}{e^{2x}+1}"), InlineData(@"\frac12!", @"\frac{\sqrt\pi}{2}"), InlineData(@"\sqrt{3+2\sqrt2}", @"1+\sqrt2")]
+    public void Values_that_are_equal_in_spite_of_their_size_or_of_cancellation_are(string answer, string reference)
+    {
+        Assert.True(MathGrader.AreEqual(answer, reference), $"{MathGrader.NormalForm(answer)} | {MathGrader.NormalForm(reference)}");
+        Assert.True(MathGrader.AreEqual(reference, answer));
+    }
+
     [Fact]
     public void Every_reference_of_MATH_and_GSM8K_is_read_and_equal_to_itself()
     {

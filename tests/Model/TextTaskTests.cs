@@ -68,6 +68,22 @@ public sealed class TextTaskTests : IDisposable
     }
 
     [Fact]
+    public void A_line_of_QuALITYs_own_files_is_an_article_with_a_problem_for_each_question()
+    {
+        const string Article = """
+            {"article_id": "1", "title": "t", "article": "a b c", "questions": [
+            {"question": "who", "question_unique_id": "1_1", "options": ["a", "b", "c", "d"], "writer_label": 1, "gold_label": 3, "difficult": 0},
+            {"question": "what", "options": ["d", "c"], "writer_label": 2, "gold_label": 1}]}
+            """;
+        Problem[] problems = Task("quality", test: [Article.ReplaceLineEndings("")]).TestProblems(0, 9);
+        Problem[] flat = Task("quality", test: [
+            """{"passage": "a b c", "question": "who", "options": ["a", "b", "c", "d"], "label": 3}""",
+            """{"passage": "a b c", "question": "what", "options": ["d", "c"], "label": 1}"""]).TestProblems(0, 9);
+        Assert.Equal(flat.Select(problem => problem.Prompt), problems.Select(problem => problem.Prompt));
+        Assert.Equal([1f, 1f], [((TextProblem)problems[0]).Rule.Reward("\\boxed{C}", true), ((TextProblem)problems[1]).Rule.Reward("\\boxed{A}", true)]);
+    }
+
+    [Fact]
     public void One_file_is_split_by_what_is_asked_and_two_files_are_whole()
     {
         string[] lines = [.. Enumerable.Range(0, 300).Select(i => $"{{\"question\": \"{Letters(i)}\", \"answer\": \"#### {i}\"}}")];
@@ -96,7 +112,10 @@ public sealed class TextTaskTests : IDisposable
     [InlineData("gsm8k", """{"question": "a", "answer": "5"}""", "####"), InlineData("gsm8k", """{"answer": "#### 5"}""", "no problem"), InlineData("gsm8k", """{"question": "a"}""", "answer")]
     [InlineData("math", """{"problem": "a", "solution": "5"}""", "boxed"), InlineData("math", """{"problem": 5, "answer": "5"}""", "problem"), InlineData("math", """{"problem": "a", "answer": " "}""", "empty")]
     [InlineData("math", """["a"]""", "object"), InlineData("quality", """{"article": "a", "question": "b", "options": ["c"], "label": 1}""", "options"), InlineData("math", "{", "JSON")]
+    [InlineData("math", """{"problem": "a", "problem": "b", "answer": "5"}""", "(Duplicate property 'problem'")]
     [InlineData("quality", """{"article": "a", "question": "b", "options": ["c", "d"], "label": 3}""", "label"), InlineData("quality", """{"question": "b", "options": ["c", "d"], "label": 1}""", "article")]
+    [InlineData("quality", """{"article": "a", "questions": []}""", "questions"), InlineData("quality", """{"article": "a", "questions": [1]}""", "question 1")]
+    [InlineData("quality", """{"article": "a", "questions": [{"question": "b", "options": ["c", "d"], "gold_label": 1}, {"question": "b", "options": ["c", "d"]}]}""", "question 2: gold_label")]
     public void A_line_that_is_wrong_is_named(string name, string line, string part)
     {
         string good = name == "quality" ? """{"passage": "a", "question": "b", "options": ["c", "d"], "label": 1}""" : """{"question": "a", "answer": "#### 1"}""";

@@ -37,6 +37,8 @@ internal static class CollectVerb
             string? guideFolder = parsed.GetValue(guide);
             if (parsed.IsGiven(hiddenLayer) && !parsed.GetValue(hidden))
                 throw new UserException("--hidden-layer says which layer's hidden states are stored; give --hidden too, or leave it out.");
+            if (number == 1 && parsed.FirstGiven(guide, eta) is { } later)
+                throw new UserException($"{later.Name} is for the roll-in of a later round, and the first round's is the reference's; add --round 2, or leave it out.");
             using Session session = task.Open(parsed, common, guideFolder, stop);
             Experiment experiment = session.Experiment;
             if (number > 1 && guideFolder is null) throw new UserException($"--round {number}: the roll-in of a later round is guided; give the last round's --guide.");
@@ -46,10 +48,12 @@ internal static class CollectVerb
                 experiment.CollectSettings(number, collect.RollIn(parsed), collect.Samples(parsed), parsed.GetValue(eta), parsed.GetValue(hidden) ? parsed.GetValue(hiddenLayer) : null, session.Guide), parsed) with
             { Shard = part };
             experiment.RequireCollectable(session.Reference, session.Guide, settings);
+            if (common.KeptFolder(parsed) is { } kept) RolloutSet.RequireRoom(kept, part);
             string folder = part.IsWhole
                 ? common.OpenFolder(parsed, "collect", new JsonObject { ["task"] = experiment.Task.Settings, ["samples"] = settings.SamplesPerProblem }).Path
                 : common.SharedFolder(parsed, path => RolloutSet.Exists(path, part));
             long total = RolloutSet.RecordsBefore(folder, part, number) + part.Samples(collect.Rollouts(parsed, experiment.Recipe), settings.SamplesPerProblem);
+            session.NoteContext();
             PhaseClock clock = new();
             SuccessCounts counts = experiment.Collect(folder, session.Reference, session.Guide, settings, total, clock);
             JsonObject more = new() { ["rollouts"] = total };

@@ -67,6 +67,7 @@ internal sealed class DiagnoseVerb
         };
         _task.Decoding.AddTo(settings, parsed);
         RunFolder folder = _common.OpenFolder(parsed, "diagnose", settings);
+        if (measures) session.NoteContext();
         DiagnosisReport report = new() { Data = data is null ? null : new DataDiagnosis(PromptSamples.Of(rollouts), 1 / etas[0]) };
         if (session.Guide is { } guide)
         {

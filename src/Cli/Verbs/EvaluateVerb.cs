@@ -30,6 +30,7 @@ internal static class EvaluateVerb
             BlockSettings? sizes = blocks.Settings(parsed, guideFolder is not null);
             List<TiltFunction> functions = tilt.Functions(parsed, evaluation.Etas(parsed), evaluation.HasEta(parsed), guideFolder is not null);
             if (functions.Count > 0) evaluation.RequireQSharpAlone(parsed);
+            if (guideFolder is null) evaluation.RequireNoGuide(parsed);
             using Session session = task.Open(parsed, common, guideFolder, stop);
             TiltOptions.Require(functions, session.Guide);
             Experiment experiment = session.Experiment;
@@ -46,6 +47,7 @@ internal static class EvaluateVerb
             tilt.AddTo(settings, parsed);
             task.Decoding.AddTo(settings, parsed);
             RunFolder folder = common.OpenFolder(parsed, "evaluate", settings);
+            session.NoteContext();
             using Guidance guidance = task.Decoding.Guidance(parsed, session.Reference.Ops);
             List<Evaluation> results = experiment.Evaluate(
                 session.Reference, session.Guide, policies, problems, parsed.GetValue(samples), guidance,

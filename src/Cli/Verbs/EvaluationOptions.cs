@@ -38,8 +38,16 @@ internal sealed class EvaluationOptions
     /// <summary>Functions of the reward are for the distribution that qsharp learns; what else is asked for would not heed them.</summary>
     public void RequireQSharpAlone(ParseResult parsed)
     {
+        if (!IsAsked(parsed, Catalog.QSharp.Name)) throw new UserException("--tilt, --kl-budget and --target-reward are for qsharp; add it to --methods, or leave them out.");
         string? other = parsed.IsGiven(_methods) ? parsed.GetValue(_methods).Values.FirstOrDefault(method => method is not ("reference" or "qsharp")) : null;
         if (other is not null) throw new UserException($"--methods {other}: --tilt, --kl-budget and --target-reward are for qsharp; leave {other} out.");
+    }
+
+    /// <summary>Refuses what a guide is needed for; without one the reference alone is tested, unless something else is asked for.</summary>
+    public void RequireNoGuide(ParseResult parsed)
+    {
+        if (parsed.IsGiven(_methods) && Tilts(parsed) is [var first, ..])
+            throw new UserException($"--methods {first.Name}: it decodes from a guide; give one with --guide, or ask for the reference alone.");
     }
 
     public List<ValueMethod> Tilts(ParseResult parsed) => [.. _guided.Where(method => IsAsked(parsed, method.Name))];

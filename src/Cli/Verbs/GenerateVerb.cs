@@ -104,7 +104,7 @@ internal sealed class GenerateVerb
     {
         int longest = prompts.Max(prompt => prompt.Length), tokens = parsed.GetValue(_maxTokens);
         if (!parsed.IsGiven(_maxTokens)) return Math.Clamp(context - longest, 1, tokens);
-        if (longest + tokens > context) progress.Note($"Prompt and response may take {longest + tokens} tokens, but the model's context is {context}.");
+        ContextNote.Say(progress, longest + tokens, context);
         return tokens;
     }
 

@@ -37,7 +37,13 @@ internal sealed class GuideOptions
             throw new UserException("--trunk shared reads the state before a token; leave --head out, or give q.");
         if (isShared && prompt == "bidirectional")
             throw new UserException("--trunk shared reads prompts as the reference does; leave --guide-prompt out.");
+        if (!isShared && parsed.IsGiven(_headHidden))
+            throw new UserException("--head-hidden is the width of the head of --trunk shared alone; leave it out.");
+        if (parsed.GetValue(_family) == "bernoulli" && parsed.IsGiven(_atoms))
+            throw new UserException("--atoms is a setting of --family categorical alone; leave it out, or add that.");
         if (isShared) recipe = GuideRecipe.SharedTrunk with { Candidates = recipe.Candidates, Outside = recipe.Outside, HeadHidden = parsed.GetValue(_headHidden) };
+        if (parsed.GetValue(_epochs) > 0 && (steps > 0 || recipe.Steps > 0))
+            throw new UserException($"--epochs counts only where no number of steps is fixed, and {(steps > 0 ? "--guide-steps" : "this task's recipe")} fixes one; leave it out{(steps > 0 ? ", or the other" : ", or give --guide-steps")}.");
         return recipe with
         {
             Steps = steps == 0 ? recipe.Steps : steps,
@@ -49,6 +55,13 @@ internal sealed class GuideOptions
                 parsed.GetValue(_family) == "bernoulli" ? ReturnFamily.Bernoulli : ReturnFamily.Categorical(0, 1, parsed.GetValue(_atoms)),
                 prompt == "auto" ? recipe.Settings.BidirectionalPrompt : prompt == "bidirectional"),
         };
+    }
+
+    /// <summary>Refuses them where no guide is learned; a policy without steps of its own takes the guide's.</summary>
+    public void RequireNone(ParseResult parsed, string method)
+    {
+        if (parsed.FirstGiven(_rate, _batch, _epochs, _prompt, _trunk, _headHidden, _head, _family, _atoms) is { } given)
+            throw new UserException($"{given.Name} is about guides, and --method {method} trains a policy; leave it out.");
     }
 
     /// <summary>Everything of a recipe that shapes the training of a guide, for config.json.</summary>

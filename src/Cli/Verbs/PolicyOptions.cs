@@ -30,6 +30,19 @@ internal sealed class PolicyOptions
             verb.Options.Add(option);
     }
 
+    /// <summary>Refuses the options that belong to other methods than those that are trained.</summary>
+    public void RequireUse(ParseResult parsed, params string[] trained)
+    {
+        (Option[] Options, string[] Methods)[] uses =
+        [
+            ([_beta], ["reinforce", "reinforce-greedy", "rloo", "ppo"]), ([_samples], ["rloo"]), ([_epochs], ["ppo"]), ([_plusMinus], ["reinforce", "reinforce-greedy"]),
+            ([_preferenceBeta], ["dpo", "rpo"]), ([_alpha, _normalized], ["rpo"]), ([_divergence, _diceAlpha, _nuRate], ["algae-dice"]),
+        ];
+        foreach ((Option[] options, string[] methods) in uses)
+            if (!methods.Intersect(trained).Any() && parsed.FirstGiven(options) is { } given)
+                throw new UserException($"{given.Name} is a setting of {string.Join(", ", methods)} alone; leave it out.");
+    }
+
     public PolicyRecipe Recipe(ParseResult parsed, GuideRecipe guide)
     {
         int steps = parsed.GetValue(_steps) is var asked && asked > 0 ? asked : guide.Steps;

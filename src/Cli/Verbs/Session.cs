@@ -7,11 +7,13 @@ namespace QSharp.Cli.Verbs;
 internal sealed class Session : IDisposable
 {
     private readonly Device _device;
+    private readonly IProgressSink _progress;
 
     /// <param name="guide">Folder of the guide, or null.</param>
     public Session(Device device, Experiment experiment, LanguageModel reference, string? guide, IProgressSink progress)
     {
         _device = device;
+        _progress = progress;
         Experiment = experiment;
         Reference = reference;
         if (guide is null) return;
@@ -36,6 +38,9 @@ internal sealed class Session : IDisposable
         progress.Note(FormattableString.Invariant(
             $"{folder}: this guide was trained at temperature {origin.Temperature} and top-p {origin.TopP}, and is used at {recipe.Temperature} and {recipe.TopP}; its values are those of the former."));
     }
+
+    /// <summary>Notes that responses to the task's problems may run past the reference's context; for verbs that draw some.</summary>
+    public void NoteContext() => ContextNote.Say(_progress, Experiment.Task.PromptLimit + Experiment.Task.ResponseLimit, Reference.Config.Context);
 
     public void Dispose()
     {

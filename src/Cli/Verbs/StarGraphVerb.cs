@@ -31,6 +31,7 @@ internal static class StarGraphVerb
         CommonOptions common = new(verb);
         verb.SetAction((parsed, stop) =>
         {
+            policy.RequireUse(parsed, [.. evaluation.Policies(parsed).Select(method => method.Name)]);
             StarGraphRecipe recipe = graph.Recipe(parsed);
             recipe = recipe with { Guide = learning.Apply(decoding.Apply(guide.Apply(recipe.Guide, parsed), parsed), parsed) };
             recipe.Guide.RequireDraws(recipe.Guide.Settings);

@@ -20,7 +20,6 @@ internal sealed class TaskOptions
     private readonly Option<int> _rows = OptionFactory.Integer("--batch-rows", "Responses sampled side by side; 0 takes 256 for graphs and 32 for texts.", 0, 0);
     private readonly WeightsOption _weights;
     private readonly StarGraphOptions _graph;
-    private readonly GuideOptions _guide;
 
     /// <param name="problems">What the verb reads a task's problems for.</param>
     public TaskOptions(Command verb, ProblemUse problems = ProblemUse.All)
@@ -29,13 +28,15 @@ internal sealed class TaskOptions
         Problems = new ProblemOptions(verb, problems);
         _weights = new WeightsOption(verb);
         _graph = new StarGraphOptions(verb);
-        _guide = new GuideOptions(verb);
+        Guide = new GuideOptions(verb);
         Decoding = new DecodingOptions(verb);
     }
 
     public DecodingOptions Decoding { get; }
 
     public ProblemOptions Problems { get; }
+
+    public GuideOptions Guide { get; }
 
     public string Model(ParseResult parsed) => parsed.GetValue(_model)!;
 
@@ -66,7 +67,7 @@ internal sealed class TaskOptions
                 WordProblemTask.Name => new WordProblemTask(files, MaxTokens(parsed, WordProblemTask.UsualResponseLimit)),
                 _ => new TextTask(text, files),
             };
-            GuideRecipe recipe = Decoding.Apply(_guide.Apply(graph?.Guide ?? GuideRecipe.Text, parsed), parsed) with { Eta = eta };
+            GuideRecipe recipe = Decoding.Apply(Guide.Apply(graph?.Guide ?? GuideRecipe.Text, parsed), parsed) with { Eta = eta };
             if (learning is not null) recipe = learning.Apply(recipe, parsed);
             initial = learning?.Initial(parsed, task, files);
             int rows = parsed.GetValue(_rows) is var asked && asked > 0 ? asked : isGraph ? 256 : 32;

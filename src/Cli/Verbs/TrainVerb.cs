@@ -31,9 +31,12 @@ internal static class TrainVerb
             string name = parsed.GetValue(method)!;
             if (parsed.GetValue(data) is null && Catalog.FindPolicyMethod(name) is not { Data: PolicyData.Policy })
                 throw new UserException($"--method {name} learns from roll-outs of the reference; give their folder with --data.");
+            policy.RequireUse(parsed, name);
             if (Catalog.FindPolicyMethod(name) is { } entry)
             {
                 learning.RequireNone(parsed, name);
+                task.Guide.RequireNone(parsed, name);
+                if (parsed.IsGiven(eta)) throw new UserException($"--eta is about guides, and --method {name} trains a policy; leave it out.");
                 TrainPolicy(entry, parsed.GetValue(data), parsed, task, policy, rounding, common, stop);
                 return Task.FromResult(ExitCodes.Done);
             }

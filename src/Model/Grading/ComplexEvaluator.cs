@@ -6,13 +6,11 @@ namespace QSharp.Model.Grading;
 
 /// <summary>
 /// The value of an expression in double precision, its variables at random points: complex ones, where an identity of analytic
-/// functions holds or fails for all, or real ones, where |x| = √(x²). Not a number where there is no value.
+/// functions holds or fails for all, or real ones, where |x| = √(x²).
 /// </summary>
 /// <param name="point">Number of the assignment.</param>
 internal sealed class ComplexEvaluator(uint point, bool isReal)
 {
-    private static readonly Complex _none = new(double.NaN, double.NaN);
-
     // Lanczos's approximation, g = 7, nine terms (Godfrey).
     private static readonly double[] _lanczos =
     [
@@ -20,29 +18,36 @@ internal sealed class ComplexEvaluator(uint point, bool isReal)
         -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7,
     ];
 
-    public Complex Value(Expression expression) => expression switch
+    public Approximate Value(Expression expression) => expression switch
     {
-        Number number => number.Value.ToDouble(),
+        Number number => Value(number.Value),
         Symbol symbol => At(symbol.Name),
         Operation operation => Value(operation),
-        _ => _none,
+        _ => Approximate.None,
     };
 
-    private Complex At(string name)
+    private static Approximate Value(Rational number)
+    {
+        double value = number.ToDouble();
+        bool isExact = number.IsInteger && Math.Abs(value) <= 1L << 53;
+        return isExact ? Approximate.Exact(value) : Approximate.Rounded(value);
+    }
+
+    private Approximate At(string name)
     {
         switch (name)
         {
-            case Symbol.Pi: return Math.PI;
-            case Symbol.Euler: return Math.E;
-            case Symbol.Imaginary: return Complex.ImaginaryOne;
+            case Symbol.Pi: return Approximate.Rounded(Math.PI);
+            case Symbol.Euler: return Approximate.Rounded(Math.E);
+            case Symbol.Imaginary: return Approximate.Exact(Complex.ImaginaryOne);
         }
         (uint re, uint im, _, _) = Philox.Block(ExactEvaluator.Hash(name), point, 1, 0, 0);
-        return new Complex(4 * Philox.Uniform(re) - 2, isReal ? 0 : 4 * Philox.Uniform(im) - 2);
+        return Approximate.Exact(new Complex(4 * Philox.Uniform(re) - 2, isReal ? 0 : 4 * Philox.Uniform(im) - 2));
     }
 
-    private Complex Value(Operation operation)
+    private Approximate Value(Operation operation)
     {
-        Complex first = Value(operation.Arguments[0]);
+        Approximate first = Value(operation.Arguments[0]);
         switch (operation.Kind)
         {
             case Operator.Add:
@@ -52,67 +57,74 @@ internal sealed class ComplexEvaluator(uint point, bool isReal)
                 for (int i = 1; i < operation.Arguments.Length; i++) first *= Value(operation.Arguments[i]);
                 return first;
         }
-        Complex second = operation.Arguments.Length > 1 ? Value(operation.Arguments[1]) : default;
+        Approximate second = operation.Arguments.Length > 1 ? Value(operation.Arguments[1]) : Approximate.Zero;
+        Complex z = first.Value;
         return operation.Kind switch
         {
-            Operator.Divide => second == Complex.Zero ? _none : first / second,
+            Operator.Divide => first / second,
             Operator.Negate => -first,
-            Operator.Power => Power(first, second),
-            Operator.Root => second == Complex.Zero ? _none : Root(first, second),
-            Operator.Factorial => Gamma(first + 1),
-            Operator.Binomial => Gamma(first + 1) / (Gamma(second + 1) * Gamma(first - second + 1)),
-            Operator.Abs => Complex.Abs(first),
-            Operator.Floor => new Complex(Math.Floor(first.Real), Math.Floor(first.Imaginary)),
-            Operator.Ceiling => new Complex(Math.Ceiling(first.Real), Math.Ceiling(first.Imaginary)),
+            Operator.Power => first.Power(second),
+            Operator.Root => Root(first, second),
+            Operator.Factorial => Gamma(first + Approximate.One),
+            Operator.Binomial => Gamma(first + Approximate.One) / (Gamma(second + Approximate.One) * Gamma(first - second + Approximate.One)),
+            Operator.Abs => first.Magnitude(),
+            Operator.Floor => first.Whole(Math.Floor),
+            Operator.Ceiling => first.Whole(Math.Ceiling),
             Operator.Percent => first,
-            Operator.Sin => Complex.Sin(first),
-            Operator.Cos => Complex.Cos(first),
-            Operator.Tan => Pole(Complex.Tan(first)),
-            Operator.Cot => Pole(Complex.Cos(first) / Complex.Sin(first)),
-            Operator.Sec => Pole(1 / Complex.Cos(first)),
-            Operator.Csc => Pole(1 / Complex.Sin(first)),
-            Operator.Arcsin => Complex.Asin(first),
-            Operator.Arccos => Complex.Acos(first),
-            Operator.Arctan => Complex.Atan(first),
-            Operator.Sinh => Complex.Sinh(first),
-            Operator.Cosh => Complex.Cosh(first),
-            Operator.Tanh => Complex.Tanh(first),
-            Operator.Ln => first == Complex.Zero ? _none : Complex.Log(first),
-            Operator.Log => first == Complex.Zero || second == Complex.Zero || second == Complex.One ? _none : Complex.Log(first) / Complex.Log(second),
-            Operator.Exp => Complex.Exp(first),
-            _ => _none,
+            Operator.Sin => Sin(first),
+            Operator.Cos => Cos(first),
+            Operator.Tan => Sin(first) / Cos(first),
+            Operator.Cot => Cos(first) / Sin(first),
+            Operator.Sec => Approximate.One / Cos(first),
+            Operator.Csc => Approximate.One / Sin(first),
+            Operator.Arcsin => first.Branching(Complex.Asin(z), 1 - z * z),
+            Operator.Arccos => first.Branching(Complex.Acos(z), 1 - z * z),
+            Operator.Arctan => Arctan(first),
+            Operator.Sinh => Sinh(first),
+            Operator.Cosh => Cosh(first),
+            Operator.Tanh => Sinh(first) / Cosh(first),
+            Operator.Ln => first.Log(),
+            Operator.Log => first.Log() / second.Log(),
+            Operator.Exp => first.Exp(),
+            _ => Approximate.None,
         };
     }
 
-    /// <summary>tan 90° comes out as 10¹⁶ and has no value.</summary>
-    private static Complex Pole(Complex value) => Complex.Abs(value) > 1e14 ? _none : value;
+    private static Approximate Sin(Approximate x) => x.Smooth(Complex.Sin(x.Value), Complex.Abs(Complex.Cos(x.Value)));
 
-    private static Complex Power(Complex basis, Complex exponent)
+    private static Approximate Cos(Approximate x) => x.Smooth(Complex.Cos(x.Value), Complex.Abs(Complex.Sin(x.Value)));
+
+    private static Approximate Sinh(Approximate x) => x.Smooth(Complex.Sinh(x.Value), Complex.Abs(Complex.Cosh(x.Value)));
+
+    private static Approximate Cosh(Approximate x) => x.Smooth(Complex.Cosh(x.Value), Complex.Abs(Complex.Sinh(x.Value)));
+
+    private static Approximate Arctan(Approximate x)
     {
-        if (exponent.Imaginary == 0 && exponent.Real == Math.Floor(exponent.Real) && Math.Abs(exponent.Real) <= 1024)
-        {
-            Complex result = Complex.One;
-            int bits = (int)Math.Abs(exponent.Real);
-            if (basis == Complex.Zero && exponent.Real <= 0) return exponent.Real == 0 ? Complex.One : _none;
-            for (Complex square = basis; bits > 0; bits >>= 1, square *= square)
-                if ((bits & 1) == 1) result *= square;
-            return exponent.Real < 0 ? 1 / result : result;
-        }
-        if (basis == Complex.Zero) return exponent.Real > 0 ? Complex.Zero : _none;
-        return Complex.Exp(exponent * Complex.Log(basis));
+        if (x.Value.Imaginary == 0) return x.Branching(Math.Atan(x.Value.Real), 1 + x.Value * x.Value);
+        Approximate turned = Approximate.Exact(Complex.ImaginaryOne) * x;
+        return Approximate.Exact(Complex.ImaginaryOne / 2) * ((Approximate.One - turned).Log() - (Approximate.One + turned).Log());
     }
 
     /// <summary>An odd root of a negative number is the real one.</summary>
-    private static Complex Root(Complex value, Complex degree)
+    private static Approximate Root(Approximate value, Approximate degree)
     {
-        if (degree == 2) return Complex.Sqrt(value);
-        bool isOdd = degree.Imaginary == 0 && Math.Abs(degree.Real % 2) == 1;
-        return isOdd && value.Imaginary == 0 && value.Real < 0 ? -Power(-value, 1 / degree) : Power(value, 1 / degree);
+        Approximate power = Approximate.One / degree;
+        bool isOdd = degree.Value.Imaginary == 0 && Math.Abs(degree.Value.Real % 2) == 1;
+        return isOdd && value.Value.Imaginary == 0 && value.Value.Real < 0 ? -(-value).Power(power) : value.Power(power);
+    }
+
+    private static Approximate Gamma(Approximate x)
+    {
+        Complex z = x.Value;
+        double pole = Complex.Abs(z - Math.Min(0, Math.Round(z.Real)));
+        Complex value = Gamma(z);
+        // The slope of ln Γ is about ln z, and as steep as 1/z beside a pole.
+        double relative = 1e-13 + x.Error * (1 / pole + Math.Log(2 + Complex.Abs(z)));
+        return relative <= 1e-3 ? Approximate.Rounded(value, relative * Complex.Abs(value)) : Approximate.None;
     }
 
     private static Complex Gamma(Complex z)
     {
-        if (z.Imaginary == 0 && z.Real <= 0 && z.Real == Math.Floor(z.Real)) return _none;
         if (z.Real < 0.5) return Math.PI / (Complex.Sin(Math.PI * z) * Gamma(1 - z));
         z -= 1;
         Complex sum = _lanczos[0];

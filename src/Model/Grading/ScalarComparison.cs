@@ -1,15 +1,12 @@
-using System.Numerics;
-
 namespace QSharp.Model.Grading;
 
 /// <summary>
-/// Whether two expressions are the same function of their variables. Exact where both are rational; else by their values at
-/// random points, which stands in for symbolic simplification.
+/// Whether two expressions are the same function of their variables: by their values at random points, which stands in for symbolic
+/// simplification, exactly where both are rational, else as far as double precision tells. What it cannot tell is not the same.
 /// </summary>
 internal static class ScalarComparison
 {
     private const int ExactPoints = 3, Points = 8, MostTries = 24;
-    private const double Tolerance = 1e-9, Nothing = 1e-13;
 
     public static bool Equal(Expression a, Expression b)
     {
@@ -23,34 +20,43 @@ internal static class ScalarComparison
     {
         if (a is Number one && b is Number other) return one.Value == other.Value;
         if (a is Symbol x && b is Symbol y) return x.Name == y.Name;
-        int exact = 0;
-        for (uint point = 0; exact < ExactPoints && point < ExactPoints + 2; point++)
-        {
-            ExactEvaluator evaluator = new(point);
-            if (evaluator.Value(a) is not { } left || evaluator.Value(b) is not { } right) continue;
-            if (left != right) return false;
-            exact++;
-        }
-        return exact == ExactPoints || Agree(a, b, isReal: false) || Agree(a, b, isReal: true) || SameTree(a, b);
+        return SameFraction(a, b) ?? (Agree(a, b, isReal: false) || Agree(a, b, isReal: true) || SameTree(a, b));
     }
 
-    /// <summary>Whether the values agree wherever both exist, at enough points.</summary>
+    /// <summary>Whether the values are the same fractions; null where too few are fractions.</summary>
+    private static bool? SameFraction(Expression a, Expression b)
+    {
+        int found = 0;
+        for (uint point = 0; found < ExactPoints && point < ExactPoints + 2; point++)
+        {
+            ExactEvaluator exact = new(point);
+            ResidueEvaluator residue = new(exact);
+            if (exact.Value(a) is { } left && exact.Value(b) is { } right)
+            {
+                if (left != right) return false;
+            }
+            else if (residue.Value(a) is not { } rest || residue.Value(b) is not { } other)
+                continue;
+            else if (rest != other)
+                return false;
+            found++;
+        }
+        return found == ExactPoints ? true : null;
+    }
+
+    /// <summary>Whether the values agree wherever both can be told, at enough points.</summary>
     private static bool Agree(Expression a, Expression b, bool isReal)
     {
         int found = 0;
         for (uint point = 0; found < Points && point < MostTries; point++)
         {
             ComplexEvaluator evaluator = new(point, isReal);
-            Complex left = evaluator.Value(a), right = evaluator.Value(b);
-            if (!Complex.IsFinite(left) || !Complex.IsFinite(right)) continue;
-            if (!Near(left, right)) return false;
+            if (Approximate.Same(evaluator.Value(a), evaluator.Value(b)) is not { } same) continue;
+            if (!same) return false;
             found++;
         }
         return found == Points;
     }
-
-    private static bool Near(Complex a, Complex b) =>
-        Complex.Abs(a - b) <= Tolerance * Math.Max(Complex.Abs(a), Complex.Abs(b)) || (Complex.Abs(a) < Nothing && Complex.Abs(b) < Nothing);
 
     /// <summary>Whether sides of two equations or comparisons, each brought to one side, differ by a constant factor.</summary>
     /// <param name="positive">Whether the factor must be positive, as for comparisons.</param>
@@ -69,18 +75,23 @@ internal static class ScalarComparison
 
     private static bool NearlyProportional(Expression a, Expression b, bool positive)
     {
-        Complex? factor = null;
+        Approximate? factor = null;
         int found = 0;
         for (uint point = 0; found < Points && point < MostTries; point++)
         {
             ComplexEvaluator evaluator = new(point, isReal: false);
-            Complex ratio = evaluator.Value(a) / evaluator.Value(b);
-            if (!Complex.IsFinite(ratio)) continue;
-            if (Complex.Abs(ratio) < Nothing || (factor is { } before && !Near(before, ratio))) return false;
+            Approximate ratio = evaluator.Value(a) / evaluator.Value(b);
+            if (ratio.IsNone) continue;
+            if (ratio.IsNil) return false;
+            if (factor is { } before)
+            {
+                if (Approximate.Same(before, ratio) is not { } same) continue;
+                if (!same) return false;
+            }
             factor = ratio;
             found++;
         }
-        return found == Points && (!positive || (factor!.Value.Real > 0 && Math.Abs(factor.Value.Imaginary) <= Tolerance * factor.Value.Real));
+        return found == Points && (!positive || (factor!.Value.Value.Real > 0 && Math.Abs(factor.Value.Value.Imaginary) <= factor.Value.Error));
     }
 
     /// <summary>For what has no value, such as 9^9^9^9.</summary>

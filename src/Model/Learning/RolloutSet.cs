@@ -36,11 +36,7 @@ public sealed record RolloutSet(string Task, int Vocabulary, string Reference, J
     /// <exception cref="UserException">There is no data set, or its shards do not belong together.</exception>
     public static (RolloutSet Set, Shard[] Shards) Open(string folder)
     {
-        Shard[] shards = !Directory.Exists(folder) ? [] :
-        [
-            .. Directory.EnumerateFiles(folder, HeaderName + "*.json")
-                .Select(path => Shard.OfSuffix(Path.GetFileNameWithoutExtension(path)[HeaderName.Length..])).OfType<Shard>().OrderBy(shard => shard.Index),
-        ];
+        Shard[] shards = ShardsIn(folder);
         if (shards.Length == 0) return (Load(folder), [Shard.Whole]);   // says what is missing
         RolloutSet set = Load(folder, shards[0]);
         foreach (Shard shard in shards[1..])
@@ -56,6 +52,20 @@ public sealed record RolloutSet(string Task, int Vocabulary, string Reference, J
         }
         return (set, shards);
     }
+
+    /// <summary>Refuses to put a shard beside those of another number of shards, or beside a whole data set, which could not be read together.</summary>
+    public static void RequireRoom(string folder, Shard shard)
+    {
+        foreach (Shard other in ShardsIn(folder))
+            if (other.Count != shard.Count)
+                throw new UserException($"--out {folder}: {(other.IsWhole ? "a data set without shards" : $"one of {other.Count} shards")} lies here already; go on with that one, or give another folder.");
+    }
+
+    private static Shard[] ShardsIn(string folder) => !Directory.Exists(folder) ? [] :
+    [
+        .. Directory.EnumerateFiles(folder, HeaderName + "*.json")
+            .Select(path => Shard.OfSuffix(Path.GetFileNameWithoutExtension(path)[HeaderName.Length..])).OfType<Shard>().OrderBy(shard => shard.Index),
+    ];
 
     /// <summary>Roll-outs of the rounds before one, in a shard; 0 where there is no data set yet.</summary>
     public static long RecordsBefore(string folder, Shard shard, int round) =>

@@ -24,7 +24,7 @@ internal sealed class ProblemFile
     public static ProblemFile Read(string path, TextTaskSettings settings, ModelFiles model)
     {
         string text = TextFile.Text(path);
-        Func<ConfigJson, JsonObject, TextProblem> read = Layout(settings, model);
+        Func<ConfigJson, JsonObject, IEnumerable<TextProblem>> read = Layout(settings, model);
         List<TextProblem> problems = [];
         int number = 0;
         foreach (string line in text.Split('\n'))
@@ -33,19 +33,21 @@ internal sealed class ProblemFile
             if (string.IsNullOrWhiteSpace(line)) continue;
             string source = $"{path}, line {number}";
             JsonObject json = TextFile.Json(Encoding.UTF8.GetBytes(line), source) as JsonObject ?? throw new UserException($"{source}: not a JSON object; give one problem in each line.");
-            TextProblem problem = read(new ConfigJson(json, source), json);
-            if (problem.Prompt.Length == 0) throw new UserException($"{source}: the prompt is empty, and the tokenizer adds no token of its own; give at least one word.");
-            problems.Add(problem);
+            foreach (TextProblem problem in read(new ConfigJson(json, source), json))
+            {
+                if (problem.Prompt.Length == 0) throw new UserException($"{source}: the prompt is empty, and the tokenizer adds no token of its own; give at least one word.");
+                problems.Add(problem);
+            }
         }
         if (problems.Count == 0) throw new UserException($"{path}: there is no problem here; give one in each line, such as {Example(settings.Name)}.");
         return new ProblemFile([.. problems], Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text))));
     }
 
-    private static Func<ConfigJson, JsonObject, TextProblem> Layout(TextTaskSettings settings, ModelFiles model) => settings.Name switch
+    private static Func<ConfigJson, JsonObject, IEnumerable<TextProblem>> Layout(TextTaskSettings settings, ModelFiles model) => settings.Name switch
     {
-        null => (line, json) => RuleLine.Read(line, json, model),
+        null => (line, json) => [RuleLine.Read(line, json, model)],
         "quality" => (line, json) => QualityLine.Read(line, json, settings, model),
-        _ => (line, _) => MathLine.Read(line, settings, model),
+        _ => (line, _) => [MathLine.Read(line, settings, model)],
     };
 
     private static string Example(string? name) => name switch

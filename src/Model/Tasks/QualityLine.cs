@@ -4,12 +4,25 @@ using QSharp.Engine;
 
 namespace QSharp.Model;
 
-/// <summary>A line of QuALITY: article or passage, question, options, and the right one's number (gold_label or label, from 1).</summary>
+/// <summary>
+/// A line of QuALITY: article or passage, question, options, and the right one's number (gold_label or label, from 1); or, as in the
+/// files that its authors give, an article with a list of questions, each with options and a number.
+/// </summary>
 internal static class QualityLine
 {
-    public static TextProblem Read(ConfigJson line, JsonObject json, TextTaskSettings settings, ModelFiles model)
+    public static IEnumerable<TextProblem> Read(ConfigJson line, JsonObject json, TextTaskSettings settings, ModelFiles model)
     {
-        string passage = line.Text(line.Has("passage") ? "passage" : "article"), question = line.Text("question");
+        string passage = line.Text(line.Has("passage") ? "passage" : "article");
+        if (!line.Has("questions")) return [Read(passage, line, json, settings, model)];
+        if (json["questions"] is not JsonArray { Count: > 0 } list) throw new UserException($"{line.Path}: questions must be a list with at least one question.");
+        return list.Select((item, i) => item is JsonObject question
+            ? Read(passage, new ConfigJson(question, $"{line.Path}, question {i + 1}"), question, settings, model)
+            : throw new UserException($"{line.Path}, question {i + 1}: not a JSON object; give question, options and gold_label."));
+    }
+
+    private static TextProblem Read(string passage, ConfigJson line, JsonObject json, TextTaskSettings settings, ModelFiles model)
+    {
+        string question = line.Text("question");
         string[] options = json["options"] is JsonArray ? [.. line.Texts("options")] : [];
         if (options.Length is < 2 or > AnswerText.LastChoice - 'A' + 1) throw new UserException($"{line.Path}: options must be a list of 2 to {AnswerText.LastChoice - 'A' + 1} texts.");
         string key = line.Has("label") ? "label" : "gold_label";

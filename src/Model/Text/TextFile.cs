@@ -43,13 +43,16 @@ public static class TextFile
         }
         catch (JsonException error)
         {
-            throw new UserException($"{source}: not valid JSON (line {error.LineNumber + 1}); mend it or download it again.", error);
+            throw new UserException($"{source}: not valid JSON ({Cause(error)}); mend it or download it again.", error);
         }
         catch (InvalidOperationException error)
         {
             throw new UserException($"{source}: a text is not valid UTF-8 or has half of a surrogate pair as an escape; mend it or download it again.", error);
         }
     }
+
+    /// <summary>Where a text stops being JSON; a key that stands twice has no line, but is named.</summary>
+    public static string Cause(JsonException error) => error.LineNumber is { } line ? $"line {line + 1}" : error.Message.TrimEnd('.');
 
     private static ReadOnlySpan<byte> WithoutMark(ReadOnlySpan<byte> bytes) => bytes.StartsWith("\uFEFF"u8) ? bytes[3..] : bytes;
 }

@@ -37,7 +37,7 @@ internal ref struct TokenizerJson
         }
         catch (JsonException error)
         {
-            throw Component.Damaged(source, $"not valid JSON (line {error.LineNumber + 1})");
+            throw Component.Damaged(source, $"not valid JSON ({TextFile.Cause(error)})");
         }
         catch (InvalidOperationException)
         {
