@@ -14,7 +14,7 @@ public sealed class CollectVerbTests : IDisposable
 
     public CollectVerbTests()
     {
-        File.WriteAllLines(_folder["task.jsonl"], Enumerable.Range(0, 4).Select(i => $$"""{"prompt": "{{(char)('a' + i)}} cat", "rule": {"matches": "[eg]"} }"""));
+        File.WriteAllLines(_folder["task.jsonl"], Enumerable.Range(0, 12).Select(i => $$"""{"prompt": "{{(char)('a' + i)}} cat", "rule": {"matches": "[eg]"} }"""));
         File.WriteAllText(_folder["other.jsonl"], """{"prompt": "the cat", "rule": {"contains": "a"}}""");
     }
 
@@ -23,16 +23,16 @@ public sealed class CollectVerbTests : IDisposable
     public async Task A_prompt_that_comes_again_is_the_same_problem_in_every_round()
     {
         JsonObject first = await Done("collect", "--rollouts", "48", "--samples", "2", "--roll-in", "policy", "--out", "data");
-        Assert.Equal((48, 4), ((int)first["rollouts"]!, (int)first["prompts"]!));
+        Assert.Equal((48, 12), ((int)first["rollouts"]!, (int)first["prompts"]!));
         JsonObject trained = await Done("train", "--data", "data", "--guide-steps", "2", "--out", "run");
-        Assert.Equal(4, (int)trained["problems"]!);
+        Assert.Equal(12, (int)trained["problems"]!);
         Assert.NotNull(trained["held_out"]);
         JsonObject second = await Done("collect", "--round", "2", "--guide", "run/guide", "--rollouts", "20", "--samples", "2", "--out", "data", "--resume");
-        Assert.Equal((68, 4), ((int)second["rollouts"]!, (int)second["prompts"]!));
+        Assert.Equal((68, 12), ((int)second["rollouts"]!, (int)second["prompts"]!));
         List<Rollout> rollouts = RolloutFile.Read(RolloutSet.DataPath(_folder["data"]));
         Assert.Equal((48, 20), (rollouts.Count(each => each.Round == 1), rollouts.Count(each => each.Round == 2)));
         Assert.All(rollouts.GroupBy(each => each.Problem), group => Assert.Single(group.Select(each => string.Join(' ', each.Tokens[..each.PromptLength])).Distinct()));
-        Assert.Equal(4, rollouts.Select(each => each.Problem).Distinct().Count());
+        Assert.Equal(12, rollouts.Select(each => each.Problem).Distinct().Count());
     }
 
     [Fact]
@@ -70,7 +70,7 @@ public sealed class CollectVerbTests : IDisposable
     {
         foreach (string shard in (string[])["1/2", "2/2"]) await Done("collect", "--rollouts", "32", "--samples", "4", "--shard", shard, "--out", "data");
         JsonObject report = await Done("diagnose", "--data", "data", "--out", "diagnosis");
-        Assert.Equal(4, (int)report["data"]!["prompts"]!);
+        Assert.Equal(8, (int)report["data"]!["prompts"]!);
     }
 
     [Fact]

@@ -180,15 +180,15 @@ public sealed partial class Experiment
     }
 
     /// <summary>
-    /// A share of the problems, by chance, each with all its samples and the same ones in every round; of a few problems one, if chance
-    /// takes none.
+    /// A share of the problems, by chance, each with all its samples and the same ones in every round; one, if chance takes none and the
+    /// share is that of one.
     /// </summary>
     private HashSet<long> HeldOutProblems(List<Rollout> rollouts)
     {
         if (recipe.HeldOut == 0) return [];
         (long Problem, float Draw)[] draws = [.. rollouts.Select(rollout => rollout.Problem).Distinct().Select(problem => (problem, Draw(problem)))];
         HashSet<long> heldOut = [.. draws.Where(each => each.Draw < recipe.HeldOut).Select(each => each.Problem)];
-        if (heldOut.Count == 0 && draws.Length > 1) heldOut.Add(draws.MinBy(each => each.Draw).Problem);
+        if (heldOut.Count == 0 && draws.Length * recipe.HeldOut >= 1) heldOut.Add(draws.MinBy(each => each.Draw).Problem);
         if (heldOut.Count == draws.Length) heldOut.Remove(draws.MaxBy(each => each.Draw).Problem);
         return heldOut;
 
