@@ -24,7 +24,7 @@ public sealed class CollectVerbTests : IDisposable
     {
         JsonObject first = await Done("collect", "--rollouts", "48", "--samples", "2", "--roll-in", "policy", "--out", "data");
         Assert.Equal((48, 12), ((int)first["rollouts"]!, (int)first["prompts"]!));
-        JsonObject trained = await Done("train", "--data", "data", "--guide-steps", "2", "--out", "run");
+        JsonObject trained = await Done("train", "--data", "data", "--keep-no-variation", "--guide-steps", "2", "--out", "run");
         Assert.Equal(12, (int)trained["problems"]!);
         Assert.NotNull(trained["held_out"]);
         JsonObject second = await Done("collect", "--round", "2", "--guide", "run/guide", "--rollouts", "20", "--samples", "2", "--out", "data", "--resume");
