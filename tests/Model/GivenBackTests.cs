@@ -66,6 +66,22 @@ public sealed class GivenBackTests(CudaFixture cuda) : IDisposable
         }
     }
 
+    /// <summary>Scores of every token, which top-p cuts after the tilt, are made at the first sample.</summary>
+    [Fact]
+    public void A_collector_gives_back_what_its_samples_took()
+    {
+        TreeTask task = new(Vocabulary, 2, _ => 1);
+        using CpuDevice device = new(1);
+        using LanguageModel reference = TestModels.Language(Ops.For(device), TestModels.Config("gpt2", Vocabulary), 3);
+        using ValueModel guide = TestModels.Value(
+            reference.Ops, reference.Config, new ValueSettings(HeadKind.Q, ReturnFamily.Bernoulli, BidirectionalPrompt: false), 4);
+        GuidanceRule rule = new(Tilt.LogMeanExp, ReturnFamily.Bernoulli, 1, Outside.Min, TopP: 0.9f, Order: Order.TiltThenTemper);
+        long before = device.AllocatedBytes;
+        using (RolloutCollector collector = new(task, reference, guide, new CollectSettings(1, RollIn.None, rule, 2, 5, Rows, GuideRecipe.AllCandidates), 7))
+            collector.Run(0, Rows, (_, _) => { }, new SilentProgress(), TestContext.Current.CancellationToken);
+        Assert.Equal(before, device.AllocatedBytes);
+    }
+
     public void Dispose()
     {
         StandIn.qsstandin_reset();
