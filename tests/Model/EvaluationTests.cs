@@ -59,10 +59,10 @@ public sealed class EvaluationTests
     }
 
     /// <summary>What the guide thinks of a finished response is its mean return at the last token, from a pass over the whole text.</summary>
-    [Theory, InlineData(HeadKind.V), InlineData(HeadKind.Q)]
-    public void A_guide_judges_a_response_by_its_last_token(HeadKind kind)
+    [Theory, InlineData(HeadKind.V, false), InlineData(HeadKind.V, true), InlineData(HeadKind.Q, false)]
+    public void A_guide_judges_a_response_by_its_last_token(HeadKind kind, bool isBidirectional)
     {
-        using SamplerRig rig = new("llama", kind, FamilyKind.Bernoulli);
+        using SamplerRig rig = new("llama", kind, FamilyKind.Bernoulli, isBidirectional);
         using Guidance fused = new FusedGuidance(rig.Ops);
         using Sampler sampler = rig.NewSampler(fused);
         SampleBatch batch = rig.NewBatch();
@@ -73,7 +73,7 @@ public sealed class EvaluationTests
         {
             int[] whole = [.. batch.Prompt(row), .. batch.Response(row)];
             int at = kind == HeadKind.V ? whole.Length - 1 : whole.Length - 2;
-            double logit = TestModels.Outputs(rig.Guide, whole, 0, at, whole[^1])[0];
+            double logit = TestModels.Outputs(rig.Guide, whole, isBidirectional ? batch.Prompt(row).Length : 0, at, whole[^1])[0];
             Assert.Equal(1 / (1 + Math.Exp(-logit)), scores[row], 1e-4);
         }
     }
