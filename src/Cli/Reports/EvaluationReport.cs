@@ -102,6 +102,7 @@ internal sealed record EvaluationReport(string Name, ITask Task, Problem[] Probl
             ["tokens"] = result.Tokens,
             ["tokens_per_second"] = result.TokensPerSecond,
         };
+        if (result.IsDrawnByRejection) json["kl_is_estimated"] = true;
         if (result.Tilt is not null) json["tilt"] = result.Tilt;
         if (result.Foretold is { } foretold) json["foretold"] = Cli.Results.Foretold(foretold);
         if (result.Blocks is { } blocks) json["blocks"] = new JsonArray(blocks.Count, blocks.Tokens);

@@ -29,13 +29,19 @@ public sealed record Foretold(double Lambda, double Reward, double Kl)
 /// <summary>A sampled response and what is known of it.</summary>
 /// <param name="Problem">Index among the evaluated problems.</param>
 /// <param name="Sample">Which of the problem's samples.</param>
-/// <param name="Kl">Σ KL(π ‖ q) over its tokens, exact per step, q being π_ref as it is shaped for this policy; nats.</param>
+/// <param name="Kl">
+/// Σ KL(π ‖ q) over its tokens, exact per step (but for <see cref="Evaluation.IsDrawnByRejection"/>), q being π_ref as it is shaped for
+/// this policy; nats.
+/// </param>
 /// <param name="KlFloor">Σ −ln q(S), what top-p cut away; 0 without top-p.</param>
 /// <param name="LogRatio">ln π(response) − ln π_ref(response) with π_ref as it was sampled for the guide's data, whose mean is the KL from it; NaN where not asked for.</param>
 /// <param name="Score">What a guide thinks of it (<see cref="GuideJudge"/>); NaN where not asked.</param>
 public sealed record ScoredResponse(int Problem, int Sample, int[] Tokens, float Reward, double Kl, double KlFloor, double LogRatio, double Score)
 {
-    /// <summary>ln π(response) − ln q(response), q being π_ref as it is shaped for this policy.</summary>
+    /// <summary>ln π(response) under the law that it was drawn from; 0 where its tokens were the likeliest ones, not drawn.</summary>
+    public double LogPolicy { get; init; }
+
+    /// <summary>ln π(response) − ln q(response), as exact as <see cref="Kl"/>, q being π_ref as it is shaped for this policy.</summary>
     public double LogTilt { get; init; }
 
     /// <summary>ρ of each token (<see cref="SampleStatistics.Residual"/>); empty where not asked for.</summary>
@@ -65,6 +71,9 @@ public sealed record Evaluation(
 
     /// <summary>KL(π ‖ q) as the official code reports it: the sum of both.</summary>
     public Estimate KlPaper => OverProblems(response => response.Kl + response.KlFloor);
+
+    /// <summary>Whether the whole vocabulary was drawn from by rejection, so that KL and ln π of each token are estimates without bias, not exact.</summary>
+    public bool IsDrawnByRejection { get; init; }
 
     /// <summary>KL from π_ref at the temperature that the guide's data was sampled at; an unbiased estimate, not exact per step. Null where not asked for.</summary>
     public Estimate? KlOrigin => Responses.Any(response => double.IsNaN(response.LogRatio)) ? null : OverProblems(response => response.LogRatio);

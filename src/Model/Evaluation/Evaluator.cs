@@ -44,8 +44,8 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
         using Sampler sampler = new(reference, guided ? guide : null, guidance, shape, task.Stops) { OriginTemperature = originTemperature, KeepsPrompts = true };
         using GuideJudge? judge = judges && guide is not null ? new GuideJudge(reference, guide, rows, task.PromptLimit + task.ResponseLimit) : null;
         SampleBatch batch = new(rows, task.PromptLimit, task.ResponseLimit);
-        List<ReturnLaw> laws = policies.Any(policy => policy.Function is not null) ? ReadLaws(reference, guide!, policies[^1].Rule, rows, stop) : [];
-        Stand[] stands = [.. policies.Select(policy => new Stand(policy, total, laws))];
+        Stand[] stands = [.. ReadLaws(policies, reference, guide, rows, stop).Zip(policies, (laws, policy) => new Stand(policy, total, laws))];
+        bool rejects = guide?.Settings.Kind == HeadKind.V && candidates == GuideRecipe.AllCandidates;
         progress.Start($"evaluate {string.Join(", ", policies.Select(policy => policy.Name).Distinct())}", (long)total * policies.Count);
         for (int first = 0; first < problems.Length; first += portion)
         {
@@ -67,8 +67,8 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
                 stand.Responses.AddRange(judge is null ? responses : Judged(judge, responses, rows));
             }
         }
-        List<Evaluation> results = [.. stands.Select(stand => Evaluation(stand, key))];
-        progress.Finish(string.Join("; ", results.Select(result => FormattableString.Invariant($"{result.Method} {result.PassAt1.Mean:0.000} ± {result.PassAt1.Error:0.000}"))));
+        List<Evaluation> results = [.. stands.Select(stand => Evaluation(stand, key) with { IsDrawnByRejection = rejects && stand.Policy.Rule.IsGuided })];
+        progress.Finish(string.Join("; ", results.Select(result => $"{result.Method} {result.PassAt1}")));
         return results;
     }
 
@@ -86,10 +86,21 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
             yield return new SampleRequest(problems[at / samples].Prompt, task.ResponseLimit, at, at) { Weights = stand.Weights(at / samples) };
     }
 
-    private List<ReturnLaw> ReadLaws(LanguageModel reference, IGuide guide, GuidanceRule rule, int rows, CancellationToken stop)
+    /// <summary>Z at the problems' prompts for each policy, read once for each shape of π_ref; nothing for one without a function of the reward.</summary>
+    private List<List<ReturnLaw>> ReadLaws(IReadOnlyList<Policy> policies, LanguageModel reference, IGuide? guide, int rows, CancellationToken stop)
     {
-        using PromptLaws reader = new(reference, guide, Math.Min(rows, problems.Length), task.PromptLimit, candidates, task.Vocabulary);
-        return reader.Read([.. problems.Select(problem => problem.Prompt)], rule, stop);
+        if (policies.All(policy => policy.Function is null)) return [.. policies.Select(_ => new List<ReturnLaw>())];
+        using PromptLaws reader = new(reference, guide!, Math.Min(rows, problems.Length), task.PromptLimit, candidates, task.Vocabulary);
+        int[][] prompts = [.. problems.Select(problem => problem.Prompt)];
+        Dictionary<(float, float), List<ReturnLaw>> read = [];
+        List<List<ReturnLaw>> laws = [];
+        foreach (Policy policy in policies)
+        {
+            (float, float) shape = (policy.Rule.Temperature, policy.Rule.TopP);
+            if (policy.Function is not null && !read.ContainsKey(shape)) read[shape] = reader.Read(prompts, policy.Rule, stop);
+            laws.Add(policy.Function is null ? [] : read[shape]);
+        }
+        return laws;
     }
 
     private Evaluation Evaluation(Stand stand, ulong key)
