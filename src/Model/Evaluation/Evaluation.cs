@@ -34,7 +34,10 @@ public sealed record Foretold(double Lambda, double Reward, double Kl)
 /// this policy; nats.
 /// </param>
 /// <param name="KlFloor">Σ −ln q(S), what top-p cut away; 0 without top-p.</param>
-/// <param name="LogRatio">ln π(response) − ln π_ref(response) with π_ref as it was sampled for the guide's data, whose mean is the KL from it; NaN where not asked for.</param>
+/// <param name="LogRatio">
+/// ln π(response) − ln π_ref(response) with π_ref as it was sampled for the guide's data, whose mean is the KL from it: infinite where
+/// that π_ref never draws such a token, as with top-p; NaN where not asked for.
+/// </param>
 /// <param name="Score">What a guide thinks of it (<see cref="GuideJudge"/>); NaN where not asked.</param>
 public sealed record ScoredResponse(int Problem, int Sample, int[] Tokens, float Reward, double Kl, double KlFloor, double LogRatio, double Score)
 {
@@ -72,10 +75,7 @@ public sealed record Evaluation(
     /// <summary>KL(π ‖ q) as the official code reports it: the sum of both.</summary>
     public Estimate KlPaper => OverProblems(response => response.Kl + response.KlFloor);
 
-    /// <summary>Whether the whole vocabulary was drawn from by rejection, so that KL and ln π of each token are estimates without bias, not exact.</summary>
-    public bool IsDrawnByRejection { get; init; }
-
-    /// <summary>KL from π_ref at the temperature that the guide's data was sampled at; an unbiased estimate, not exact per step. Null where not asked for.</summary>
+    /// <summary>KL from π_ref as the guide's data was sampled; an unbiased estimate, not exact per step. Null where not asked for.</summary>
     public Estimate? KlOrigin => Responses.Any(response => double.IsNaN(response.LogRatio)) ? null : OverProblems(response => response.LogRatio);
 
     /// <summary>The function of the reward that tilted, by its name; null for exp(reward/η).</summary>

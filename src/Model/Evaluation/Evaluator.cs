@@ -19,8 +19,8 @@ public sealed record Policy(string Name, double Eta, GuidanceRule Rule)
 /// </summary>
 /// <param name="samples">Responses drawn for each problem.</param>
 /// <param name="candidates">K.</param>
-/// <param name="originTemperature">Temperature at which the guide's data was sampled, where the KL from that π_ref is wanted; else 0.</param>
-public sealed class Evaluator(ITask task, Problem[] problems, int samples, int batchRows, int candidates, float originTemperature = 0)
+/// <param name="origin">π_ref as it was sampled for the guide's data, where the KL from that is wanted; else null.</param>
+public sealed class Evaluator(ITask task, Problem[] problems, int samples, int batchRows, int candidates, GuidanceRule? origin = null)
 {
     // Most bytes of keys and values of prompts, beyond one prompt a row: more prompts at once keep the rows full for longer.
     private const long PromptBytes = 1L << 30;
@@ -41,7 +41,7 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
         SamplerShape shape = new(
             rows, task.PromptLimit, task.ResponseLimit, candidates, Vocabulary: task.Vocabulary, Prompts: policies.Count == 1 ? 0 : portion);
         bool guided = policies.Any(policy => policy.Rule.IsGuided);
-        using Sampler sampler = new(reference, guided ? guide : null, guidance, shape, task.Stops) { OriginTemperature = originTemperature, KeepsPrompts = true };
+        using Sampler sampler = new(reference, guided ? guide : null, guidance, shape, task.Stops) { Origin = origin, KeepsPrompts = true };
         using GuideJudge? judge = judges && guide is not null ? new GuideJudge(reference, guide, rows, task.PromptLimit + task.ResponseLimit) : null;
         SampleBatch batch = new(rows, task.PromptLimit, task.ResponseLimit);
         Stand[] stands = [.. ReadLaws(policies, reference, guide, rows, stop).Zip(policies, (laws, policy) => new Stand(policy, total, laws))];
@@ -57,7 +57,7 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
                 List<ScoredResponse> responses = new((end - first) * samples);
                 foreach (int row in sampler.Run(Requests(first, end, stand), batch, stand.Policy.Rule, key, stop))
                 {
-                    responses.Add(Score(batch, row));
+                    responses.Add(Score(batch, row, stand.Policy.Rule));
                     stand.Rewards += responses[^1].Reward;
                     stand.Tokens += responses[^1].Tokens.Length;
                     progress.Report(stands.Sum(each => each.Responses.Count) + responses.Count, [("accuracy", stand.Rewards / (stand.Responses.Count + responses.Count))]);
@@ -142,14 +142,20 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
         }
     }
 
-    private ScoredResponse Score(SampleBatch batch, int row)
+    private ScoredResponse Score(SampleBatch batch, int row, GuidanceRule rule)
     {
         (int problem, int sample) = Math.DivRem((int)batch.Numbers[row], samples);
+        // Statistics of a token that is taken, not drawn, are those of the law at temperature 1.
+        double logPolicy = rule.Temperature == 0 ? 0 : batch.Sum(row, SampleStatistics.LogPolicy);
+        // Under the very law that was tilted, it is known without asking whether a token at the edge of its top-p set is in.
+        bool isOrigin = origin is not null && (rule.Temperature, rule.TopP) == (origin.Temperature, origin.TopP) && !rule.CutsTilted;
+        double logOrigin = isOrigin ? batch.Sum(row, SampleStatistics.LogReference) : batch.OriginLogProb(row);
         return new ScoredResponse(
             problem, sample, batch.Response(row).ToArray(), task.Reward(problems[problem], batch.Response(row)), batch.Sum(row, SampleStatistics.Kl),
             batch.Sum(row, SampleStatistics.KlFloor),
-            originTemperature > 0 ? batch.Sum(row, SampleStatistics.LogPolicy) - batch.OriginLogProb(row) : double.NaN, double.NaN)
+            origin is null ? double.NaN : logPolicy - logOrigin, double.NaN)
         {
+            LogPolicy = logPolicy,
             LogTilt = batch.Sum(row, SampleStatistics.LogPolicy) - batch.Sum(row, SampleStatistics.LogReference),
             Residuals = KeepsResiduals ? batch.Column(row, SampleStatistics.Residual) : [],
         };
