@@ -1,8 +1,15 @@
+using System.Globalization;
+
+using QSharp.Model;
+
 namespace QSharp.Cli;
 
 /// <summary>Rows under headings, aligned with spaces: readable on a terminal and when piped.</summary>
 internal static class ResultTable
 {
+    /// <summary>A standard error as a cell: a dash where it is not known.</summary>
+    public static string Error(Estimate estimate) => double.IsNaN(estimate.Error) ? "–" : estimate.Error.ToString("0.000", CultureInfo.InvariantCulture);
+
     /// <param name="rows">The first is the headings; the first column is aligned left, the others right.</param>
     public static void Print(TextWriter output, IReadOnlyList<string[]> rows)
     {

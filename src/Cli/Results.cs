@@ -8,8 +8,11 @@ namespace QSharp.Cli;
 /// <summary>Results as JSON and as a table.</summary>
 internal static class Results
 {
-    /// <summary>η as JSON: a number, "inf", or null where there is none.</summary>
-    public static JsonNode? Eta(double eta) => double.IsNaN(eta) ? null : double.IsFinite(eta) ? JsonValue.Create(eta) : JsonValue.Create("inf");
+    /// <summary>A number as JSON, which has no infinity: "inf"; null for NaN, where there is none.</summary>
+    public static JsonNode? Number(double value) => double.IsNaN(value) ? null : double.IsFinite(value) ? JsonValue.Create(value) : JsonValue.Create("inf");
+
+    /// <summary>η as JSON.</summary>
+    public static JsonNode? Eta(double eta) => Number(eta);
 
     /// <summary>What a guide foretold at the prompt.</summary>
     public static JsonObject Foretold(Foretold foretold)
@@ -39,7 +42,7 @@ internal static class Results
         JsonObject json = new() { ["name"] = result.Method };
         if (result.Method != "reference" && !double.IsNaN(result.Eta)) json["eta"] = Eta(result.Eta);
         json["accuracy"] = result.PassAt1.Mean;
-        json["stderr"] = result.PassAt1.Error;
+        json["stderr"] = Number(result.PassAt1.Error);
         if (result.Method != "reference") json["kl"] = result.Kl.Mean;
         json["tokens_per_second"] = Round(result.TokensPerSecond, 1);
         return json;
@@ -66,7 +69,7 @@ internal static class Results
                 result.Method,
                 isReference || double.IsNaN(result.Eta) ? "" : double.IsFinite(result.Eta) ? result.Eta.ToString("0.####", CultureInfo.InvariantCulture) : "inf",
                 result.PassAt1.Mean.ToString("0.000", CultureInfo.InvariantCulture),
-                result.PassAt1.Error.ToString("0.000", CultureInfo.InvariantCulture),
+                ResultTable.Error(result.PassAt1),
                 isReference ? "" : result.Kl.Mean.ToString("0.000", CultureInfo.InvariantCulture),
                 result.TokensPerSecond.ToString("N0", CultureInfo.InvariantCulture),
             ]);

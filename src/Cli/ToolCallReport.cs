@@ -29,7 +29,7 @@ internal sealed record ToolCallReport(double Eta, int Problems, int Samples, Lis
             (double predicted, double achieved) = ExactOf(result);
             rows.Add(
             [
-                result.Method, Number(IsReference(result) ? double.NaN : result.Predicted.Mean), Number(result.Objective.Mean), Number(result.Objective.Error),
+                result.Method, Number(IsReference(result) ? double.NaN : result.Predicted.Mean), Number(result.Objective.Mean), ResultTable.Error(result.Objective),
                 Number(result.Reward.Mean), Number(result.Kl.Mean), Number(predicted), Number(achieved),
             ]);
         }
@@ -49,9 +49,9 @@ internal sealed record ToolCallReport(double Eta, int Problems, int Samples, Lis
         {
             ["name"] = result.Method,
             ["objective"] = result.Objective.Mean,
-            ["objective_stderr"] = result.Objective.Error,
+            ["objective_stderr"] = Cli.Results.Number(result.Objective.Error),
             ["reward"] = result.Reward.Mean,
-            ["reward_stderr"] = result.Reward.Error,
+            ["reward_stderr"] = Cli.Results.Number(result.Reward.Error),
             ["kl"] = result.Kl.Mean,
             ["exact_objective"] = achieved,
         };

@@ -25,6 +25,27 @@ public sealed class ProblemOptionsTests : IDisposable
         Assert.Equal((2, 0.0), ((int)report["problems"]!, (double)report["results"]![0]!["pass_at_1"]!));
     }
 
+    /// <summary>What one problem cannot tell is null in JSON, and a dash in tables.</summary>
+    [Fact]
+    public async Task Errors_that_one_problem_does_not_tell_are_null()
+    {
+        string[] args = ["evaluate", "--task", "gsm8k", "--test-data", "test.jsonl", "--limit", "1", "--model", _model.Path, "--max-tokens", "4", "--methods", "reference", "--temperatures", "1,0.5", "--quiet"];
+        CliResult result = await CliRun.Run(_folder.Path, [.. args, "--samples", "2", "--json", "--out", "run"]);
+        Assert.True(result.ExitCode == 0, result.Error);
+        JsonNode cold = JsonNode.Parse(result.Out)!["results"]![1]!;
+        Assert.Equal((0.0, 0.0), ((double)cold["pass_at_1_stderr"]!, (double)cold["gain_stderr"]!));
+        Assert.True((double)cold["kl_origin_stderr"]! > 0);
+        Assert.True(cold.AsObject().ContainsKey("maj_at_k_stderr"));
+        Assert.Null(cold["maj_at_k_stderr"]);
+        Assert.Null(cold["pass_at_k_stderr"]);
+        Assert.Contains("0.000 ± –", File.ReadAllText(_folder["run", "report.html"]), StringComparison.Ordinal);
+        CliResult one = await CliRun.Run(_folder.Path, [.. args, "--out", "one"]);
+        Assert.True(one.ExitCode == 0, one.Error);
+        Assert.Contains("–", one.Out, StringComparison.Ordinal);
+        Assert.DoesNotContain("NaN", one.Out + File.ReadAllText(_folder["one", "results.json"]), StringComparison.Ordinal);
+        Assert.True(File.Exists(_folder["one", "accuracy-kl.png"]));
+    }
+
     [Theory]
     [InlineData("--data", "--task", "math"), InlineData("--cot", "--task", "quality", "--data", "test.jsonl", "--cot"), InlineData("--truncate-passage", "--task", "math", "--data", "test.jsonl", "--truncate-passage")]
     [InlineData("--data", "--task", "star-graph", "--data", "test.jsonl"), InlineData("--chat-template", "--task", "test.jsonl", "--chat-template", "none"), InlineData("none.jsonl", "--task", "math", "--data", "none.jsonl")]

@@ -36,6 +36,9 @@ public sealed class CudaFaultTests(CudaFixture cuda) : IDisposable
     [Theory, InlineData(OutOfMemory), InlineData(IllegalAddress), InlineData(LaunchFailed)]
     public void Guided_decoding_fails_in_one_sentence_whichever_call_fails(int code) => FailEach(code, Stride, Decode);
 
+    [Fact]
+    public void Reading_with_a_guide_gives_back_what_it_took_whichever_call_fails() => FailEach(OutOfMemory, stride: 1, Read);
+
     public void Dispose() => StandIn.qsstandin_reset();
 
     /// <summary>
@@ -172,6 +175,21 @@ public sealed class CudaFaultTests(CudaFixture cuda) : IDisposable
         for (int row = 0; row < 2; row++) batch.Add(TestModels.RandomTokens(7 + (ulong)row, 4 - row, Vocab), 5, row);
         sampler.Run(batch, new GuidanceRule(Tilt.LogMeanExp, ReturnFamily.Bernoulli, 2), 11);
         return [.. batch.Responses.Select(token => (double)token)];
+    }
+
+    /// <summary>What a guide says of prompts and of a response.</summary>
+    private static double[] Read(CudaDevice card, Stack<IDisposable> owned)
+    {
+        Ops ops = Ops.For(card);
+        TransformerConfig config = TestModels.Config("llama", Vocab, layers: 1);
+        LanguageModel reference = Keep(owned, new LanguageModel(ops, config, DType.BF16));
+        ValueModel guide = Keep(owned, new ValueModel(ops, config, new ValueSettings(HeadKind.V, ReturnFamily.Bernoulli, false), DType.BF16));
+        Initializer.Fresh(reference.Weights, config, 5);
+        Initializer.Fresh(guide.Weights, config, 6);
+        PromptLaws laws = Keep(owned, new PromptLaws(reference, guide, 2, 4, 3, 0));
+        GuideJudge judge = Keep(owned, new GuideJudge(reference, guide, 2, 6));
+        int[] prompt = TestModels.RandomTokens(7, 4, Vocab);
+        return [laws.Read([prompt], GuidanceRule.Reference(), default)[0].Mean, judge.Score([(prompt, [3, 4])])[0]];
     }
 
     private static T Keep<T>(Stack<IDisposable> owned, T one) where T : IDisposable

@@ -65,7 +65,7 @@ public sealed class DiagnosisTests
         using GuideReader reader = new(rig.Reference, rig.Guide, 4, SamplerRig.PromptTokens, 6);
         int read = 0;
         for (int pass = 0; pass < 2; pass++)
-            reader.Read(rollouts, (row, t, logits) =>
+            reader.Read([.. rollouts.Select(rollout => (rollout.Tokens, rollout.PromptLength))], (row, t, logits) =>
             {
                 int prompt = rollouts[row].PromptLength, at = prompt + t;
                 int[] whole = rollouts[row].Tokens[..(at + 1)];

@@ -47,6 +47,78 @@ public sealed class RejectionTests
         AssertFollows(Law(rig, rule, [.. prompt, likeliest]).Law, second, "second token");
     }
 
+    /// <summary>Though a row stops at the first proposal that it accepts, the means of ln Z, ln π and KL are right where few are accepted.</summary>
+    [Fact]
+    public void Statistics_are_without_bias_where_most_proposals_are_refused()
+    {
+        using SamplerRig rig = new("llama", HeadKind.V, FamilyKind.Bernoulli);
+        int[] prompt = SamplerRig.Prompt(0);
+        double[] q = SamplingOracle.LogSoftmax(TestModels.Outputs(rig.Reference, prompt, 0, prompt.Length - 1, 0), 1);
+        // Tokens that succeed, with a hundredth of the mass or a little more, and others that hardly can.
+        foreach (ref float weight in rig.Guide.Weights.Head.Span<float>()) weight *= 100;
+        rig.Guide.Weights.HeadBias.Span<float>()[0] = 0;
+        (double Value, double Share)[] tokens =
+            [.. q.Select((log, token) => (TestModels.Outputs(rig.Guide, [.. prompt, token], 0, prompt.Length, token)[0], Math.Exp(log))).OrderDescending()];
+        int good = 1;
+        while (tokens[..good].Sum(token => token.Share) < 0.01) good++;
+        rig.Guide.Weights.HeadBias.Span<float>()[0] = (float)-(tokens[good - 1].Value + tokens[good].Value) / 2;
+        GuidanceRule rule = new(Tilt.LogMeanExp, rig.Family, 10);
+        (double[] law, double exactNormalizer) = Law(rig, rule, prompt);
+        Assert.InRange(exactNormalizer - 10, Math.Log(0.005), Math.Log(0.05));
+        double exactKl = Enumerable.Range(0, law.Length).Sum(token => law[token] > 0 ? law[token] * (Math.Log(law[token]) - q[token]) : 0);
+        using Guidance fused = new FusedGuidance(rig.Ops);
+        using Sampler sampler = new(rig.Reference, rig.Guide, fused, new SamplerShape(Rows, SamplerRig.PromptTokens, 1, GuideRecipe.AllCandidates), []);
+        List<double> logNormalizers = [], kls = [], logErrors = [];
+        for (ulong key = 0; key < 20; key++)
+        {
+            SampleBatch batch = new(Rows, SamplerRig.PromptTokens, 1);
+            for (int row = 0; row < Rows; row++) batch.Add(prompt, 1, row);
+            SamplerRig.Draw(sampler, batch, rule, key);
+            for (int row = 0; row < Rows; row++)
+            {
+                logNormalizers.Add(SamplerRig.Statistics(batch, row, 0)[SampleStatistics.LogNormalizer]);
+                kls.Add(SamplerRig.Statistics(batch, row, 0)[SampleStatistics.Kl]);
+                logErrors.Add(SamplerRig.Statistics(batch, row, 0)[SampleStatistics.LogPolicy] - Math.Log(law[batch.Response(row)[0]]));
+            }
+        }
+        AssertMean("ln Z", exactNormalizer, logNormalizers);
+        AssertMean("KL", exactKl, kls);
+        AssertMean("ln π less what it is", 0, logErrors);
+    }
+
+    /// <summary>Simulated on laws that can be summed over, with weights of all kinds.</summary>
+    [Theory]
+    [InlineData(0.5, 0, 1), InlineData(0.05, 0, 1), InlineData(0.01, 0, 1), InlineData(0.002, 0, 1)]
+    [InlineData(0.05, 0.001, 0.6), InlineData(0.3, 0.02, 1), InlineData(1, 0.2, 0.9)]
+    public void Estimates_from_rounds_that_end_with_an_accepted_proposal_have_no_bias(double good, double low, double high)
+    {
+        const int n = 16, draws = 20_000;
+        QSharp.Engine.PhiloxStream random = new(17);
+        double[] weights = new double[n];
+        float[] tilts = new float[n];
+        List<double> logs = [], means = [];
+        for (int draw = 0; draw < draws; draw++)
+        {
+            RejectionEstimate estimate = default;
+            for (bool isAccepted = false; !isAccepted;)
+            {
+                for (int i = 0; i < n; i++)
+                {
+                    weights[i] = random.NextUniform() < good ? high : low;
+                    tilts[i] = (float)Math.Log(weights[i]);
+                    isAccepted |= random.NextUniform() < weights[i];
+                }
+                estimate.Add(weights, tilts);
+            }
+            logs.Add(estimate.LogMeanWeight);
+            means.Add(estimate.MeanTilt);
+        }
+        double mean = good * high + (1 - good) * low;
+        AssertMean("ln of the mean weight", Math.Log(mean), logs);
+        AssertMean("mean accepted tilt", (good * high * Math.Log(high) + (low > 0 ? (1 - good) * low * Math.Log(low) : 0)) / mean, means);
+        Assert.True(Estimate.Of(logs).Error < 0.01);
+    }
+
     /// <summary>The drawn sibling's keys and values stay in the cache, whichever round it was drawn in.</summary>
     [Theory, InlineData(HeadKind.V), InlineData(HeadKind.Q)]
     public void Each_token_is_scored_after_all_the_tokens_drawn_before_it(HeadKind kind)
@@ -121,6 +193,12 @@ public sealed class RejectionTests
         }
         double[] logs = SamplingOracle.LogSoftmax(valueLogits, 1);
         return Math.Log(logs.Select((log, i) => Math.Exp(log + rule.Lambda * (family.Min + i * (family.Max - family.Min) / (family.Atoms - 1)))).Sum());
+    }
+
+    private static void AssertMean(string what, double expected, List<double> values)
+    {
+        Estimate mean = Estimate.Of(values);
+        Assert.True(Math.Abs(mean.Mean - expected) <= 4.5 * mean.Error + 1e-4, $"{what}: {mean.Mean:0.0000} ± {mean.Error:0.0000}, not {expected:0.0000}.");
     }
 
     /// <summary>χ² with tokens of fewer than five expected draws pooled; the limit is five standard deviations above its mean.</summary>

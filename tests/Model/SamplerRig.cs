@@ -22,7 +22,8 @@ internal sealed class SamplerRig : IDisposable
         Reference = TestModels.Language(Ops, TestModels.Config(architecture, Vocab), 11);
         // Logits of a tied head are wide; narrower ones make every token likely enough to be seen.
         foreach (ref float weight in Reference.Weights.FinalNorm.Span<float>()) weight *= 0.4f;
-        TransformerConfig small = TestModels.Config(architecture, Vocab, layers: 1);
+        // In a single layer no token sees what the prompt's tokens have seen of one another.
+        TransformerConfig small = TestModels.Config(architecture, Vocab, layers: isBidirectional ? 2 : 1);
         Guide = TestModels.Value(Ops, small, new ValueSettings(kind, Family, isBidirectional) { HasPromptValue = hasPromptValue }, 12);
     }
 

@@ -32,7 +32,7 @@ public sealed class ScorerTests
     {
         (double mean, double error) = Estimate.Of([0, 1, 1, 0]);
         Assert.Equal((0.5, Math.Sqrt(0.25 / 3)), (mean, error));
-        Assert.Equal(new Estimate(1, 0), Estimate.Of([1]));
+        Assert.Equal(new Estimate(1, double.NaN), Estimate.Of([1]));
     }
 
     private static double[] LogProbs(LanguageModel model, int[] ids, int at) => SamplingOracle.LogSoftmax(TestModels.Outputs(model, ids[..(at + 1)], 0, at, 0), 1);

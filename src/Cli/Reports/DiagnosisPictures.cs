@@ -50,7 +50,7 @@ internal static class DiagnosisPictures
             ScottPlot.Plottables.Scatter measured = plot.Add.ScatterPoints(kl, reward);
             measured.MarkerSize = 11;
             measured.LegendText = "drawn";
-            plot.Add.ErrorBar(kl, reward, [.. drawn.Select(each => 1.96 * each.PassAt1.Error)]).Color = measured.Color;
+            Pictures.AddIntervals(plot, kl, drawn.Select(each => each.PassAt1), measured.Color);
         }
         plot.ShowLegend(Alignment.LowerRight);
         return plot;

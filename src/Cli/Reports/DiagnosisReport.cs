@@ -108,8 +108,8 @@ internal sealed class DiagnosisReport
             rows.Add(
             [
                 Text($"η {point.Eta:0.####}"), Number(point.Reward), Number(point.Kl), Number(point.Envelope, "0.#"),
-                Number(point.Measured?.PassAt1.Mean), Number(point.Measured?.PassAt1.Error), Number(point.Measured?.Kl.Mean),
-                Number(certificate?.LogMean.Mean), Number(certificate?.LogMean.Error), Number(certificate?.Regret.Mean), Number(certificate?.Regret.Error),
+                Number(point.Measured?.PassAt1.Mean), Error(point.Measured?.PassAt1), Number(point.Measured?.Kl.Mean),
+                Number(certificate?.LogMean.Mean), Error(certificate?.LogMean), Number(certificate?.Regret.Mean), Error(certificate?.Regret),
             ]);
         }
         ResultTable.Print(output, rows);
@@ -118,6 +118,8 @@ internal sealed class DiagnosisReport
             output.WriteLine(Text($"residual ρ at η {point.Eta:0.####}, root mean square from token: ")
                 + string.Join(", ", FrontPoint.Residuals(point.Measured!).Select(bin => Text($"{bin.From}: {bin.Rms:0.000}"))));
     }
+
+    private static string Error(Estimate? estimate) => estimate is { } known ? ResultTable.Error(known) : "";
 
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 

@@ -51,7 +51,7 @@ internal sealed record EvaluationReport(string Name, ITask Task, Problem[] Probl
             rows.Add(
             [
                 PolicyName(result), Number(result.Temperature, "0.##"), double.IsFinite(result.Eta) ? Number(result.Eta, "0.####") : "",
-                Number(result.PassAt1.Mean), Number(result.PassAt1.Error), isFirst ? "" : Number(gain.Mean), isFirst ? "" : Number(gain.Error),
+                Number(result.PassAt1.Mean), ResultTable.Error(result.PassAt1), isFirst ? "" : Number(gain.Mean), isFirst ? "" : ResultTable.Error(gain),
                 (result.Blocks is null ? "" : "≤ ") + Number(result.Kl.Mean, "0.00"), .. hasOrigin ? (string[])[Number(result.KlOrigin?.Mean ?? double.NaN, "0.00")] : [], Number(result.TokensPerSecond, "N0"),
             ]);
         }
@@ -64,10 +64,10 @@ internal sealed record EvaluationReport(string Name, ITask Task, Problem[] Probl
         .. Results.Where(result => result.Foretold is not null).Select(result =>
             $"foretold by the guide, {Label(result)}: {(double.IsNaN(result.Foretold!.Lambda) ? "" : $"mean λ {Number(result.Foretold.Lambda, "0.##")}, ")}reward {Number(result.Foretold.Reward)}, KL {Number(result.Foretold.Kl, "0.00")}"),
         .. Results.Where(result => result.MajorityVote is not null).Select(result =>
-            $"maj@{result.Samples}, {Label(result)}: {Number(result.MajorityVote!.Value.Mean)} ± {Number(result.MajorityVote!.Value.Error)}"
-            + (result.WeightedVote is { } weighted ? $"; weighted by the guide: {Number(weighted.Mean)} ± {Number(weighted.Error)}" : "")),
+            $"maj@{result.Samples}, {Label(result)}: {result.MajorityVote}"
+            + (result.WeightedVote is { } weighted ? $"; weighted by the guide: {weighted}" : "")),
         .. Results.Where(result => result.Samples > 1 && result.IsJudged).Select(result => $"best of n by the guide, {Label(result)}: "
-            + string.Join(", ", BestOf(result).Select(each => $"{each.N}: {Number(each.Accuracy.Mean)} ± {Number(each.Accuracy.Error)}"))),
+            + string.Join(", ", BestOf(result).Select(each => $"{each.N}: {each.Accuracy}"))),
     ];
 
     /// <summary>For n = 1, 2, 4, … up to the number of samples.</summary>
@@ -95,35 +95,38 @@ internal sealed record EvaluationReport(string Name, ITask Task, Problem[] Probl
             ["temperature"] = result.Temperature,
             ["eta"] = Eta(result),
             ["pass_at_1"] = result.PassAt1.Mean,
-            ["pass_at_1_stderr"] = result.PassAt1.Error,
+            ["pass_at_1_stderr"] = Cli.Results.Number(result.PassAt1.Error),
             [result.Blocks is null ? "kl_guidance" : "kl_bound"] = result.Kl.Mean,
-            [result.Blocks is null ? "kl_guidance_stderr" : "kl_bound_stderr"] = result.Kl.Error,
+            [result.Blocks is null ? "kl_guidance_stderr" : "kl_bound_stderr"] = Cli.Results.Number(result.Kl.Error),
             ["kl_floor"] = result.KlFloor.Mean,
             ["tokens"] = result.Tokens,
             ["tokens_per_second"] = result.TokensPerSecond,
         };
+        if (result.IsDrawnByRejection) json["kl_is_estimated"] = true;
         if (result.Tilt is not null) json["tilt"] = result.Tilt;
         if (result.Foretold is { } foretold) json["foretold"] = Cli.Results.Foretold(foretold);
         if (result.Blocks is { } blocks) json["blocks"] = new JsonArray(blocks.Count, blocks.Tokens);
         else json["kl_paper"] = result.KlPaper.Mean;
         if (!ReferenceEquals(result, Results[0]))
         {
-            Estimate gain = result.Gain(Results[0]);
-            (json["gain"], json["gain_stderr"]) = (gain.Mean, gain.Error);
+            Add("gain", result.Gain(Results[0]));
         }
         if (result.Samples > 1)
         {
-            (json["pass_at_k"], json["pass_at_k_stderr"]) = (result.PassAt(result.Samples).Mean, result.PassAt(result.Samples).Error);
-            if (result.MajorityVote is { } vote) (json["maj_at_k"], json["maj_at_k_stderr"]) = (vote.Mean, vote.Error);
-            if (result.WeightedVote is { } weighted) (json["weighted_maj_at_k"], json["weighted_maj_at_k_stderr"]) = (weighted.Mean, weighted.Error);
+            Add("pass_at_k", result.PassAt(result.Samples));
+            if (result.MajorityVote is { } vote) Add("maj_at_k", vote);
+            if (result.WeightedVote is { } weighted) Add("weighted_maj_at_k", weighted);
             if (result.IsJudged) json["best_of_n"] = new JsonArray([.. BestOf(result).Select(each => (JsonNode)new JsonObject
             {
-                ["n"] = each.N, ["accuracy"] = each.Accuracy.Mean, ["stderr"] = each.Accuracy.Error, ["kl_bound"] = FrontPicture.Bound(each.N),
+                ["n"] = each.N, ["accuracy"] = each.Accuracy.Mean, ["stderr"] = Cli.Results.Number(each.Accuracy.Error), ["kl_bound"] = FrontPicture.Bound(each.N),
             })]);
         }
-        if (result.KlOrigin is { } origin) (json["kl_origin"], json["kl_origin_stderr"]) = (origin.Mean, origin.Error);
+        if (result.KlOrigin is { } origin) Add("kl_origin", origin);
         return json;
+
+        void Add(string name, Estimate estimate) =>
+            (json[name], json[name + "_stderr"]) = (Cli.Results.Number(estimate.Mean), Cli.Results.Number(estimate.Error));
     }
 
-    private static string Number(double value, string format = "0.000") => double.IsNaN(value) ? "" : value.ToString(format, CultureInfo.InvariantCulture);
+    private static string Number(double value, string format = "0.000") => double.IsNaN(value) ? "" : double.IsInfinity(value) ? "∞" : value.ToString(format, CultureInfo.InvariantCulture);
 }

@@ -16,10 +16,10 @@ internal static class FrontPicture
     /// <param name="chance">A level to compare with; or null.</param>
     public static Plot Draw(string title, List<Evaluation> results, (double Level, string Text)? chance = null)
     {
-        // Temperatures can be told apart by the KL from one π_ref alone.
-        bool hasOrigin = results.TrueForAll(result => result.KlOrigin is not null);
+        // Temperatures can be told apart by the KL from one π_ref alone, which is infinite from a top-p set that a policy leaves.
+        bool hasOrigin = results.TrueForAll(result => result.KlOrigin is { } origin && double.IsFinite(origin.Mean));
         Func<Evaluation, double> kl = hasOrigin ? result => result.KlOrigin!.Value.Mean : result => result.Kl.Mean;
-        Plot plot = Pictures.New(title, hasOrigin ? "KL from π_ref at the data's temperature, nats a response" : "KL(π ‖ π_ref), nats a response", "pass@1");
+        Plot plot = Pictures.New(title, hasOrigin ? "KL from π_ref as the data was sampled, nats a response" : "KL(π ‖ π_ref), nats a response", "pass@1");
         Evaluation[] references = [.. results.Where(result => result.Method == "reference")];
         bool hasTemperatures = references.Length > 1;
         int curve = 0;
@@ -39,7 +39,7 @@ internal static class FrontPicture
             line.LegendText = level.Text;
         }
         double right = 1.15 * Math.Max(results.Max(kl), results[0].Samples > 1 ? Bound(results[0].Samples) : 0.1);
-        double top = results.Max(result => result.PassAt1.Mean + 1.96 * result.PassAt1.Error);
+        double top = results.Max(result => result.PassAt1.Mean + Pictures.HalfInterval(result.PassAt1));
         plot.Axes.SetLimits(Math.Min(-0.03 * right, results.Min(kl)), right, 0, Math.Min(1.05, Math.Max(1.3 * top, 0.05)));
         plot.ShowLegend(Alignment.LowerRight);
         return plot;
@@ -55,7 +55,7 @@ internal static class FrontPicture
         line.LineWidth = 2;
         line.MarkerSize = 9;
         line.LegendText = name;
-        plot.Add.ErrorBar(x, y, [.. points.Select(point => 1.96 * point.PassAt1.Error)]).Color = line.Color;
+        Pictures.AddIntervals(plot, x, points.Select(point => point.PassAt1), line.Color);
         foreach (Evaluation point in points.Where(point => double.IsFinite(point.Eta)))
             Label(plot, Text($"η = {point.Eta:0.###}"), kl(point), point.PassAt1.Mean, line.Color, isLow);
     }
@@ -64,7 +64,7 @@ internal static class FrontPicture
     {
         Marker marker = plot.Add.Marker(kl(policy), policy.PassAt1.Mean, MarkerShape.FilledDiamond, 11);
         marker.LegendText = policy.Method;
-        plot.Add.ErrorBar([kl(policy)], [policy.PassAt1.Mean], [1.96 * policy.PassAt1.Error]).Color = marker.Color;
+        Pictures.AddIntervals(plot, [kl(policy)], [policy.PassAt1], marker.Color);
     }
 
     private static void AddReferences(Plot plot, Evaluation[] references, Func<Evaluation, double> kl, bool hasTemperatures)
@@ -75,7 +75,7 @@ internal static class FrontPicture
         points.MarkerShape = MarkerShape.FilledSquare;
         points.MarkerSize = 9;
         points.LegendText = hasTemperatures ? "π_ref at its temperatures" : "π_ref";
-        plot.Add.ErrorBar(x, y, [.. references.Select(each => 1.96 * each.PassAt1.Error)]).Color = Colors.Black;
+        Pictures.AddIntervals(plot, x, references.Select(each => each.PassAt1), Colors.Black);
         if (!hasTemperatures) return;
         foreach (Evaluation reference in references) Label(plot, Text($"T = {reference.Temperature:0.##}"), kl(reference), reference.PassAt1.Mean, Colors.Black, isLow: true);
     }
@@ -89,7 +89,7 @@ internal static class FrontPicture
         points.MarkerShape = MarkerShape.OpenCircle;
         points.MarkerSize = 9;
         points.LegendText = "best of n by the guide (KL: its bound)";
-        plot.Add.ErrorBar(x, y, [.. best.Select(each => 1.96 * each.Accuracy.Error)]).Color = points.Color;
+        Pictures.AddIntervals(plot, x, best.Select(each => each.Accuracy), points.Color);
         foreach ((int n, Estimate accuracy) in best) Label(plot, Text($"n = {n}"), Bound(n), accuracy.Mean, points.Color, isLow: false);
     }
 

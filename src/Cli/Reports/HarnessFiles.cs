@@ -41,7 +41,7 @@ internal static class HarnessFiles
             {
                 string filter = Filter(result);
                 metrics[$"{metric},{filter}"] = value.Mean;
-                metrics[$"{metric}_stderr,{filter}"] = value.Error;
+                metrics[$"{metric}_stderr,{filter}"] = Cli.Results.Number(value.Error);
             }
         }
         int problems = report.Problems.Length;

@@ -84,6 +84,17 @@ internal static class Pictures
         return plot;
     }
 
+    /// <summary>95 % intervals up and down, where they are known.</summary>
+    public static void AddIntervals(Plot plot, double[] x, IEnumerable<Estimate> y, Color color)
+    {
+        (double X, Estimate Y)[] known = [.. x.Zip(y).Where(point => !double.IsNaN(point.Second.Error))];
+        if (known.Length == 0) return;
+        plot.Add.ErrorBar([.. known.Select(point => point.X)], [.. known.Select(point => point.Y.Mean)], [.. known.Select(point => HalfInterval(point.Y))]).Color = color;
+    }
+
+    /// <summary>Half of a 95 % interval; 0 where it is not known.</summary>
+    public static double HalfInterval(Estimate estimate) => double.IsNaN(estimate.Error) ? 0 : 1.96 * estimate.Error;
+
     /// <summary>Writes both files and returns the path of the PNG.</summary>
     public static string Save(Plot plot, RunFolder folder, string name)
     {

@@ -19,7 +19,7 @@ internal static class EvaluateVerb
         verb.Options.Add(samples);
         BlockOption blocks = new(verb, "also block-wise controlled decoding");
         Option<CommaList<double>> temperatures = OptionFactory.Temperatures(1);
-        temperatures.Description += " Each goes with every method and η, and KL from --temperature is reported too; without it, --temperature alone counts.";
+        temperatures.Description += " Each goes with every method and η, and KL from π_ref at --temperature and --top-p is reported too; without it, --temperature alone counts.";
         verb.Options.Add(temperatures);
         EvaluationOptions evaluation = new(verb);
         TiltOptions tilt = new(verb);
@@ -51,7 +51,7 @@ internal static class EvaluateVerb
             using Guidance guidance = task.Decoding.Guidance(parsed, session.Reference.Ops);
             List<Evaluation> results = experiment.Evaluate(
                 session.Reference, session.Guide, policies, problems, parsed.GetValue(samples), guidance,
-                originTemperature: hasTemperatures ? experiment.Recipe.Temperature : 0, judges: parsed.GetValue(samples) > 1);
+                origin: hasTemperatures && experiment.Recipe.Temperature > 0 ? experiment.Recipe.Reference : null, judges: parsed.GetValue(samples) > 1);
             if (sizes is not null)
                 results.Add(experiment.EvaluateBlocks(session.Reference, session.Guide!, sizes, problems, parsed.GetValue(samples), guidance));
             EvaluationReport report = new(task.Name(parsed), experiment.Task, problems, results, task.Model(parsed), guideFolder);

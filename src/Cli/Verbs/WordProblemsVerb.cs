@@ -66,7 +66,7 @@ internal sealed class WordProblemsVerb
             using FusedGuidance guidance = new(ops);
             using PhaseClock.Running running = clock.Start("evaluate");
             int samples = parsed.GetValue(_samples);
-            results = experiment.Evaluate(reference, guide, experiment.Policies(guide, Tilts(parsed), parsed.GetValue(_etas).Values, [], parsed.GetValue(_temperatures).Values), problems, samples, guidance, OriginTemperature, judges: samples > 1);
+            results = experiment.Evaluate(reference, guide, experiment.Policies(guide, Tilts(parsed), parsed.GetValue(_etas).Values, [], parsed.GetValue(_temperatures).Values), problems, samples, guidance, recipe.Reference, judges: samples > 1);
         }
         finally
         {

@@ -3,7 +3,7 @@ using QSharp.Kernels;
 
 namespace QSharp.Model;
 
-/// <summary>ln of drawn tokens under π_ref at another temperature than they were drawn at.</summary>
+/// <summary>ln of drawn tokens under π_ref at another temperature and top-p than they were drawn at.</summary>
 internal sealed class OriginLogProbs : IDisposable
 {
     private readonly Ops _ops;
@@ -20,10 +20,12 @@ internal sealed class OriginLogProbs : IDisposable
         _host = new float[rows];
     }
 
-    /// <summary>[R]; gone with the next call.</summary>
-    public ReadOnlySpan<float> Of(Tensor logits, Tensor tokens, float temperature)
+    /// <summary>[R], −∞ for a token outside of the top-p set; gone with the next call.</summary>
+    /// <param name="origin">Of which temperature, positive, and top-p are read.</param>
+    public ReadOnlySpan<float> Of(Tensor logits, Tensor tokens, GuidanceRule origin)
     {
-        _ops.LogSoftmax(logits, temperature, _scaled);
+        _ops.TopP(logits, origin.Temperature, origin.TopP, _scaled, Tensor.None);
+        _ops.LogSoftmax(_scaled, origin.Temperature, _scaled);
         _ops.LogProbs(_scaled, tokens, _logProbs, _sums);
         _ops.Device.Download<float>(_logProbs, _host);
         return _host;

@@ -35,8 +35,16 @@ public sealed class PromptLaws : IDisposable
         if (vocabulary == 0) vocabulary = reference.Config.Vocab;
         int k = _hasPromptValue ? 1 : Math.Min(candidates == GuideRecipe.AllCandidates ? OfAll : candidates, vocabulary);
         _walk = new TextWalk(reference, guide, new SamplerShape(rows, promptTokens, 1, k, Vocabulary: vocabulary), k);
-        ((_next, _values), _memory) = Arena.Build(
-            reference.Ops.Device, arena => (new NextTokens(reference, rows, vocabulary, k, arena), arena.Take((rows, k, _family.Atoms))));
+        try
+        {
+            ((_next, _values), _memory) = Arena.Build(
+                reference.Ops.Device, arena => (new NextTokens(reference, rows, vocabulary, k, arena), arena.Take((rows, k, _family.Atoms))));
+        }
+        catch
+        {
+            _walk.Dispose();
+            throw;
+        }
         (_hostValues, _shares) = (new float[_values.Count], new double[k]);
     }
 

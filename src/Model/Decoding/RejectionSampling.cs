@@ -9,8 +9,8 @@ internal readonly record struct RejectionStep(Tensor RefLogits, Tensor Weights, 
 /// <summary>
 /// Exact draws from π ∝ π_ref·W over the whole vocabulary, no top-K (method notes §3.5): y is drawn from π_ref and accepted
 /// with probability W(x, y) / max W. A round makes several proposals a row, which the value model scores as siblings in one
-/// pass; rows that have accepted sit out the rounds that others still need. ln Z and KL are estimates here, from all
-/// proposals of a step; they are exact only where every token is scored.
+/// pass; rows that have accepted sit out the rounds that others still need. ln Z, ln π and KL are estimates here, without bias
+/// (<see cref="RejectionEstimate"/>); they are exact only where every token is scored.
 /// </summary>
 internal sealed class RejectionSampling : IDisposable
 {
@@ -28,7 +28,8 @@ internal sealed class RejectionSampling : IDisposable
     private readonly Tensor _next, _ignored, _statistics, _proposals, _valueLogits, _tilts, _counts, _chosen;
     private readonly int[] _hostNext, _hostProposals, _hostCounts, _hostChosen, _drawnTokens;
     private readonly float[] _hostStatistics, _hostTilts, _drawnStatistics, _bounds;
-    private readonly double[] _weights, _weightedTilts;
+    private readonly double[] _weights;
+    private readonly RejectionEstimate[] _estimates;
 
     /// <param name="guide">V-type: a Q-type guide has the tilts of all tokens at once, and needs no rejection.</param>
     public RejectionSampling(ValueModel guide, CachedModel cache, int rows)
@@ -48,8 +49,8 @@ internal sealed class RejectionSampling : IDisposable
         _hostTilts = new float[rows * Proposals];
         _drawnStatistics = new float[rows * SampleStatistics.Count];
         _bounds = new float[rows];
-        _weights = new double[rows];
-        _weightedTilts = new double[rows];
+        _weights = new double[Proposals];
+        _estimates = new RejectionEstimate[rows];
     }
 
     /// <summary>Whether it draws from a rule: temperature and top-p shape the proposals, and a proposal is accepted by chance.</summary>
@@ -70,8 +71,7 @@ internal sealed class RejectionSampling : IDisposable
             pending += running[row];
             _hostCounts[row] = running[row] * Proposals;
         }
-        Array.Clear(_weights);
-        Array.Clear(_weightedTilts);
+        Array.Clear(_estimates);
         _bounds.AsSpan().Fill(rule.Lambda * (rule.Lambda > 0 ? rule.Family.Max : rule.Family.Min));
         if (rule.Tilt == Tilt.Weighted)
             for (int row = 0; row < rows; row++) _bounds[row] = Largest(weights.AsSpan(row * rule.Family.Returns, rule.Family.Returns));
@@ -86,7 +86,7 @@ internal sealed class RejectionSampling : IDisposable
             _ops.Device.Upload<int>(_hostChosen, _chosen);
             _guide.Trunk.KeepSibling(_cache.Cache, _chosen);
         }
-        Finish(step.Outputs);
+        Finish(step.Outputs, running);
     }
 
     /// <summary>Counts the drawn tokens, whose columns are in the guide's cache already.</summary>
@@ -131,22 +131,17 @@ internal sealed class RejectionSampling : IDisposable
             for (int i = 0; i < Proposals; i++)
             {
                 int at = row * Proposals + i;
-                if (float.IsNegativeInfinity(_hostTilts[at])) continue;   // a token that no return with weight can follow
-                double weight = Math.Exp(_hostTilts[at] - _bounds[row]);
-                _weights[row] += weight;
-                _weightedTilts[row] += weight * _hostTilts[at];
+                _weights[i] = Math.Min(1, Math.Exp(_hostTilts[at] - _bounds[row]));   // 0 for a token that no return with weight can follow
                 (uint word, _, _, _) = Philox.Block(acceptKey, (uint)streams[row], (uint)positions[row], (uint)i, 0);
-                if (_hostChosen[row] >= 0 || Philox.Uniform(word) >= weight) continue;
+                if (_hostChosen[row] >= 0 || Philox.Uniform(word) >= _weights[i]) continue;
                 _hostChosen[row] = i;
                 _drawnTokens[row] = _hostProposals[at];
                 _hostStatistics.AsSpan((i * rows + row) * columns, columns).CopyTo(_drawnStatistics.AsSpan(row * columns));
                 _drawnStatistics[row * columns + SampleStatistics.ChosenTilt] = _hostTilts[at];
             }
+            _estimates[row].Add(_weights, _hostTilts.AsSpan(row * Proposals, Proposals));
             if (_hostChosen[row] < 0) continue;
             _hostCounts[row] = 0;
-            // Sums become means over the proposals that this row has seen.
-            _weights[row] /= (round + 1) * Proposals;
-            _weightedTilts[row] /= (round + 1) * Proposals;
             accepted++;
         }
         return accepted;
@@ -159,16 +154,17 @@ internal sealed class RejectionSampling : IDisposable
         return largest;
     }
 
-    private void Finish(in GuidanceOutputs outputs)
+    private void Finish(in GuidanceOutputs outputs, ReadOnlySpan<int> running)
     {
         for (int row = 0; row < _drawnTokens.Length; row++)
         {
-            if (_weights[row] == 0) continue;   // did not run
+            if (running[row] == 0) continue;
             Span<float> statistics = _drawnStatistics.AsSpan(row * SampleStatistics.Count, SampleStatistics.Count);
-            double logNormalizer = _bounds[row] + Math.Log(_weights[row]);
+            double logNormalizer = _bounds[row] + _estimates[row].LogMeanWeight;
             statistics[SampleStatistics.LogPolicy] = (float)(statistics[SampleStatistics.LogReference] + statistics[SampleStatistics.ChosenTilt] - logNormalizer);
             statistics[SampleStatistics.LogNormalizer] = (float)logNormalizer;
-            statistics[SampleStatistics.Kl] = (float)Math.Max(0, _weightedTilts[row] / _weights[row] - logNormalizer);
+            // Without bias, so it can be below 0.
+            statistics[SampleStatistics.Kl] = (float)(_estimates[row].MeanTilt - logNormalizer);
         }
         _ops.Device.Upload<int>(_drawnTokens, outputs.Next);
         _ops.Device.Upload<float>(_drawnStatistics, outputs.Statistics);

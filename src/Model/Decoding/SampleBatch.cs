@@ -64,10 +64,10 @@ public sealed class SampleBatch(int rows, int promptTokens, int newTokens, int h
 
     public ReadOnlySpan<int> Response(int row) => Responses.AsSpan(row * newTokens, ResponseLengths[row]);
 
-    /// <summary>[R, N]: ln of each token under π_ref at <see cref="Sampler.OriginTemperature"/>; 0 where that is not set.</summary>
+    /// <summary>[R, N]: ln of each token under <see cref="Sampler.Origin"/>, −∞ where that never draws it; 0 where that is not set.</summary>
     public float[] OriginLogProbs { get; } = new float[rows * newTokens];
 
-    /// <summary>ln of a row's response under π_ref at <see cref="Sampler.OriginTemperature"/>.</summary>
+    /// <summary>ln of a row's response under <see cref="Sampler.Origin"/>.</summary>
     public double OriginLogProb(int row)
     {
         double sum = 0;

@@ -32,8 +32,8 @@ public sealed class Sampler : IResponseSampler
         _record = new StepRecord(reference.Ops, _step);
     }
 
-    /// <summary>Another temperature of π_ref in whose terms log-probabilities are wanted too (<see cref="SampleBatch.OriginLogProbs"/>); 0: none.</summary>
-    public float OriginTemperature { get; init; }
+    /// <summary>π_ref at another temperature (positive) and top-p, under which log-probabilities are wanted too (<see cref="SampleBatch.OriginLogProbs"/>); null: none.</summary>
+    public GuidanceRule? Origin { get; init; }
 
     /// <summary>Whether prompts that one run has read serve the next ones too: the models do not change between them.</summary>
     public bool KeepsPrompts { get; init; }
@@ -154,7 +154,7 @@ public sealed class Sampler : IResponseSampler
     /// <returns>How many rows go on.</returns>
     private int Take(SampleBatch batch, Func<int, int, bool>? goesOn)
     {
-        _record.Take(batch, _active, OriginTemperature);
+        _record.Take(batch, _active, Origin);
         _ended.Clear();
         int running = 0;
         for (int row = 0; row < batch.Count; row++)

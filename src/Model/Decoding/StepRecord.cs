@@ -4,7 +4,7 @@ namespace QSharp.Model;
 
 /// <summary>
 /// What the host keeps of each step: tokens and their statistics and, where they are wanted, π_ref's hidden states and its
-/// log-probabilities at another temperature.
+/// log-probabilities at another temperature and top-p.
 /// </summary>
 /// <param name="step">Not disposed with the record.</param>
 internal sealed class StepRecord(Ops ops, SampleStep step) : IDisposable
@@ -14,13 +14,13 @@ internal sealed class StepRecord(Ops ops, SampleStep step) : IDisposable
 
     /// <summary>Adds what was drawn to the responses of the rows that drew.</summary>
     /// <param name="active">[R]: 1 for each of these.</param>
-    /// <param name="originTemperature">The other temperature; 0: none.</param>
-    public void Take(SampleBatch batch, ReadOnlySpan<int> active, float originTemperature)
+    /// <param name="origin">π_ref at those; null: none.</param>
+    public void Take(SampleBatch batch, ReadOnlySpan<int> active, GuidanceRule? origin)
     {
         DrawnRows drawn = step.Drawn;
         drawn.Download();
         if (batch.Hidden is not null) TakeHidden(batch, active);
-        if (originTemperature > 0) TakeOriginLogProbs(batch, active, originTemperature);
+        if (origin is not null) TakeOriginLogProbs(batch, active, origin);
         for (int row = 0; row < batch.Count; row++)
             if (active[row] != 0) batch.Append(row, drawn.HostNext[row], drawn.HostStatistics.Slice(row * SampleStatistics.Count, SampleStatistics.Count));
     }
@@ -41,10 +41,10 @@ internal sealed class StepRecord(Ops ops, SampleStep step) : IDisposable
         }
     }
 
-    private void TakeOriginLogProbs(SampleBatch batch, ReadOnlySpan<int> active, float temperature)
+    private void TakeOriginLogProbs(SampleBatch batch, ReadOnlySpan<int> active, GuidanceRule origin)
     {
         _origin ??= new OriginLogProbs(ops, step.Logits);
-        ReadOnlySpan<float> logProbs = _origin.Of(step.Logits, step.Drawn.Next, temperature);
+        ReadOnlySpan<float> logProbs = _origin.Of(step.Logits, step.Drawn.Next, origin);
         for (int row = 0; row < batch.Count; row++)
             if (active[row] != 0) batch.OriginLogProbs[row * batch.NewTokens + batch.ResponseLengths[row]] = logProbs[row];
     }

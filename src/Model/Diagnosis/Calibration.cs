@@ -22,7 +22,7 @@ public sealed record Calibration(HeldOutReport Root, HeldOutReport Middle, HeldO
         foreach (Rollout[] batch in rollouts.Chunk(rows))
         {
             stop.ThrowIfCancellationRequested();
-            reader.Read(batch, (row, t, logits) =>
+            reader.Read([.. batch.Select(rollout => (rollout.Tokens, rollout.PromptLength))], (row, t, logits) =>
             {
                 int length = batch[row].Tokens.Length - batch[row].PromptLength;
                 Prediction prediction = new(family.Mean(logits), batch[row].Reward, 1, t);

@@ -14,9 +14,11 @@ namespace QSharp.Model;
 /// <param name="Reward">Of π*, by the weighted mean.</param>
 public sealed record Certificate(Estimate LogMean, Estimate Regret, double EffectiveShare, double Reward)
 {
-    /// <param name="evaluation">Of a guided policy that is λz; at least two samples of each problem.</param>
-    public static Certificate Of(Evaluation evaluation)
+    /// <param name="evaluation">Of a guided policy that is λz.</param>
+    /// <returns>Null where it cannot be told: from one sample of each problem, or from tokens drawn by rejection, whose ln Σ q·Ŵ are estimates (unbiased, but the mean of their exponentials is not).</returns>
+    public static Certificate? Of(Evaluation evaluation)
     {
+        if (evaluation.Samples < 2 || evaluation.IsDrawnByRejection) return null;
         double lambda = 1 / evaluation.Eta;
         List<Part> parts = [.. evaluation.ByProblem().Select(group => Part.Of([.. group], lambda))];
         return new Certificate(

@@ -24,9 +24,9 @@ public sealed record FrontPoint(double Eta, double Reward, double Kl, double Env
     {
         JsonObject json = new() { ["eta"] = Eta, ["foretold_reward"] = Reward, ["foretold_kl"] = Kl, ["envelope_90"] = DataDiagnosis.Number(Envelope) };
         if (Measured is null) return json;
-        (json["reward"], json["reward_stderr"]) = (Measured.PassAt1.Mean, Measured.PassAt1.Error);
-        (json["kl"], json["kl_stderr"]) = (Measured.Kl.Mean, Measured.Kl.Error);
-        if (Measured.Samples > 1) json["certificate"] = Certificate.Of(Measured).ToJson();
+        (json["reward"], json["reward_stderr"]) = (Measured.PassAt1.Mean, DataDiagnosis.Number(Measured.PassAt1.Error));
+        (json["kl"], json["kl_stderr"]) = (Measured.Kl.Mean, DataDiagnosis.Number(Measured.Kl.Error));
+        if (Certificate.Of(Measured) is { } certificate) json["certificate"] = certificate.ToJson();
         json["residual"] = new JsonArray([.. Residuals(Measured).Select(bin => (JsonNode)new JsonObject
         {
             ["from_token"] = bin.From, ["count"] = bin.Count, ["mean"] = bin.Mean, ["root_mean_square"] = bin.Rms,

@@ -1,8 +1,10 @@
+using System.Globalization;
+
 using QSharp.Kernels;
 
 namespace QSharp.Model;
 
-/// <summary>A mean and its standard error.</summary>
+/// <summary>A mean and its standard error, which is NaN where a single value does not tell it.</summary>
 public readonly record struct Estimate(double Mean, double Error)
 {
     /// <summary>Of independent values.</summary>
@@ -10,8 +12,12 @@ public readonly record struct Estimate(double Mean, double Error)
     {
         double mean = values.Average();
         int n = values.Count;
-        return new Estimate(mean, n < 2 ? 0 : Math.Sqrt(values.Sum(value => (value - mean) * (value - mean)) / n / (n - 1)));
+        return new Estimate(mean, n < 2 ? double.NaN : Math.Sqrt(values.Sum(value => (value - mean) * (value - mean)) / n / (n - 1)));
     }
+
+    /// <summary>0.417 ± 0.031, with a dash for an error that is not known.</summary>
+    public override string ToString() =>
+        string.Create(CultureInfo.InvariantCulture, $"{Mean:0.000} ± {(double.IsNaN(Error) ? "–" : Error.ToString("0.000", CultureInfo.InvariantCulture))}");
 }
 
 /// <summary>What a guide says at the prompt, before anything is drawn; means over problems.</summary>
@@ -29,13 +35,22 @@ public sealed record Foretold(double Lambda, double Reward, double Kl)
 /// <summary>A sampled response and what is known of it.</summary>
 /// <param name="Problem">Index among the evaluated problems.</param>
 /// <param name="Sample">Which of the problem's samples.</param>
-/// <param name="Kl">Σ KL(π ‖ q) over its tokens, exact per step, q being π_ref as it is shaped for this policy; nats.</param>
+/// <param name="Kl">
+/// Σ KL(π ‖ q) over its tokens, exact per step (but for <see cref="Evaluation.IsDrawnByRejection"/>), q being π_ref as it is shaped for
+/// this policy; nats.
+/// </param>
 /// <param name="KlFloor">Σ −ln q(S), what top-p cut away; 0 without top-p.</param>
-/// <param name="LogRatio">ln π(response) − ln π_ref(response) with π_ref as it was sampled for the guide's data, whose mean is the KL from it; NaN where not asked for.</param>
+/// <param name="LogRatio">
+/// ln π(response) − ln π_ref(response) with π_ref as it was sampled for the guide's data, whose mean is the KL from it: infinite where
+/// that π_ref never draws such a token, as with top-p; NaN where not asked for.
+/// </param>
 /// <param name="Score">What a guide thinks of it (<see cref="GuideJudge"/>); NaN where not asked.</param>
 public sealed record ScoredResponse(int Problem, int Sample, int[] Tokens, float Reward, double Kl, double KlFloor, double LogRatio, double Score)
 {
-    /// <summary>ln π(response) − ln q(response), q being π_ref as it is shaped for this policy.</summary>
+    /// <summary>ln π(response) under the law that it was drawn from; 0 where its tokens were the likeliest ones, not drawn.</summary>
+    public double LogPolicy { get; init; }
+
+    /// <summary>ln π(response) − ln q(response), as exact as <see cref="Kl"/>, q being π_ref as it is shaped for this policy.</summary>
     public double LogTilt { get; init; }
 
     /// <summary>ρ of each token (<see cref="SampleStatistics.Residual"/>); empty where not asked for.</summary>
@@ -57,6 +72,9 @@ public sealed record Evaluation(
     /// <summary>Blocks from which the best went on; null where every token was tilted. Of such a policy a bound on the KL is known, and <see cref="Kl"/> is that.</summary>
     public BlockSettings? Blocks { get; init; }
 
+    /// <summary>Whether the whole vocabulary was drawn from by rejection, so that KL and ln π of each token are estimates without bias, not exact.</summary>
+    public bool IsDrawnByRejection { get; init; }
+
     /// <summary>KL(π ‖ q|S): what the guidance does.</summary>
     public Estimate Kl => OverProblems(response => response.Kl);
 
@@ -66,7 +84,7 @@ public sealed record Evaluation(
     /// <summary>KL(π ‖ q) as the official code reports it: the sum of both.</summary>
     public Estimate KlPaper => OverProblems(response => response.Kl + response.KlFloor);
 
-    /// <summary>KL from π_ref at the temperature that the guide's data was sampled at; an unbiased estimate, not exact per step. Null where not asked for.</summary>
+    /// <summary>KL from π_ref as the guide's data was sampled; an unbiased estimate, not exact per step. Null where not asked for.</summary>
     public Estimate? KlOrigin => Responses.Any(response => double.IsNaN(response.LogRatio)) ? null : OverProblems(response => response.LogRatio);
 
     /// <summary>The function of the reward that tilted, by its name; null for exp(reward/η).</summary>
@@ -93,18 +111,20 @@ public sealed record Evaluation(
     /// <summary>Mean length of a response.</summary>
     public double Tokens => Responses.Average(response => response.Tokens.Length);
 
-    /// <summary>pass@1 less that of another policy on the same problems and seeds, problem by problem.</summary>
-    public Estimate Gain(Evaluation over) => Estimate.Of([.. Scores(this).Zip(Scores(over), (mine, other) => mine - other)]);
+    /// <summary>pass@1 less that of another policy on the same problems and seeds, problem by problem (sample by sample where there is one problem).</summary>
+    public Estimate Gain(Evaluation over) =>
+        Estimate.Of([.. Independent(response => response.Reward).Zip(over.Independent(response => response.Reward), (mine, other) => mine - other)]);
 
-    private static double[] Scores(Evaluation evaluation) => evaluation.Means(response => response.Reward);
+    private Estimate OverProblems(Func<ScoredResponse, double> value) => Estimate.Of(Independent(value));
 
-    private Estimate OverProblems(Func<ScoredResponse, double> value) =>
-        Estimate.Of(Problems == 1 ? [.. Responses.Select(value)] : Means(value));
-
+    /// <summary>Of one problem nothing is known across its samples, so the error is not either.</summary>
     private Estimate OverSubsets(int n, Func<ScoredResponse, double> score) => Estimate.Of([.. ByProblem().Select(samples =>
         Subsets.BestOf([.. samples.Select(score)], [.. samples.Select(sample => (double)sample.Reward)], n))]);
 
-    private double[] Means(Func<ScoredResponse, double> value) => [.. ByProblem().Select(samples => samples.Average(value))];
+    /// <summary>Values whose scatter tells the error: means of the problems, or the samples of the only one.</summary>
+    private double[] Independent(Func<ScoredResponse, double> value) => Problems == 1
+        ? [.. Responses.OrderBy(response => response.Sample).Select(value)]
+        : [.. ByProblem().Select(samples => samples.Average(value))];
 
     internal IEnumerable<IGrouping<int, ScoredResponse>> ByProblem() => Responses.GroupBy(response => response.Problem).OrderBy(group => group.Key);
 }

@@ -19,8 +19,8 @@ public sealed record Policy(string Name, double Eta, GuidanceRule Rule)
 /// </summary>
 /// <param name="samples">Responses drawn for each problem.</param>
 /// <param name="candidates">K.</param>
-/// <param name="originTemperature">Temperature at which the guide's data was sampled, where the KL from that π_ref is wanted; else 0.</param>
-public sealed class Evaluator(ITask task, Problem[] problems, int samples, int batchRows, int candidates, float originTemperature = 0)
+/// <param name="origin">π_ref as it was sampled for the guide's data, where the KL from that is wanted; else null.</param>
+public sealed class Evaluator(ITask task, Problem[] problems, int samples, int batchRows, int candidates, GuidanceRule? origin = null)
 {
     // Most bytes of keys and values of prompts, beyond one prompt a row: more prompts at once keep the rows full for longer.
     private const long PromptBytes = 1L << 30;
@@ -41,11 +41,11 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
         SamplerShape shape = new(
             rows, task.PromptLimit, task.ResponseLimit, candidates, Vocabulary: task.Vocabulary, Prompts: policies.Count == 1 ? 0 : portion);
         bool guided = policies.Any(policy => policy.Rule.IsGuided);
-        using Sampler sampler = new(reference, guided ? guide : null, guidance, shape, task.Stops) { OriginTemperature = originTemperature, KeepsPrompts = true };
+        using Sampler sampler = new(reference, guided ? guide : null, guidance, shape, task.Stops) { Origin = origin, KeepsPrompts = true };
         using GuideJudge? judge = judges && guide is not null ? new GuideJudge(reference, guide, rows, task.PromptLimit + task.ResponseLimit) : null;
         SampleBatch batch = new(rows, task.PromptLimit, task.ResponseLimit);
-        List<ReturnLaw> laws = policies.Any(policy => policy.Function is not null) ? ReadLaws(reference, guide!, policies[^1].Rule, rows, stop) : [];
-        Stand[] stands = [.. policies.Select(policy => new Stand(policy, total, laws))];
+        Stand[] stands = [.. ReadLaws(policies, reference, guide, rows, stop).Zip(policies, (laws, policy) => new Stand(policy, total, laws))];
+        bool rejects = guide?.Settings.Kind == HeadKind.V && candidates == GuideRecipe.AllCandidates;
         progress.Start($"evaluate {string.Join(", ", policies.Select(policy => policy.Name).Distinct())}", (long)total * policies.Count);
         for (int first = 0; first < problems.Length; first += portion)
         {
@@ -57,7 +57,7 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
                 List<ScoredResponse> responses = new((end - first) * samples);
                 foreach (int row in sampler.Run(Requests(first, end, stand), batch, stand.Policy.Rule, key, stop))
                 {
-                    responses.Add(Score(batch, row));
+                    responses.Add(Score(batch, row, stand.Policy.Rule));
                     stand.Rewards += responses[^1].Reward;
                     stand.Tokens += responses[^1].Tokens.Length;
                     progress.Report(stands.Sum(each => each.Responses.Count) + responses.Count, [("accuracy", stand.Rewards / (stand.Responses.Count + responses.Count))]);
@@ -67,8 +67,8 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
                 stand.Responses.AddRange(judge is null ? responses : Judged(judge, responses, rows));
             }
         }
-        List<Evaluation> results = [.. stands.Select(stand => Evaluation(stand, key))];
-        progress.Finish(string.Join("; ", results.Select(result => FormattableString.Invariant($"{result.Method} {result.PassAt1.Mean:0.000} ± {result.PassAt1.Error:0.000}"))));
+        List<Evaluation> results = [.. stands.Select(stand => Evaluation(stand, key) with { IsDrawnByRejection = rejects && stand.Policy.Rule.IsGuided })];
+        progress.Finish(string.Join("; ", results.Select(result => $"{result.Method} {result.PassAt1}")));
         return results;
     }
 
@@ -86,10 +86,21 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
             yield return new SampleRequest(problems[at / samples].Prompt, task.ResponseLimit, at, at) { Weights = stand.Weights(at / samples) };
     }
 
-    private List<ReturnLaw> ReadLaws(LanguageModel reference, IGuide guide, GuidanceRule rule, int rows, CancellationToken stop)
+    /// <summary>Z at the problems' prompts for each policy, read once for each shape of π_ref; nothing for one without a function of the reward.</summary>
+    private List<List<ReturnLaw>> ReadLaws(IReadOnlyList<Policy> policies, LanguageModel reference, IGuide? guide, int rows, CancellationToken stop)
     {
-        using PromptLaws reader = new(reference, guide, Math.Min(rows, problems.Length), task.PromptLimit, candidates, task.Vocabulary);
-        return reader.Read([.. problems.Select(problem => problem.Prompt)], rule, stop);
+        if (policies.All(policy => policy.Function is null)) return [.. policies.Select(_ => new List<ReturnLaw>())];
+        using PromptLaws reader = new(reference, guide!, Math.Min(rows, problems.Length), task.PromptLimit, candidates, task.Vocabulary);
+        int[][] prompts = [.. problems.Select(problem => problem.Prompt)];
+        Dictionary<(float, float), List<ReturnLaw>> read = [];
+        List<List<ReturnLaw>> laws = [];
+        foreach (Policy policy in policies)
+        {
+            (float, float) shape = (policy.Rule.Temperature, policy.Rule.TopP);
+            if (policy.Function is not null && !read.ContainsKey(shape)) read[shape] = reader.Read(prompts, policy.Rule, stop);
+            laws.Add(policy.Function is null ? [] : read[shape]);
+        }
+        return laws;
     }
 
     private Evaluation Evaluation(Stand stand, ulong key)
@@ -131,14 +142,20 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
         }
     }
 
-    private ScoredResponse Score(SampleBatch batch, int row)
+    private ScoredResponse Score(SampleBatch batch, int row, GuidanceRule rule)
     {
         (int problem, int sample) = Math.DivRem((int)batch.Numbers[row], samples);
+        // Statistics of a token that is taken, not drawn, are those of the law at temperature 1.
+        double logPolicy = rule.Temperature == 0 ? 0 : batch.Sum(row, SampleStatistics.LogPolicy);
+        // Under the very law that was tilted, it is known without asking whether a token at the edge of its top-p set is in.
+        bool isOrigin = origin is not null && (rule.Temperature, rule.TopP) == (origin.Temperature, origin.TopP) && !rule.CutsTilted;
+        double logOrigin = isOrigin ? batch.Sum(row, SampleStatistics.LogReference) : batch.OriginLogProb(row);
         return new ScoredResponse(
             problem, sample, batch.Response(row).ToArray(), task.Reward(problems[problem], batch.Response(row)), batch.Sum(row, SampleStatistics.Kl),
             batch.Sum(row, SampleStatistics.KlFloor),
-            originTemperature > 0 ? batch.Sum(row, SampleStatistics.LogPolicy) - batch.OriginLogProb(row) : double.NaN, double.NaN)
+            origin is null ? double.NaN : logPolicy - logOrigin, double.NaN)
         {
+            LogPolicy = logPolicy,
             LogTilt = batch.Sum(row, SampleStatistics.LogPolicy) - batch.Sum(row, SampleStatistics.LogReference),
             Residuals = KeepsResiduals ? batch.Column(row, SampleStatistics.Residual) : [],
         };

@@ -1,53 +1,38 @@
-using QSharp.Engine;
-
 namespace QSharp.Model;
 
 /// <summary>
 /// A guide as a reward model of finished responses (method notes §2.8): E[Z(x, y)] at the last token, whoever wrote the response.
+/// All tokens before it go through at once, unless the guide reads prompts in both directions: then a response must not pass for a
+/// part of the prompt, and is read token by token.
 /// </summary>
 public sealed class GuideJudge : IDisposable
 {
-    private readonly IGuide _guide;
-    private readonly TextWalk _walk;
-    private readonly DeviceBuffer _memory;
-    private readonly Tensor _last, _outputs;
-    private readonly int[] _hostLast;
-    private readonly float[] _hostOutputs;
+    private readonly ValueSettings _settings;
+    private readonly GuideReader _reader;
 
+    /// <param name="rows">Responses judged side by side.</param>
     /// <param name="tokens">The longest prompt and response together.</param>
     public GuideJudge(LanguageModel reference, IGuide guide, int rows, int tokens)
     {
-        _guide = guide;
-        _walk = new TextWalk(reference, guide, new SamplerShape(rows, tokens, NewTokens: 1), candidates: 1);
-        ((_last, _outputs), _memory) = Arena.Build(reference.Ops.Device, arena =>
-            (arena.Take((rows, 1), DType.I32), arena.Take((rows, 1, guide.Settings.Family.Atoms))));
-        _hostLast = new int[rows];
-        _hostOutputs = new float[rows * guide.Settings.Family.Atoms];
+        _settings = guide.Settings;
+        _reader = new GuideReader(reference, guide, rows, tokens, newTokens: _settings.BidirectionalPrompt ? tokens : 1);
     }
 
     /// <summary>The score of each response, no more than there are rows.</summary>
     /// <param name="texts">Prompts and responses.</param>
     public double[] Score(IReadOnlyList<(int[] Prompt, int[] Response)> texts)
     {
-        int atoms = _guide.Settings.Family.Atoms;
-        _walk.Clear();
-        for (int row = 0; row < texts.Count; row++)
-        {
-            (int[] prompt, int[] response) = texts[row];
-            _walk.Add([.. prompt, .. response[..^1]]);
-            _hostLast[row] = response[^1];
-        }
-        Device device = _last.Buffer!.Device;
-        device.Upload<int>(_hostLast, _last);
-        _walk.Start();
-        _walk.Guide.ScoreNext(_last, _outputs);
-        device.Download<float>(_outputs, _hostOutputs);
-        return [.. Enumerable.Range(0, texts.Count).Select(row => (double)_guide.Settings.Family.Mean(_hostOutputs.AsSpan(row * atoms, atoms)))];
+        double[] scores = new double[texts.Count];
+        // What is read at a later token takes the place of what was read before.
+        _reader.Read([.. texts.Select(Split)], (row, _, logits) => scores[row] = _settings.Family.Mean(logits));
+        return scores;
     }
 
-    public void Dispose()
+    public void Dispose() => _reader.Dispose();
+
+    private (int[] Tokens, int PromptLength) Split((int[] Prompt, int[] Response) text)
     {
-        _walk.Dispose();
-        _memory.Dispose();
+        int[] tokens = [.. text.Prompt, .. text.Response];
+        return (tokens, _settings.BidirectionalPrompt ? text.Prompt.Length : tokens.Length - 1);
     }
 }

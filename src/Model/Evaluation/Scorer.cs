@@ -20,6 +20,7 @@ public sealed class Scorer : IDisposable
 
     private readonly LanguageModel _model;
     private readonly int _top;
+    private readonly float _temperature;
     private readonly DeviceBuffer _memory;
     private readonly StepBuffers _buffers;
     private readonly Tensor _logits, _targets, _logProbs, _logSumExp, _topIds, _topValues;
@@ -28,8 +29,10 @@ public sealed class Scorer : IDisposable
 
     /// <param name="top">How many of the likeliest next tokens are wanted after the text.</param>
     /// <param name="vocabulary">Ids that can come, the first ones of the model's; 0: all.</param>
-    public Scorer(LanguageModel model, int top, int vocabulary = 0)
+    /// <param name="temperature">Of the model's law, positive.</param>
+    public Scorer(LanguageModel model, int top, int vocabulary = 0, float temperature = 1)
     {
+        _temperature = temperature;
         _model = model;
         if (vocabulary == 0) vocabulary = model.Config.Vocab;
         _top = Math.Clamp(top, 1, vocabulary);
@@ -61,6 +64,7 @@ public sealed class Scorer : IDisposable
             _model.Trunk.Extend(Tensor.None, cache, CacheLayout.Sequence, buffers);
             ops.Advance(cache.Lengths, Tensor.None, count);
             _model.Head.Forward(buffers.Hidden, Tensor.None, logits);
+            if (_temperature != 1) ops.LogSoftmax(logits, _temperature, logits);
             ops.LogProbs(logits, deviceTargets, values, sums);
             ops.Device.Download(values, logProbs.AsSpan(start, count));
             if (start + count < ids.Length) continue;

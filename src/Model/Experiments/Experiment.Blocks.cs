@@ -30,7 +30,7 @@ public sealed partial class Experiment
         }
         double tokensPerSecond = responses.Sum(response => (long)response.Tokens.Length) / Math.Max(watch.Elapsed.TotalSeconds, 1e-6);
         Evaluation result = new(name, double.NaN, recipe.Temperature, problems.Length, samples, responses, tokensPerSecond) { Blocks = blocks };
-        progress.Finish(FormattableString.Invariant($"accuracy {result.PassAt1.Mean:0.000} ± {result.PassAt1.Error:0.000}"));
+        progress.Finish($"accuracy {result.PassAt1}");
         return result;
     }
 }

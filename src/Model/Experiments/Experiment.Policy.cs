@@ -41,17 +41,17 @@ public sealed partial class Experiment
     }
 
     /// <summary>
-    /// Evaluates a policy. Its KL to π_ref is estimated from the responses drawn: the mean of ln π − ln π_ref, both at
-    /// temperature 1.
+    /// Evaluates a policy. Its KL is estimated from the responses drawn: the mean of ln π − ln π_ref, π being the law that they were
+    /// drawn from, π_ref all of it at the same temperature (of which top-p would leave what a policy can go beyond); of greedy ones, at 1.
     /// </summary>
     public Evaluation EvaluatePolicy(string name, LanguageModel policy, LanguageModel reference, Problem[] problems, Guidance guidance, PhaseClock clock)
     {
         using PhaseClock.Running running = clock.Start("evaluate");
-        Evaluation result = Evaluate(policy, null, [new Policy(name, double.NaN, recipe.Reference)], problems, samples: 1, guidance, originTemperature: 0, judges: false)[0];
-        using Scorer own = new(policy, top: 1, Task.Vocabulary), before = new(reference, top: 1, Task.Vocabulary);
-        return result with { Responses = [.. result.Responses.Select(response => response with { Kl = LogProb(own, response) - LogProb(before, response) })] };
+        Evaluation result = Evaluate(policy, null, [new Policy(name, double.NaN, recipe.Reference)], problems, samples: 1, guidance, origin: null, judges: false)[0];
+        using Scorer scorer = new(reference, top: 1, Task.Vocabulary, recipe.Temperature == 0 ? 1 : recipe.Temperature);
+        return result with { Responses = [.. result.Responses.Select(response => response with { Kl = response.LogPolicy - LogReference(response), KlFloor = 0 })] };
 
-        double LogProb(Scorer scorer, ScoredResponse response)
+        double LogReference(ScoredResponse response)
         {
             int[] prompt = problems[response.Problem].Prompt;
             return scorer.Score([.. prompt, .. response.Tokens]).LogProbs.Skip(prompt.Length - 1).Sum(value => (double)value);

@@ -77,16 +77,16 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
     {
         using PhaseClock.Running running = clock.Start("evaluate");
         List<Policy> policies = Policies(guide, tilts, etas, functions, [recipe.Temperature]);
-        return Evaluate(reference, guide, policies, problems, samples, guidance, originTemperature: 0, judges: samples > 1);
+        return Evaluate(reference, guide, policies, problems, samples, guidance, origin: null, judges: samples > 1);
     }
 
     /// <summary>Evaluates policies with the same noise.</summary>
-    /// <param name="originTemperature">See <see cref="Evaluator"/>.</param>
+    /// <param name="origin">See <see cref="Evaluator"/>.</param>
     /// <param name="judges">Whether the guide judges finished responses too.</param>
     public List<Evaluation> Evaluate(
-        LanguageModel reference, IGuide? guide, IReadOnlyList<Policy> policies, Problem[] problems, int samples, Guidance guidance, float originTemperature, bool judges)
+        LanguageModel reference, IGuide? guide, IReadOnlyList<Policy> policies, Problem[] problems, int samples, Guidance guidance, GuidanceRule? origin, bool judges)
     {
-        Evaluator evaluator = new(Task, problems, samples, rows, recipe.Candidates, originTemperature);
+        Evaluator evaluator = new(Task, problems, samples, rows, recipe.Candidates, origin);
         return evaluator.Run(policies, reference, guide, guidance, Philox.Key(seed, EvaluateStream), judges, progress, stop);
     }
 

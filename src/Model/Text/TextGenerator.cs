@@ -13,7 +13,7 @@ namespace QSharp.Model;
 /// <param name="LogProbs">ln π of each token under the law it was drawn from; empty where blocks were chosen, whose law is not known.</param>
 /// <param name="ReferenceLogProbs">ln of each token under π_ref as it was shaped by temperature and top-p.</param>
 /// <param name="Kl">
-/// Σ KL(π ‖ π_ref) over the response, in nats; exact unless candidates were drawn by rejection. NaN where blocks were chosen.
+/// Σ KL(π ‖ π_ref) over the response, in nats; exact unless candidates were drawn by rejection: then, like <see cref="LogProbs"/>, an estimate without bias. NaN where blocks were chosen.
 /// </param>
 public sealed record Generation(int[] PromptIds, int[] Ids, string Text, Finish Finish, float[] LogProbs, float[] ReferenceLogProbs, double Kl)
 {
