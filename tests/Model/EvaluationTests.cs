@@ -119,5 +119,5 @@ public sealed class EvaluationTests
 
     private static Evaluation Made(params float[][] rewards) => new(
         "x", double.PositiveInfinity, 1, rewards.Length, rewards[0].Length,
-        [.. rewards.SelectMany((samples, problem) => samples.Select((reward, sample) => new ScoredResponse(problem, sample, [1], reward, 0, 0, double.NaN, double.NaN)))], 1);
+        [.. rewards.SelectMany((samples, problem) => samples.Select((reward, sample) => new ScoredResponse(problem, sample, [1], reward, 0, 0, double.NaN, double.NaN)))]);
 }

@@ -44,10 +44,11 @@ public sealed partial class Experiment
     /// Evaluates a policy. Its KL to π_ref is estimated from the responses drawn: the mean of ln π − ln π_ref, both at
     /// temperature 1.
     /// </summary>
-    public Evaluation EvaluatePolicy(string name, LanguageModel policy, LanguageModel reference, Problem[] problems, Guidance guidance, PhaseClock clock)
+    /// <param name="keep">File of the finished responses, from which a resumed run goes on.</param>
+    public Evaluation EvaluatePolicy(string name, LanguageModel policy, LanguageModel reference, Problem[] problems, Guidance guidance, PhaseClock clock, string keep)
     {
         using PhaseClock.Running running = clock.Start("evaluate");
-        Evaluation result = Evaluate(policy, null, [new Policy(name, double.NaN, recipe.Reference)], problems, samples: 1, guidance, originTemperature: 0, judges: false)[0];
+        Evaluation result = Evaluate(policy, null, [new Policy(name, double.NaN, recipe.Reference)], problems, samples: 1, guidance, originTemperature: 0, judges: false, keep)[0];
         using Scorer own = new(policy, top: 1, Task.Vocabulary), before = new(reference, top: 1, Task.Vocabulary);
         return result with { Responses = [.. result.Responses.Select(response => response with { Kl = LogProb(own, response) - LogProb(before, response) })] };
 
