@@ -73,7 +73,7 @@ public class TreeVectorTests
                 int leaf = Array.BinarySearch(upTo, random.NextUniform() * upTo[^1]) is var at && at < 0 ? ~at : at;
                 return new ScoredResponse(0, sample, [leaf], (float)Tree.Reward(leaf), 0, 0, double.NaN, double.NaN) { LogTilt = policy[leaf] - reference[leaf] };
             }),
-        ], 0);
+        ]);
         Certificate certificate = Certificate.Of(drawn)!;
         Assert.InRange(certificate.LogMean.Error, 1e-4, 0.05);
         Assert.Equal(logMean, certificate.LogMean.Mean, 4 * certificate.LogMean.Error);

@@ -170,11 +170,12 @@ public sealed class EvaluationTests
     public void A_policys_KL_is_of_the_law_that_is_drawn_from(float temperature, float topP)
     {
         using StarGraphRig rig = new();
+        using TemporaryFolder folder = new();
         using LanguageModel policy = TestModels.Language(rig.Reference.Ops, rig.Reference.Config, 5);
         using Guidance fused = new FusedGuidance(rig.Reference.Ops);
         GuideRecipe recipe = StarGraphRecipe.For(2, 3).Guide with { Temperature = temperature, TopP = topP };
         Experiment experiment = new(rig.Reference.Ops, rig.Task, recipe, 1, 6, new SilentProgress(), TestContext.Current.CancellationToken);
-        Evaluation evaluation = experiment.EvaluatePolicy("policy", policy, rig.Reference, rig.Problems, fused, new PhaseClock());
+        Evaluation evaluation = experiment.EvaluatePolicy("policy", policy, rig.Reference, rig.Problems, fused, new PhaseClock(), folder["responses.bin"]);
         foreach (ScoredResponse response in evaluation.Responses)
         {
             double drawn = temperature == 0 ? 0 : rig.LogProb(policy, response, recipe.Reference);
@@ -197,7 +198,7 @@ public sealed class EvaluationTests
 
     private static Evaluation Made(params float[][] rewards) => new(
         "x", double.PositiveInfinity, 1, rewards.Length, rewards[0].Length,
-        [.. rewards.SelectMany((samples, problem) => samples.Select((reward, sample) => new ScoredResponse(problem, sample, [1], reward, 0, 0, double.NaN, double.NaN)))], 1);
+        [.. rewards.SelectMany((samples, problem) => samples.Select((reward, sample) => new ScoredResponse(problem, sample, [1], reward, 0, 0, double.NaN, double.NaN)))]);
 
     /// <summary>Random models on a few star graphs.</summary>
     private sealed class StarGraphRig : IDisposable

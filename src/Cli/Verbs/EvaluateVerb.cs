@@ -40,7 +40,7 @@ internal static class EvaluateVerb
             if (session.Guide is { } own)
                 foreach (double temperature in all) (experiment.Recipe with { Temperature = (float)temperature }).RequireDraws(own.Settings);
             List<Policy> policies = experiment.Policies(session.Guide, evaluation.Tilts(parsed), evaluation.Etas(parsed), functions, all);   // refuses what the guide cannot do before anything is written
-            JsonObject settings = new() { ["task"] = experiment.Task.Settings, ["samples"] = parsed.GetValue(samples) };
+            JsonObject settings = new() { ["task"] = experiment.Task.Settings, ["model"] = task.Model(parsed), ["guide"] = guideFolder, ["samples"] = parsed.GetValue(samples) };
             settings["temperatures"] = new JsonArray([.. all.Select(temperature => (JsonNode)temperature)]);
             if (sizes is not null) settings["blocks"] = new JsonArray(sizes.Count, sizes.Tokens);
             evaluation.AddTo(settings, parsed);
@@ -51,9 +51,10 @@ internal static class EvaluateVerb
             using Guidance guidance = task.Decoding.Guidance(parsed, session.Reference.Ops);
             List<Evaluation> results = experiment.Evaluate(
                 session.Reference, session.Guide, policies, problems, parsed.GetValue(samples), guidance,
-                origin: hasTemperatures && experiment.Recipe.Temperature > 0 ? experiment.Recipe.Reference : null, judges: parsed.GetValue(samples) > 1);
+                origin: hasTemperatures && experiment.Recipe.Temperature > 0 ? experiment.Recipe.Reference : null, judges: parsed.GetValue(samples) > 1,
+                folder.File("responses.bin"));
             if (sizes is not null)
-                results.Add(experiment.EvaluateBlocks(session.Reference, session.Guide!, sizes, problems, parsed.GetValue(samples), guidance));
+                results.Add(experiment.EvaluateBlocks(session.Reference, session.Guide!, sizes, problems, parsed.GetValue(samples), guidance, folder.File("responses-blocks.bin")));
             EvaluationReport report = new(task.Name(parsed), experiment.Task, problems, results, task.Model(parsed), guideFolder);
             JsonObject result = report.ToJson();
             report.Write(folder, settings, common.Progress(parsed));

@@ -21,18 +21,20 @@ internal sealed record StarGraphRun(
         IGuide? guide = null;
         for (int round = 1; (guided[true].Any() || guided[false].Any()) && round <= Rounds; round++) guide = Round(round, guide);
         using IGuide? owned = guide;
-        List<Evaluation> results = Experiment.Evaluate(Reference, guide, [.. guided[true]], Evaluation.Etas(Parsed), [], problems, samples: 1, guidance, Clock);
+        List<Evaluation> results = Experiment.Evaluate(Reference, guide, [.. guided[true]], Evaluation.Etas(Parsed), [], problems, samples: 1, guidance, Clock, Responses(""));
         foreach (ValueMethod method in guided[false])
         {
             using IGuide own = Learn("guide-" + method.Name, method);
-            results.AddRange(Experiment.Evaluate(Reference, own, [method], Evaluation.Etas(Parsed), [], problems, samples: 1, guidance, Clock).Skip(1));
+            results.AddRange(Experiment.Evaluate(Reference, own, [method], Evaluation.Etas(Parsed), [], problems, samples: 1, guidance, Clock, Responses("-" + method.Name)).Skip(1));
         }
         foreach (PolicyEntry method in Evaluation.Policies(Parsed))
         {
             using LanguageModel policy = Train(method);
-            results.Add(Experiment.EvaluatePolicy(method.Name, policy, Reference, problems, guidance, Clock));
+            results.Add(Experiment.EvaluatePolicy(method.Name, policy, Reference, problems, guidance, Clock, Responses("-" + method.Name)));
         }
         return results;
+
+        string Responses(string suffix) => Folder.File($"responses{suffix}.bin");
     }
 
     private IGuide Round(int round, IGuide? last)

@@ -66,7 +66,8 @@ internal sealed class WordProblemsVerb
             using FusedGuidance guidance = new(ops);
             using PhaseClock.Running running = clock.Start("evaluate");
             int samples = parsed.GetValue(_samples);
-            results = experiment.Evaluate(reference, guide, experiment.Policies(guide, Tilts(parsed), parsed.GetValue(_etas).Values, [], parsed.GetValue(_temperatures).Values), problems, samples, guidance, recipe.Reference, judges: samples > 1);
+            List<Policy> policies = experiment.Policies(guide, Tilts(parsed), parsed.GetValue(_etas).Values, [], parsed.GetValue(_temperatures).Values);
+            results = experiment.Evaluate(reference, guide, policies, problems, samples, guidance, recipe.Reference, judges: samples > 1, folder.File("responses.bin"));
         }
         finally
         {

@@ -36,6 +36,10 @@ public static class GuideFolder
         return (files.Load(reference.Ops.Device, WeightFormat.Auto, type => new ValueModel(reference.Ops, files.Transformer, description.Settings, type)), description.Origin);
     }
 
+    /// <summary>Tells guides apart as <see cref="ModelFolder.Fingerprint(HeadedModel)"/> does models, and by what their outputs mean.</summary>
+    public static string Fingerprint(IGuide guide) =>
+        $"{guide.Settings} {guide.ReferenceLayer} {(guide is ValueModel model ? ModelFolder.Fingerprint(model) : ModelFolder.Fingerprint(SharedType, ((SharedTrunkGuide)guide).Weights))}";
+
     /// <summary>What the guide of a folder is; null where there is none.</summary>
     /// <exception cref="UserException">Its config.json is malformed.</exception>
     public static GuideDescription? Describe(string folder)

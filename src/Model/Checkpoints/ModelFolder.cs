@@ -47,11 +47,15 @@ public static class ModelFolder
     /// to. So a model has one fingerprint in every format that it is stored in. Of a matrix of more than a million
     /// entries, 16 blocks are read: billions of weights are told apart without reading all of them.
     /// </summary>
-    public static string Fingerprint(HeadedModel model)
+    public static string Fingerprint(HeadedModel model) => Fingerprint(ModelFamily.Of(model.Config).Write(model.Config).ToJsonString(), model.Weights);
+
+    /// <summary>The same of any parameters.</summary>
+    /// <param name="config">What they are for.</param>
+    internal static string Fingerprint(string config, Parameters weights)
     {
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        hash.AppendData(Encoding.UTF8.GetBytes(ModelFamily.Of(model.Config).Write(model.Config).ToJsonString()));
-        foreach ((string name, Tensor value, _) in model.Weights.Named)
+        hash.AppendData(Encoding.UTF8.GetBytes(config));
+        foreach ((string name, Tensor value, _) in weights.Named)
         {
             hash.AppendData(Encoding.UTF8.GetBytes($"{name} {value.Shape}"));
             Tensor flat = value.As(checked((int)value.Count));

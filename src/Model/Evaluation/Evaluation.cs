@@ -53,6 +53,9 @@ public sealed record ScoredResponse(int Problem, int Sample, int[] Tokens, float
     /// <summary>ln π(response) − ln q(response), as exact as <see cref="Kl"/>, q being π_ref as it is shaped for this policy.</summary>
     public double LogTilt { get; init; }
 
+    /// <summary>Of decoding, since the response that ended before this one; prompts, which all policies share, are not counted.</summary>
+    public double Seconds { get; init; }
+
     /// <summary>ρ of each token (<see cref="SampleStatistics.Residual"/>); empty where not asked for.</summary>
     public float[] Residuals { get; init; } = [];
 }
@@ -62,10 +65,11 @@ public sealed record ScoredResponse(int Problem, int Sample, int[] Tokens, float
 /// <param name="Temperature">Of π_ref, as this policy samples it.</param>
 /// <param name="Problems">How many.</param>
 /// <param name="Samples">Of each problem.</param>
-/// <param name="TokensPerSecond">Response tokens a second of decoding; prompts, which all policies share, are not counted.</param>
-public sealed record Evaluation(
-    string Method, double Eta, float Temperature, int Problems, int Samples, IReadOnlyList<ScoredResponse> Responses, double TokensPerSecond)
+public sealed record Evaluation(string Method, double Eta, float Temperature, int Problems, int Samples, IReadOnlyList<ScoredResponse> Responses)
 {
+    /// <summary>Response tokens a second of decoding.</summary>
+    public double TokensPerSecond => Responses.Sum(response => (long)response.Tokens.Length) / Math.Max(Responses.Sum(response => response.Seconds), 1e-6);
+
     /// <summary>pass@1: mean reward over problems and samples, its error over problems (over samples where there is one problem).</summary>
     public Estimate PassAt1 => OverProblems(response => response.Reward);
 

@@ -30,6 +30,9 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
     /// <summary>Whether responses keep the residual ρ of each token.</summary>
     public bool KeepsResiduals { get; init; }
 
+    /// <summary>Where finished responses are kept, and those of an earlier run found; null: nowhere.</summary>
+    public ResponseFile? Kept { get; init; }
+
     /// <summary>Samples the responses. The same key gives the same noise to every policy, so differences are paired.</summary>
     /// <param name="judges">Whether the guide, if there is one, judges the finished responses.</param>
     public List<Evaluation> Run(
@@ -47,22 +50,28 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
         Stand[] stands = [.. ReadLaws(policies, reference, guide, rows, stop).Zip(policies, (laws, policy) => new Stand(policy, total, laws))];
         bool rejects = guide?.Settings.Kind == HeadKind.V && candidates == GuideRecipe.AllCandidates;
         progress.Start($"evaluate {string.Join(", ", policies.Select(policy => policy.Name).Distinct())}", (long)total * policies.Count);
+        long done = Kept?.Found ?? 0;
+        if (done > 0) progress.Report(done, []);   // so that the time left is of the rest
         for (int first = 0; first < problems.Length; first += portion)
         {
             int end = Math.Min(first + portion, problems.Length);
-            foreach (Stand stand in stands)
+            for (int policy = 0; policy < stands.Length; policy++)
             {
+                Stand stand = stands[policy];
+                List<int> numbers = [.. Enumerable.Range(first * samples, (end - first) * samples)];
+                (List<ScoredResponse> responses, List<int> missing) = Kept?.Look(policy, numbers, samples) ?? ([], numbers);
+                stand.Rewards += responses.Sum(response => response.Reward);
                 double read = sampler.PromptSeconds;
-                long start = Stopwatch.GetTimestamp();
-                List<ScoredResponse> responses = new((end - first) * samples);
-                foreach (int row in sampler.Run(Requests(first, end, stand), batch, stand.Policy.Rule, key, stop))
+                long last = Stopwatch.GetTimestamp();
+                foreach (int row in sampler.Run(Requests(missing, stand), batch, stand.Policy.Rule, key, stop))
                 {
-                    responses.Add(Score(batch, row, stand.Policy.Rule));
+                    long now = Stopwatch.GetTimestamp();
+                    responses.Add(Score(batch, row, stand.Policy.Rule) with { Seconds = Stopwatch.GetElapsedTime(last, now).TotalSeconds - (sampler.PromptSeconds - read) });
+                    (last, read) = (now, sampler.PromptSeconds);
+                    Kept?.Write(policy, responses[^1]);
                     stand.Rewards += responses[^1].Reward;
-                    stand.Tokens += responses[^1].Tokens.Length;
-                    progress.Report(stands.Sum(each => each.Responses.Count) + responses.Count, [("accuracy", stand.Rewards / (stand.Responses.Count + responses.Count))]);
+                    progress.Report(++done, [("accuracy", stand.Rewards / (stand.Responses.Count + responses.Count))]);
                 }
-                stand.Seconds += Stopwatch.GetElapsedTime(start).TotalSeconds - (sampler.PromptSeconds - read);
                 responses.Sort((a, b) => (a.Problem, a.Sample).CompareTo((b.Problem, b.Sample)));
                 stand.Responses.AddRange(judge is null ? responses : Judged(judge, responses, rows));
             }
@@ -80,9 +89,9 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
         return (int)Math.Min(problems.Length, Math.Max(1, Math.Min(most, (long)LargestPortion * rows / samples)));
     }
 
-    private IEnumerable<SampleRequest> Requests(int first, int end, Stand stand)
+    private IEnumerable<SampleRequest> Requests(List<int> numbers, Stand stand)
     {
-        for (int at = first * samples; at < end * samples; at++)
+        foreach (int at in numbers)
             yield return new SampleRequest(problems[at / samples].Prompt, task.ResponseLimit, at, at) { Weights = stand.Weights(at / samples) };
     }
 
@@ -107,7 +116,7 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
     {
         Policy policy = stand.Policy;
         Evaluation evaluation = new(
-            policy.Name, policy.Eta, policy.Rule.Temperature, problems.Length, samples, stand.Responses, stand.Tokens / Math.Max(stand.Seconds, 1e-6))
+            policy.Name, policy.Eta, policy.Rule.Temperature, problems.Length, samples, stand.Responses)
         {
             Tilt = policy.Function?.Name,
             Foretold = stand.Foretold,
@@ -175,9 +184,5 @@ public sealed class Evaluator(ITask task, Problem[] problems, int samples, int b
         public List<ScoredResponse> Responses { get; } = new(total);
 
         public double Rewards { get; set; }
-
-        public long Tokens { get; set; }
-
-        public double Seconds { get; set; }
     }
 }

@@ -44,10 +44,11 @@ public sealed partial class Experiment
     /// Evaluates a policy. Its KL is estimated from the responses drawn: the mean of ln π − ln π_ref, π being the law that they were
     /// drawn from, π_ref all of it at the same temperature (of which top-p would leave what a policy can go beyond); of greedy ones, at 1.
     /// </summary>
-    public Evaluation EvaluatePolicy(string name, LanguageModel policy, LanguageModel reference, Problem[] problems, Guidance guidance, PhaseClock clock)
+    /// <param name="keep">File of the finished responses, from which a resumed run goes on.</param>
+    public Evaluation EvaluatePolicy(string name, LanguageModel policy, LanguageModel reference, Problem[] problems, Guidance guidance, PhaseClock clock, string keep)
     {
         using PhaseClock.Running running = clock.Start("evaluate");
-        Evaluation result = Evaluate(policy, null, [new Policy(name, double.NaN, recipe.Reference)], problems, samples: 1, guidance, origin: null, judges: false)[0];
+        Evaluation result = Evaluate(policy, null, [new Policy(name, double.NaN, recipe.Reference)], problems, samples: 1, guidance, origin: null, judges: false, keep)[0];
         using Scorer scorer = new(reference, top: 1, Task.Vocabulary, recipe.Temperature == 0 ? 1 : recipe.Temperature);
         return result with { Responses = [.. result.Responses.Select(response => response with { Kl = response.LogPolicy - LogReference(response), KlFloor = 0 })] };
 

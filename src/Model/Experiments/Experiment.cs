@@ -71,22 +71,27 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
 
     /// <summary>Evaluates π_ref and, for each tilt and η, the guide.</summary>
     /// <param name="functions">See <see cref="Policies"/>.</param>
+    /// <param name="keep">File of the finished responses, from which a resumed run goes on.</param>
     public List<Evaluation> Evaluate(
         LanguageModel reference, IGuide? guide, IReadOnlyList<ValueMethod> tilts, IReadOnlyList<double> etas, IReadOnlyList<TiltFunction> functions, Problem[] problems,
-        int samples, Guidance guidance, PhaseClock clock)
+        int samples, Guidance guidance, PhaseClock clock, string keep)
     {
         using PhaseClock.Running running = clock.Start("evaluate");
         List<Policy> policies = Policies(guide, tilts, etas, functions, [recipe.Temperature]);
-        return Evaluate(reference, guide, policies, problems, samples, guidance, origin: null, judges: samples > 1);
+        return Evaluate(reference, guide, policies, problems, samples, guidance, origin: null, judges: samples > 1, keep);
     }
 
     /// <summary>Evaluates policies with the same noise.</summary>
     /// <param name="origin">See <see cref="Evaluator"/>.</param>
     /// <param name="judges">Whether the guide judges finished responses too.</param>
+    /// <param name="keep">File of the finished responses, from which a resumed run goes on.</param>
     public List<Evaluation> Evaluate(
-        LanguageModel reference, IGuide? guide, IReadOnlyList<Policy> policies, Problem[] problems, int samples, Guidance guidance, GuidanceRule? origin, bool judges)
+        LanguageModel reference, IGuide? guide, IReadOnlyList<Policy> policies, Problem[] problems, int samples, Guidance guidance, GuidanceRule? origin, bool judges,
+        string keep)
     {
-        Evaluator evaluator = new(Task, problems, samples, rows, recipe.Candidates, origin);
+        using ResponseFile kept = OpenResponses(
+            keep, reference, guide, policies, problems, samples, origin is null ? "no KL of an origin" : FormattableString.Invariant($"KL from {origin.Temperature}, top-p {origin.TopP}"));
+        Evaluator evaluator = new(Task, problems, samples, rows, recipe.Candidates, origin) { Kept = kept };
         return evaluator.Run(policies, reference, guide, guidance, Philox.Key(seed, EvaluateStream), judges, progress, stop);
     }
 

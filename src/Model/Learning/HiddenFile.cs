@@ -57,7 +57,7 @@ public static class HiddenFile
             for (int at = 0; at < states.Length; at += width)
             {
                 ReadOnlySpan<byte> row = MemoryMarshal.AsBytes(states.Slice(at, width));
-                BinaryPrimitives.WriteUInt32LittleEndian(head, RolloutFile.Checksum(row));
+                BinaryPrimitives.WriteUInt32LittleEndian(head, RecordFile.Checksum(row));
                 stream.Write(head);
                 stream.Write(row);
             }
@@ -164,7 +164,7 @@ internal sealed class HiddenRows : IDisposable
     public void Read(long row, Span<float> state)
     {
         _view.ReadArray(HiddenFile.HeaderBytes + row * _row.Length, _row, 0, _row.Length);
-        if (RolloutFile.Checksum(_row.AsSpan(4)) != BinaryPrimitives.ReadUInt32LittleEndian(_row))
+        if (RecordFile.Checksum(_row.AsSpan(4)) != BinaryPrimitives.ReadUInt32LittleEndian(_row))
             throw new UserException($"{_path}: hidden state {row} is damaged; collect again into another folder.");
         ReadOnlySpan<Half> values = MemoryMarshal.Cast<byte, Half>(_row.AsSpan(4));
         for (int c = 0; c < _width; c++) state[c] = (float)values[c];
