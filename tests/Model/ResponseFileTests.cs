@@ -30,7 +30,7 @@ public sealed class ResponseFileTests
         File.WriteAllBytes(path, File.ReadAllBytes(path)[..^1]);
         using (ResponseFile file = ResponseFile.Open(path, _fingerprint))
         {
-            Assert.Equal((2, 60 + 4 + 8 - 1), (file.Found, file.DroppedBytes));
+            Assert.Equal((2, 8 + 68 + 4 - 1), (file.Found, file.DroppedBytes));
             (List<ScoredResponse> found, List<int> missing) = file.Look(1, [0, 29, 30, 31], samples: 4);
             Assert.Equal([0, 29, 31], missing);
             Assert.Equal(Fields(_samples[1]), Fields(Assert.Single(found)));
@@ -111,7 +111,7 @@ public sealed class ResponseFileTests
 
     private static string Fields(ScoredResponse response) => string.Join(' ', (object[])
     [
-        response.Problem, response.Sample, string.Join(',', response.Tokens), response.Reward, response.Kl, response.KlFloor, response.LogRatio, response.LogTilt,
+        response.Problem, response.Sample, string.Join(',', response.Tokens), response.Reward, response.Kl, response.KlFloor, response.LogRatio, response.LogPolicy, response.LogTilt,
         response.Score,
     ]);
 
