@@ -11,7 +11,7 @@ internal sealed record EvaluationReport(string Name, ITask Task, Problem[] Probl
 {
     public JsonObject ToJson() => new()
     {
-        ["task"] = Task.Fingerprint,
+        ["task"] = Name,
         ["model"] = Model,
         ["guide"] = Guide,
         ["problems"] = Problems.Length,
@@ -46,7 +46,7 @@ internal sealed record EvaluationReport(string Name, ITask Task, Problem[] Probl
         List<string[]> rows = [["policy", "T", "η", "pass@1", "± s.e.", "gain", "± s.e.", "KL", .. hasOrigin ? (string[])["KL from the data's"] : [], "tokens/s"]];
         foreach (Evaluation result in Results)
         {
-            Estimate gain = result.Gain(Results[0]);
+            Estimate gain = result.Gain(Baseline(result));
             bool isFirst = ReferenceEquals(result, Results[0]);
             rows.Add(
             [
@@ -57,6 +57,10 @@ internal sealed record EvaluationReport(string Name, ITask Task, Problem[] Probl
         }
         return rows;
     }
+
+    /// <summary>What a policy's gain is over: π_ref at its own temperature; for π_ref, the first one.</summary>
+    private Evaluation Baseline(Evaluation result) =>
+        result.Method == "reference" ? Results[0] : Results.Find(each => each.Method == "reference" && each.Temperature == result.Temperature) ?? Results[0];
 
     /// <summary>Votes and best-of-n, where there are several responses to a problem.</summary>
     public IEnumerable<string> Remarks() =>
@@ -99,6 +103,7 @@ internal sealed record EvaluationReport(string Name, ITask Task, Problem[] Probl
             [result.Blocks is null ? "kl_guidance" : "kl_bound"] = result.Kl.Mean,
             [result.Blocks is null ? "kl_guidance_stderr" : "kl_bound_stderr"] = Cli.Results.Number(result.Kl.Error),
             ["kl_floor"] = result.KlFloor.Mean,
+            ["kl_floor_stderr"] = Cli.Results.Number(result.KlFloor.Error),
             ["tokens"] = result.Tokens,
             ["tokens_per_second"] = result.TokensPerSecond,
         };
@@ -106,11 +111,8 @@ internal sealed record EvaluationReport(string Name, ITask Task, Problem[] Probl
         if (result.Tilt is not null) json["tilt"] = result.Tilt;
         if (result.Foretold is { } foretold) json["foretold"] = Cli.Results.Foretold(foretold);
         if (result.Blocks is { } blocks) json["blocks"] = new JsonArray(blocks.Count, blocks.Tokens);
-        else json["kl_paper"] = result.KlPaper.Mean;
-        if (!ReferenceEquals(result, Results[0]))
-        {
-            Add("gain", result.Gain(Results[0]));
-        }
+        else Add("kl_paper", result.KlPaper);
+        if (!ReferenceEquals(result, Results[0])) Add("gain", result.Gain(Baseline(result)));
         if (result.Samples > 1)
         {
             Add("pass_at_k", result.PassAt(result.Samples));

@@ -35,7 +35,7 @@ internal static class HtmlReport
                 Text("title", title), new XElement("style", Style)),
             new XElement("body",
                 Text("h1", title),
-                Text("p", $"{report.Problems.Length} problems, {report.Results[0].Samples} responses to each. ± is the standard error over problems (of one problem over its samples; a dash where that tells nothing); gains are over the first row, problem by problem; KL is in nats a response, {(report.Results.Exists(result => result.IsDrawnByRejection) ? "estimated without bias where all tokens are drawn by rejection, else " : "")}exact in each step."),
+                Text("p", $"{report.Problems.Length} problems, {report.Results[0].Samples} responses to each. ± is the standard error over problems (of one problem over its samples; a dash where that tells nothing); gains are over the reference at the same temperature, the reference's own over the first row, problem by problem; KL is in nats a response, {(report.Results.Exists(result => result.IsDrawnByRejection) ? "estimated without bias where all tokens are drawn by rejection, else " : "")}exact in each step."),
                 Table(report.Table()),
                 report.Remarks().Select(line => Text("p", line)),
                 svg is null ? null : new XElement("figure", XDocument.Parse(svg).Root, Text("figcaption", "Bars are 95 % intervals.")),

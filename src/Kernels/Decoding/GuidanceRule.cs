@@ -76,7 +76,7 @@ public static class SampleStatistics
     /// <summary>ln q of the drawn token, q = π_ref after temperature, renormalised on its own top-p set.</summary>
     public const int LogReference = 1;
 
-    /// <summary>KL(π ‖ q) of this step, exact, in nats.</summary>
+    /// <summary>KL(π ‖ q) of this step, in nats: exact, but of tokens that are drawn by rejection an estimate without bias, which may be below 0.</summary>
     public const int Kl = 2;
 
     /// <summary>−ln of π_ref's mass in the top-p set: what KL to the untruncated π_ref has on top. 0 when top-p is 1.</summary>
