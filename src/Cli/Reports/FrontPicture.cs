@@ -13,6 +13,8 @@ internal static class FrontPicture
 {
     public const string Name = "accuracy-kl";
 
+    private static readonly IPalette _colors = new ScottPlot.Palettes.Category10();
+
     /// <param name="chance">A level to compare with; or null.</param>
     public static Plot Draw(string title, List<Evaluation> results, (double Level, string Text)? chance = null)
     {
@@ -22,12 +24,13 @@ internal static class FrontPicture
         Plot plot = Pictures.New(title, hasOrigin ? "KL from π_ref as the data was sampled, nats a response" : "KL(π ‖ π_ref), nats a response", "pass@1");
         Evaluation[] references = [.. results.Where(result => result.Method == "reference")];
         bool hasTemperatures = references.Length > 1;
+        double right = 1.15 * Math.Max(results.Max(kl), results[0].Samples > 1 ? Bound(results[0].Samples) : 0.1);
         int curve = 0;
         foreach (var group in results.Except(references).GroupBy(result => (result.Method, result.Temperature)))
         {
             string name = (group.Key.Method == "qsharp" ? "Q♯" : group.Key.Method.ToUpperInvariant()) + (hasTemperatures ? Text($", T = {group.Key.Temperature:0.##}") : "");
             if (double.IsNaN(group.First().Eta)) AddPolicy(plot, group.First(), kl);   // a trained policy is one point, on no curve
-            else AddCurve(plot, name, [.. references.Where(each => each.Temperature == group.Key.Temperature), .. group.OrderBy(kl)], kl, isLow: curve++ % 2 == 0);
+            else AddCurve(plot, name, [.. references.Where(each => each.Temperature == group.Key.Temperature), .. group.OrderBy(kl)], kl, curve++, near: right / 200);
         }
         if (references.Length > 0) AddReferences(plot, references, kl, hasTemperatures);
         foreach (Evaluation reference in references.Where(each => each.Samples > 1 && each.IsJudged && Math.Abs(kl(each)) < 1e-3)) AddBestOf(plot, reference);
@@ -38,7 +41,6 @@ internal static class FrontPicture
             line.Color = Colors.Gray;
             line.LegendText = level.Text;
         }
-        double right = 1.15 * Math.Max(results.Max(kl), results[0].Samples > 1 ? Bound(results[0].Samples) : 0.1);
         double top = results.Max(result => result.PassAt1.Mean + Pictures.HalfInterval(result.PassAt1));
         plot.Axes.SetLimits(Math.Min(-0.03 * right, results.Min(kl)), right, 0, Math.Min(1.05, Math.Max(1.3 * top, 0.05)));
         plot.ShowLegend(Alignment.LowerRight);
@@ -48,16 +50,22 @@ internal static class FrontPicture
     /// <summary>The most KL that the best of n samples has from the law of the samples (method notes §7.4).</summary>
     public static double Bound(int n) => Math.Log(n) - (n - 1.0) / n;
 
-    private static void AddCurve(Plot plot, string name, Evaluation[] points, Func<Evaluation, double> kl, bool isLow)
+    /// <param name="number">Of the curve, which gives it its colour.</param>
+    /// <param name="near">Points closer than this lie on one another, as where a tilt has saturated, and share a label.</param>
+    private static void AddCurve(Plot plot, string name, Evaluation[] points, Func<Evaluation, double> kl, int number, double near)
     {
         double[] x = [.. points.Select(kl)], y = [.. points.Select(point => point.PassAt1.Mean)];
         Scatter line = plot.Add.Scatter(x, y);
+        line.Color = _colors.GetColor(number);
         line.LineWidth = 2;
         line.MarkerSize = 9;
         line.LegendText = name;
         Pictures.AddIntervals(plot, x, points.Select(point => point.PassAt1), line.Color);
-        foreach (Evaluation point in points.Where(point => double.IsFinite(point.Eta)))
-            Label(plot, Text($"η = {point.Eta:0.###}"), kl(point), point.PassAt1.Mean, line.Color, isLow);
+        foreach (var same in points.Where(point => double.IsFinite(point.Eta)).GroupBy(point => (Math.Round(kl(point) / near), Math.Round(200 * point.PassAt1.Mean))))
+        {
+            string etas = string.Join(", ", same.Select(point => point.Eta).OrderDescending().Select(eta => Text($"{eta:0.###}")));
+            Label(plot, $"η = {etas}", kl(same.First()), same.First().PassAt1.Mean, line.Color, isLow: number % 2 == 0);
+        }
     }
 
     private static void AddPolicy(Plot plot, Evaluation policy, Func<Evaluation, double> kl)

@@ -71,7 +71,7 @@ internal static class HarnessFiles
     {
         Problem problem = report.Problems[response.Problem];
         string prompt = report.Task.Text(problem.Prompt), text = report.Task.Text(response.Tokens);
-        return new JsonObject
+        JsonObject json = new()
         {
             ["doc_id"] = response.Problem,
             ["filter"] = Filter(result),
@@ -89,6 +89,9 @@ internal static class HarnessFiles
             [EvaluationReport.KlName(result)] = response.Kl,
             ["kl_floor"] = response.KlFloor,
         };
+        if (!double.IsNaN(response.LogRatio)) json["log_ratio"] = Cli.Results.Number(response.LogRatio);
+        if (!double.IsNaN(response.Score)) json["score"] = response.Score;
+        return json;
     }
 
     /// <summary>A policy in one word: <c>qsharp-T0.7-eta0.1</c>.</summary>
