@@ -37,7 +37,8 @@ public sealed partial class Experiment
             progress.Report(responses.Count, [("accuracy", responses.Average(response => response.Reward))]);
         }
         Evaluation result = new(
-            name, double.NaN, recipe.Temperature, problems.Length, samples, [.. responses.OrderBy(response => (response.Problem, response.Sample))]) { Blocks = blocks };
+            name, double.NaN, recipe.Temperature, problems.Length, samples, [.. responses.OrderBy(response => (response.Problem, response.Sample))])
+        { Blocks = blocks };
         progress.Finish($"accuracy {result.PassAt1}");
         return result;
     }
