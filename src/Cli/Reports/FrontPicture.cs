@@ -93,6 +93,7 @@ internal static class FrontPicture
         (int N, Estimate Accuracy)[] best = [.. EvaluationReport.BestOf(reference).Where(each => each.N > 1)];
         double[] x = [.. best.Select(each => Bound(each.N))], y = [.. best.Select(each => each.Accuracy.Mean)];
         Scatter points = plot.Add.Scatter(x, y);
+        points.Color = Colors.DimGray;
         points.LinePattern = LinePattern.Dotted;
         points.MarkerShape = MarkerShape.OpenCircle;
         points.MarkerSize = 9;

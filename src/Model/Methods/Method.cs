@@ -45,7 +45,7 @@ public sealed class QSharpMethod(ReturnFamily family, Projection projection = Pr
         double total = labels.Sum(label => (double)label.Weight);
         double[] mean = new double[family.Returns];
         foreach (Prediction label in labels) family.AddLabel(label.Return, projection, label.Weight / total, mean);
-        return mean.Sum(chance => chance > 0 ? -chance * Math.Log(chance) : 0);
+        return mean.Sum(chance => chance is > 0 and < 1 ? -chance * Math.Log(chance) : 0);   // the sum of a certain one's shares may round to above 1
     }
 }
 
