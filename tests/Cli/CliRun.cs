@@ -1,10 +1,35 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using System.Text.Json.Nodes;
+
+using Xunit;
 
 namespace QSharp.Tests.Cli;
 
 /// <summary>What one run of the command line came back with.</summary>
-internal sealed record CliResult(int ExitCode, string Out, string Error);
+internal sealed record CliResult(int ExitCode, string Out, string Error)
+{
+    /// <summary>Asserts that it did its work.</summary>
+    public CliResult Done()
+    {
+        Assert.True(ExitCode == 0, $"exit code {ExitCode}: {Error}");
+        return this;
+    }
+
+    /// <summary>Asserts that it did its work, and reads what it printed with --json.</summary>
+    public JsonObject Json() => JsonNode.Parse(Done().Out)!.AsObject();
+
+    /// <summary>Asserts that it refused its input: exit code 2, nothing printed, one sentence that has these names, and at most where help is.</summary>
+    public void Refused(params ReadOnlySpan<string> names)
+    {
+        Assert.True(ExitCode == 2, $"exit code {ExitCode}: {Error}");
+        Assert.Equal("", Out);
+        string[] lines = Error.TrimEnd('\n').Split('\n');
+        if (lines[^1].StartsWith('\'') && lines[^1].EndsWith("--help' lists what there is.", StringComparison.Ordinal)) lines = lines[..^1];
+        Assert.True(lines.Length == 1, Error);
+        Sentence.Assert(lines[0], names);
+    }
+}
 
 /// <summary>Starts the command line as a user does: another process, its output piped.</summary>
 internal sealed partial class CliRun : IDisposable

@@ -104,7 +104,7 @@ public sealed class CollectVerbTests : IDisposable
         foreach (string[] verb in verbs)
         {
             CliResult result = await CliRun.Run(_folder.Path, [.. verb, .. task, "--model", _model.Path, "--max-tokens", "8", "--json"]);
-            Assert.True(result.ExitCode == 0, result.Error);
+            result.Done();
             Assert.Equal(2, result.Error.Split("Prompt and response may take").Length);
             Assert.Contains("but the model's context is 128.", result.Error, StringComparison.Ordinal);
         }
@@ -130,18 +130,12 @@ public sealed class CollectVerbTests : IDisposable
         await Refused(["collect", "--rollouts", "8", "--out", "never", .. options.Split(' ')], name);
     }
 
-    private async Task<JsonObject> Done(string verb, params string[] args)
-    {
-        CliResult result = await Cli(verb, args);
-        Assert.True(result.ExitCode == 0, result.Error);
-        return JsonNode.Parse(result.Out)!.AsObject();
-    }
+    private async Task<JsonObject> Done(string verb, params string[] args) => (await Cli(verb, args)).Json();
 
     private async Task Refused(string[] args, params string[] names)
     {
         CliResult result = await Cli(args[0], args[1..]);
-        Assert.Equal((2, ""), (result.ExitCode, result.Out));
-        Sentence.Assert(result.Error.Split('\n')[0], names);
+        result.Refused(names);
         Assert.False(Directory.Exists(_folder["never"]));
     }
 

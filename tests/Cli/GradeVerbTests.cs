@@ -15,8 +15,7 @@ public sealed class GradeVerbTests : IDisposable
     public async Task A_pair_is_graded_and_either_verdict_is_a_success(string task, string answer, string reference, bool equal, string normal, string referenceNormal)
     {
         CliResult result = await CliRun.Run(_folder.Path, "grade", "--task", task, answer, reference, "--json");
-        Assert.True(result.ExitCode == 0, result.Error);
-        JsonObject line = JsonNode.Parse(result.Out)!.AsObject();
+        JsonObject line = result.Json();
         Assert.Equal((equal, normal, referenceNormal), ((bool)line["equal"]!, (string)line["answer"]!, (string)line["reference"]!));
         CliResult plain = await CliRun.Run(_folder.Path, "grade", "--task", task, answer, reference);
         Assert.Equal((0, equal), (plain.ExitCode, plain.Out.StartsWith("equal:", StringComparison.Ordinal)));
@@ -38,8 +37,7 @@ public sealed class GradeVerbTests : IDisposable
         File.WriteAllText(_folder["bad.json"], """[{"reference": "2"}]""");
         File.WriteAllText(_folder["object.json"], "{}");
         CliResult result = await CliRun.Run(_folder.Path, ["grade", .. args]);
-        Assert.Equal((2, ""), (result.ExitCode, result.Out));
-        Sentence.Assert(result.Error.Split('\n')[0], part);
+        result.Refused(part);
     }
 
     public void Dispose() => _folder.Dispose();

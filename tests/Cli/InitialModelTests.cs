@@ -24,12 +24,7 @@ public sealed class InitialModelTests(InitialModelTests.Run run) : IClassFixture
             await Done("collect", "--rollouts", "300", "--samples", "4", "--roll-in", "policy", "--out", "data");
         }
 
-        internal async Task<JsonObject> Done(string verb, params string[] args)
-        {
-            CliResult result = await Cli(verb, args);
-            Assert.True(result.ExitCode == 0, result.Error);
-            return JsonNode.Parse(result.Out)!.AsObject();
-        }
+        internal async Task<JsonObject> Done(string verb, params string[] args) => (await Cli(verb, args)).Json();
 
         internal Task<CliResult> Cli(string verb, params string[] args) =>
             CliRun.Run(Folder.Path, [verb, "--task", "task.jsonl", "--model", Reference.Path, "--max-tokens", "12", .. args, "--json", "--quiet"]);
@@ -122,12 +117,7 @@ public sealed class InitialModelTests(InitialModelTests.Run run) : IClassFixture
     private string[] Train(params string[] args) =>
         ["train", "--task", "task.jsonl", "--model", run.Reference.Path, "--data", "data", "--out", "never", .. args];
 
-    private async Task Refused(string[] args, params string[] names)
-    {
-        CliResult result = await CliRun.Run(run.Folder.Path, [.. args, "--quiet"]);
-        Assert.Equal((2, ""), (result.ExitCode, result.Out));
-        Sentence.Assert(result.Error.Split('\n')[0], names);
-    }
+    private async Task Refused(string[] args, params string[] names) => (await CliRun.Run(run.Folder.Path, [.. args, "--quiet"])).Refused(names);
 
     private JsonObject Config(string folder) => JsonNode.Parse(File.ReadAllText(run.Folder[folder, "config.json"]))!.AsObject();
 

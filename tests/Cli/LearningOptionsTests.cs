@@ -59,15 +59,13 @@ public sealed class LearningOptionsTests(InitialModelTests.Run run) : IClassFixt
     private async Task<JsonObject> Inspect(string guide)
     {
         CliResult result = await CliRun.Run(run.Folder.Path, "inspect", guide, "--json");
-        Assert.True(result.ExitCode == 0, result.Error);
-        return JsonNode.Parse(result.Out)!["guide"]!.AsObject();
+        return result.Json()["guide"]!.AsObject();
     }
 
     private async Task Refused(string[] args, params string[] names)
     {
         CliResult result = await run.Cli(args[0], [.. args[1..], "--out", "never"]);
-        Assert.Equal((2, ""), (result.ExitCode, result.Out));
-        Sentence.Assert(result.Error.Split('\n')[0], names);
+        result.Refused(names);
         Assert.False(Directory.Exists(run.Folder["never"]));
     }
 }

@@ -88,17 +88,7 @@ public class PolicyVerbTests
         Assert.False(Directory.Exists(folder["no"]));
     }
 
-    private static async Task<JsonObject> Run(TemporaryFolder folder, string line)
-    {
-        CliResult result = await CliRun.Run(folder.Path, line.Split(' '));
-        Assert.True(result.ExitCode == 0, result.Error);
-        return JsonNode.Parse(result.Out)!.AsObject();
-    }
+    private static async Task<JsonObject> Run(TemporaryFolder folder, string line) => (await CliRun.Run(folder.Path, line.Split(' '))).Json();
 
-    private static async Task Refused(TemporaryFolder folder, string line, string part)
-    {
-        CliResult result = await CliRun.Run(folder.Path, line.Split(' '));
-        Assert.Equal((2, ""), (result.ExitCode, result.Out));
-        Sentence.Assert(result.Error.TrimEnd('\n'), part);
-    }
+    private static async Task Refused(TemporaryFolder folder, string line, string part) => (await CliRun.Run(folder.Path, line.Split(' '))).Refused(part);
 }

@@ -26,7 +26,7 @@ public sealed class SharedTrunkVerbTests : IDisposable
         double[] pass = [.. report["results"]!.AsArray().Select(each => (double)each!["pass_at_1"]!)];
         Assert.True(pass[1] > pass[0] + 0.05, $"pass@1 is {pass[0]} and {pass[1]}.");
         CliResult text = await CliRun.Run(_folder.Path, "generate", "--model", _model.Path, "--guide", "run/guide", "--prompt", "the cat", "--max-tokens", "8");
-        Assert.True(text.ExitCode == 0, text.Error);
+        text.Done();
     }
 
     [Theory]
@@ -34,8 +34,7 @@ public sealed class SharedTrunkVerbTests : IDisposable
     public async Task A_layer_that_nothing_reads_or_that_is_not_there_is_refused(string options, string name)
     {
         CliResult result = await Cli("collect", ["--rollouts", "8", "--out", "never", .. options.Split(' ')]);
-        Assert.Equal((2, ""), (result.ExitCode, result.Out));
-        Sentence.Assert(result.Error.Split('\n')[0], name);
+        result.Refused(name);
     }
 
     [Fact]
@@ -47,12 +46,7 @@ public sealed class SharedTrunkVerbTests : IDisposable
         Sentence.Assert(result.Error.Split('\n')[0], "--hidden");
     }
 
-    private async Task<JsonObject> Done(string verb, params string[] args)
-    {
-        CliResult result = await Cli(verb, args);
-        Assert.True(result.ExitCode == 0, result.Error);
-        return JsonNode.Parse(result.Out)!.AsObject();
-    }
+    private async Task<JsonObject> Done(string verb, params string[] args) => (await Cli(verb, args)).Json();
 
     private Task<CliResult> Cli(string verb, params string[] args) =>
         CliRun.Run(_folder.Path, [verb, "--task", "task.jsonl", "--model", _model.Path, "--max-tokens", "12", .. args, "--json", "--quiet"]);

@@ -39,7 +39,7 @@ public class StarGraphRunTests(WholeRun whole) : IClassFixture<WholeRun>
     [Fact]
     public void Standard_output_is_one_json_document_of_the_agreed_form()
     {
-        Assert.True(whole.Result.ExitCode == 0, whole.Result.Error);
+        whole.Result.Done();
         Assert.Equal("", whole.Result.Error);
         JsonObject json = JsonNode.Parse(whole.Result.Out)!.AsObject();
         Assert.Equal([2, 2], json["graph"]!.AsArray().Select(value => (int)value!));
@@ -88,7 +88,7 @@ public class StarGraphRunTests(WholeRun whole) : IClassFixture<WholeRun>
         using TemporaryFolder folder = new();
         Directory.CreateDirectory(folder["runs", "star-graph-1"]);
         CliResult again = await CliRun.Run(folder.Path, $"star-graph {WholeRun.Sizes} {WholeRun.Tests} --seed 3 --threads 1".Split(' '));
-        Assert.True(again.ExitCode == 0, again.Error);
+        again.Done();
         AssertSameRun(folder["runs", "star-graph-2"]);
         Assert.DoesNotContain('\u001b', again.Out + again.Error);
         Assert.DoesNotContain('\r', again.Out + again.Error);
@@ -122,7 +122,7 @@ public class StarGraphRunTests(WholeRun whole) : IClassFixture<WholeRun>
         Sentence.Assert(other.Error.TrimEnd('\n'), "eta", "--resume");
 
         CliResult resumed = await CliRun.Run(folder.Path, [.. args, "--resume"]);
-        Assert.True(resumed.ExitCode == 0, resumed.Error);
+        resumed.Done();
         AssertSameRun(folder["run"]);
         Assert.Equal(File.ReadAllLines(whole["metrics.jsonl"]), File.ReadAllLines(folder["run", "metrics.jsonl"]));
 
@@ -195,23 +195,12 @@ public class StarGraphRunTests(WholeRun whole) : IClassFixture<WholeRun>
         if (!File.Exists("/usr/bin/unshare")) Assert.Skip("There is no unshare here.");
         CliResult result = await CliRun.Other("/usr/bin/unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script);
         Assert.SkipWhen(result.Error.Contains("unshare") || result.ExitCode == 99, $"No file system can be mounted here: {result.Error}");
-        Assert.Equal((2, ""), (result.ExitCode, result.Out));
-        Sentence.Assert(result.Error.TrimEnd('\n'), "No space left");
+        result.Refused("No space left");
     }
 
-    private static async Task<JsonObject> Run(TemporaryFolder folder, string line)
-    {
-        CliResult result = await CliRun.Run(folder.Path, line.Split(' '));
-        Assert.True(result.ExitCode == 0, result.Error);
-        return JsonNode.Parse(result.Out)!.AsObject();
-    }
+    private static async Task<JsonObject> Run(TemporaryFolder folder, string line) => (await CliRun.Run(folder.Path, line.Split(' '))).Json();
 
-    private static async Task Refused(TemporaryFolder folder, string line, params string[] names)
-    {
-        CliResult result = await CliRun.Run(folder.Path, [.. line.Split(' '), "--quiet"]);
-        Assert.Equal((2, ""), (result.ExitCode, result.Out));
-        Sentence.Assert(result.Error.TrimEnd('\n'), names);
-    }
+    private static async Task Refused(TemporaryFolder folder, string line, params string[] names) => (await CliRun.Run(folder.Path, [.. line.Split(' '), "--quiet"])).Refused(names);
 
     private void AssertSameRun(string folder)
     {

@@ -31,19 +31,13 @@ public sealed class TextPolicyTests(TextPolicyTests.Run run) : IClassFixture<Tex
         internal Task<CliResult> Cli(string verb, string model, params string[] args) =>
             CliRun.Run(Folder.Path, [verb, "--task", "task.jsonl", "--model", model, "--max-tokens", "12", "--threads", "1", .. args, "--json", "--quiet"]);
 
-        internal async Task<JsonObject> Done(string verb, params string[] args)
-        {
-            CliResult result = await Cli(verb, Model.Path, args);
-            Assert.True(result.ExitCode == 0, result.Error);
-            return JsonNode.Parse(result.Out)!.AsObject();
-        }
+        internal async Task<JsonObject> Done(string verb, params string[] args) => (await Cli(verb, Model.Path, args)).Json();
 
         /// <summary>Share of right responses.</summary>
         internal async Task<double> PassAt1(string model)
         {
             CliResult result = await Cli("evaluate", model, "--samples", "10", "--methods", "reference", "--out", Path.GetRandomFileName());
-            Assert.True(result.ExitCode == 0, result.Error);
-            return (double)JsonNode.Parse(result.Out)!["results"]![0]!["pass_at_1"]!;
+            return (double)result.Json()["results"]![0]!["pass_at_1"]!;
         }
 
         public ValueTask DisposeAsync()
@@ -69,7 +63,7 @@ public sealed class TextPolicyTests(TextPolicyTests.Run run) : IClassFixture<Tex
             Assert.True(rewards[^15..].Average() > rewards[..15].Average() + 0.1, string.Join(' ', rewards));
         }
         CliResult text = await CliRun.Run(run.Folder.Path, ["generate", "--model", policy, "--chat", "--prompt", "hello", "--samples", "20", "--max-tokens", "40", "--json", "--quiet"]);
-        Assert.True(text.ExitCode == 0, text.Error);
+        text.Done();
         JsonObject[] responses = [.. text.Out.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonNode.Parse(line)!.AsObject())];
         Assert.All(responses, each => Assert.All(each["ids"]!.AsArray(), id => Assert.InRange((int)id!, 0, run.Model.Tokens - 1)));
         Assert.Contains(responses, each => (string)each["finish"]! == "eos");
@@ -89,7 +83,7 @@ public sealed class TextPolicyTests(TextPolicyTests.Run run) : IClassFixture<Tex
             Assert.Equal(130, (await stopped.End()).ExitCode);
         }
         CliResult resumed = await CliRun.Run(run.Folder.Path, [.. args, "--resume"]);
-        Assert.True(resumed.ExitCode == 0, resumed.Error);
+        resumed.Done();
         foreach (string file in (string[])["model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json"])
             Assert.Equal(File.ReadAllBytes(run.Folder["whole", "policy", file]), File.ReadAllBytes(run.Folder["parts", "policy", file]));
     }
@@ -100,13 +94,11 @@ public sealed class TextPolicyTests(TextPolicyTests.Run run) : IClassFixture<Tex
         File.WriteAllLines(run.Folder["sums.jsonl"], Enumerable.Range(0, 30).Select(i => $$"""{"question": "{{(char)('a' + i % 26)}} {{i}}", "answer": "#### {{i}}"}"""));
         string[] train = ["train", "--task", "gsm8k", "--model", run.Model.Path, "--max-tokens", "4", "--chat-template", "none", "--method", "rloo", "--policy-steps", "2", "--policy-batch", "8", "--quiet"];
         CliResult trained = await CliRun.Run(run.Folder.Path, [.. train, "--problems", "sums.jsonl", "--out", "sums"]);
-        Assert.True(trained.ExitCode == 0, trained.Error);
+        trained.Done();
         CliResult refused = await CliRun.Run(run.Folder.Path, [.. train, "--out", "none"]);
-        Assert.Equal((2, ""), (refused.ExitCode, refused.Out));
-        Sentence.Assert(refused.Error.TrimEnd('\n'), "--problems", "gsm8k");
+        refused.Refused("--problems", "gsm8k");
         refused = await CliRun.Run(run.Folder.Path, [.. train.Select(arg => arg == "rloo" ? "qsharp" : arg), "--data", "data", "--out", "none"]);
-        Assert.Equal((2, ""), (refused.ExitCode, refused.Out));
-        Sentence.Assert(refused.Error.TrimEnd('\n'), "--chat-template", "qsharp");
+        refused.Refused("--chat-template", "qsharp");
         Assert.False(Directory.Exists(run.Folder["none"]));
     }
 }
