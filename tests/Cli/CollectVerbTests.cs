@@ -86,6 +86,8 @@ public sealed class CollectVerbTests : IDisposable
         await Refused([.. collect, "--out", "halves", "--resume"], "--out halves", "2 shards");
         Assert.Equal(before, _folder.Entries());
         await Done("collect", "--rollouts", "8", "--out", "whole", "--overwrite");
+        (await Cli("train", ["--data", "whole", "--out", "whole", "--overwrite"])).Refused("--overwrite", "--data whole", "--out whole");
+        Assert.True(File.Exists(_folder["whole", "rollouts.bin"]));
     }
 
     /// <summary>Rotary positions go on past the context that the model was trained with.</summary>

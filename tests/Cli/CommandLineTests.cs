@@ -130,6 +130,7 @@ public class CommandLineTests
     [InlineData("""{"eta":[0.1,0]}""", "--eta 0.1,0")]
     [InlineData("""{"seed":-1}""", "--seed -1")]
     [InlineData("""{"limit":0}""", "--test-graphs 0")]
+    [InlineData("""{"out":["a","b"]}""", "'out'", "one text")]
     [InlineData("""{"limti":3}""", "'limti'", "did you mean limit")]
     [InlineData("""{"limit":3,"test-graphs":3}""", "'limit' and 'test-graphs'")]
     public async Task A_wrong_config_is_one_sentence(string json, params string[] names)
@@ -148,6 +149,7 @@ public class CommandLineTests
     {
         using TemporaryFolder folder = new();
         await Refused(folder, $"star-graph --config {path}", "--config");
+        if (path == "none.json") await Refused(folder, "star-graph --config:none.json", "--config none.json");
         Assert.Empty(folder.Entries());
     }
 

@@ -79,7 +79,8 @@ public sealed class InitialModelTests(InitialModelTests.Run run) : IClassFixture
                     AssertNear(small["lm_head.weight"].AsSpan(token * 16, 16).ToArray(), rows.AsSpan((token * 3 + atom) * 16, 16).ToArray());
         }
         // Its own outputs say what it is: nothing of it is asked for again.
-        await run.Done("evaluate", "--guide", $"first-{head}/guide", "--eta", "0.5", "--methods", "qsharp", "--samples", "4", "--out", "evaluation-" + head);
+        foreach (string candidates in (string[])["3", "all"])
+            await run.Done("evaluate", "--guide", $"first-{head}/guide", "--eta", "0.5", "--methods", "qsharp", "--samples", "4", "--candidates", candidates, "--out", $"evaluation-{head}-{candidates}");
     }
 
     [Fact]

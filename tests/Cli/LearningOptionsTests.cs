@@ -42,6 +42,7 @@ public sealed class LearningOptionsTests(InitialModelTests.Run run) : IClassFixt
         Assert.True(pass[1] > pass[0] + 0.05, $"pass@1 is {pass[0]} and {pass[1]}.");
         await Refused(["evaluate", "--guide", "exponential/guide", "--eta", "0.1", "--methods", "qsharp"], "η = 0.2");
         await Refused(["evaluate", "--guide", "exponential/guide", "--eta", "0.2", "--methods", "cd"], "exponential");
+        await Refused(["diagnose", "--guide", "exponential/guide"], "exponential/guide", "η = 0.2");
     }
 
     [Theory]

@@ -69,6 +69,16 @@ public sealed class TextVerbsTests : IDisposable
     }
 
     [Fact]
+    public async Task A_configs_list_of_stop_texts_is_that_of_the_command_line()
+    {
+        File.WriteAllText(_folder["stops.json"], """{"stop": ["b", "e"], "max-tokens": 40, "seed": 3}""");
+        List<JsonObject> told = await Json("generate", "--prompt", "the", "--samples", "20", "--max-tokens", "40", "--seed", "3", "--stop", "b", "--stop", "e");
+        List<JsonObject> read = await Json("generate", "--prompt", "the", "--samples", "20", "--config", "stops.json");
+        Assert.Equal(told.Select(sample => (string)sample["text"]!), read.Select(sample => (string)sample["text"]!));
+        Assert.Contains(read, sample => (string)sample["finish"]! == "stop");
+    }
+
+    [Fact]
     public async Task A_response_ends_at_an_end_token_or_a_stop_text_and_neither_is_part_of_its_text()
     {
         List<JsonObject> samples = await Json("generate", "--prompt", "the", "--samples", "60", "--max-tokens", "40", "--stop", "b", "--stop", "zq");

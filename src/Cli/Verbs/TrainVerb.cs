@@ -87,7 +87,7 @@ internal static class TrainVerb
         Experiment experiment = session.Experiment;
         PolicyRecipe recipe = options.Recipe(parsed, experiment.Recipe);
         recipe.Require(entry);
-        RolloutData? rollouts = data is null ? null : experiment.LoadRollouts(data, session.Reference, keepNoVariation: true);
+        RolloutData? rollouts = data is null ? null : experiment.LoadRollouts(data, session.Reference, keepNoVariation: true).WithoutHeldOut();
         IBatchSource? source = experiment.DataSource(entry, rollouts);
         JsonObject settings = PolicyOptions.Describe(recipe);
         settings["task"] = experiment.Task.Settings;

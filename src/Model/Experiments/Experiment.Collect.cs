@@ -71,7 +71,7 @@ public sealed partial class Experiment
     /// <summary>What a data set says of how it was collected.</summary>
     private JsonObject Collection(GuidanceRule rule, int samplesPerProblem, bool hidden) => new()
     {
-        ["origin"] = Task.Origin,
+        ["source"] = Task.Source,
         ["seed"] = seed,
         ["samples_per_problem"] = samplesPerProblem,
         ["temperature"] = rule.Temperature,

@@ -117,8 +117,8 @@ public sealed record RolloutSet(string Task, int Vocabulary, string Reference, J
     {
         if (Vocabulary != task.Vocabulary || Task != task.Fingerprint)
             throw new UserException($"{folder}: the data set was made for {Task} with a vocabulary of {Vocabulary}, but this run is {task.Fingerprint} with {task.Vocabulary}; give the data set of this task, or this run the settings of the data set.");
-        if ((string?)Collection["origin"] is { } origin && !origin.StartsWith(task.Origin, StringComparison.Ordinal))
-            throw new UserException($"{folder}: the data set holds roll-outs of {origin}, but this run is of {task.Origin}; give the --task and the files that it was collected with, or collect again.");
+        if ((string?)Collection["source"] is { } source && !source.StartsWith(task.Source, StringComparison.Ordinal))
+            throw new UserException($"{folder}: the data set holds roll-outs of {source}, but this run is of {task.Source}; give the --task and the files that it was collected with, or collect again.");
         if (Reference != reference)
             throw new UserException($"{folder}: the data set holds roll-outs of another reference ({Start(Reference)}…, not {Start(reference)}…); give --model the reference that made it, or collect again.");
     }

@@ -52,7 +52,7 @@ public sealed class WordProblemTask : ITask
 
     public string Settings => $"{Fingerprint},{Name},limit={ResponseLimit}";
 
-    public string Origin => Name;
+    public string Source => Name;
 
     public bool IsText => true;
 
