@@ -181,7 +181,9 @@ public sealed class TextVerbsTests : IDisposable
         Assert.Equal((long)report["parameters"]!, report["tensors"]!.AsArray().Sum(each => each!["shape"]!.AsArray().Aggregate(1L, (product, size) => product * (long)size!)));
         JsonObject memory = report["memory"]!.AsObject();
         Assert.Equal(100, (int)memory["context"]!);
-        Assert.InRange((long)memory["kv_cache"]!, 2 * 2 * 100 * 16 * 4, 2 * 2 * 100 * 16 * 4 + 1024);   // layers, keys and values, columns, width
+        // Layers, keys and values, columns, width.
+        Assert.InRange((long)memory["kv_cache_f32"]!, 2 * 2 * 100 * 16 * 4, 2 * 2 * 100 * 16 * 4 + 1024);
+        Assert.InRange((long)memory["kv_cache_bf16"]!, 2 * 2 * 100 * 16 * 2, 2 * 2 * 100 * 16 * 2 + 1024);
         Assert.InRange((double)(long)memory["weights_f32"]! / (long)memory["weights_bf16"]!, 1.7, 2);
         CliResult table = await CliRun.Run(_folder.Path, ["inspect", _model.Path]);
         Assert.Contains("model.embed_tokens.weight", table.Out);
