@@ -145,7 +145,37 @@ public sealed class ModelFolderTests : IDisposable
         using LanguageModel model = TestModels.Language(_ops, TestModels.Config("llama", Task.Vocabulary), 1);
         ModelFolder.Save(model, _folder, Task.Fingerprint);
         Edit(config => config[key] = value is string text && text[0] is '{' or '[' ? JsonNode.Parse((string)value) : JsonValue.Create(value));
-        string named = key switch { "head_dim" => "head size", "num_key_value_heads" => "key-value heads", "layer_types" => "sliding window", _ => key };
+        string named = key switch { "head_dim" => "head size", "num_key_value_heads" => "key-value heads", "layer_types" => "sliding window", "num_hidden_layers" => "layers is 2000000000", "rms_norm_eps" when value is int => "epsilon", _ => key };
+        AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), named);
+    }
+
+    /// <summary>θ counts wherever it stands: inside of the scaling first, then at the top.</summary>
+    [Theory]
+    [InlineData("{}", 10000), InlineData("""{"rope_theta":1e6}""", 1e6), InlineData("""{"rope_parameters":{"rope_type":"default"},"rope_theta":1e6}""", 1e6)]
+    [InlineData("""{"rope_scaling":{"rope_type":"default","rope_theta":1e6}}""", 1e6), InlineData("""{"rope_parameters":{"rope_theta":1e6},"rope_theta":5}""", 1e6)]
+    [InlineData("""{"rope_parameters":{"rope_type":"default","partial_rotary_factor":1}}""", 10000)]
+    public void The_base_of_rotary_positions_is_taken_from_wherever_it_stands(string keys, double theta)
+    {
+        using LanguageModel model = TestModels.Language(_ops, TestModels.Config("llama", Task.Vocabulary) with { RopeTheta = 77 }, 1);
+        ModelFolder.Save(model, _folder, Task.Fingerprint);
+        Edit(config =>
+        {
+            config.Remove("rope_theta");
+            config.Remove("rope_scaling");
+            foreach ((string key, JsonNode? value) in JsonNode.Parse(keys)!.AsObject()) config[key] = value?.DeepClone();
+        });
+        using LanguageModel loaded = ModelFolder.LoadLanguageModel(_ops, _folder, Task);
+        Assert.Equal((float)theta, loaded.Config.RopeTheta);
+    }
+
+    [Theory]
+    [InlineData("""{"full_attention":{"rope_theta":1e6},"sliding_attention":{"rope_theta":1e4}}""", "rope_parameters.full_attention")]
+    [InlineData("""{"rope_type":"default","partial_rotary_factor":0.5}""", "rope_parameters: partial_rotary_factor is 0.5")]
+    public void Rotary_positions_of_some_layers_or_a_part_of_each_head_are_refused(string parameters, string named)
+    {
+        using LanguageModel model = TestModels.Language(_ops, TestModels.Config("llama", Task.Vocabulary), 1);
+        ModelFolder.Save(model, _folder, Task.Fingerprint);
+        Edit(config => config["rope_parameters"] = JsonNode.Parse(parameters));
         AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), named);
     }
 
