@@ -181,6 +181,14 @@ public sealed class TextVerbsTests : IDisposable
         await Refused(["inspect", _folder["nothing"]], "nothing");
         // A well-formed file of a model that cannot be run is listed all the same.
         JsonObject config = JsonNode.Parse(File.ReadAllText(_model["config.json"]))!.AsObject();
+        // So is a folder whose tensors are not those of its config.
+        config["num_hidden_layers"] = 5;
+        File.WriteAllText(_model["config.json"], config.ToJsonString());
+        JsonObject unfit = (await JsonOf(["inspect", _model.Path, "--json"]))[0];
+        Assert.Contains("model.layers.2.", (string)unfit["unsupported"]!);
+        Assert.Null(unfit["config"]);
+        Assert.Contains("Not a model that can be run here", (await CliRun.Run(_folder.Path, ["inspect", _model.Path])).Done().Out);
+        config["num_hidden_layers"] = 2;
         config["model_type"] = "mamba";
         File.WriteAllText(_model["config.json"], config.ToJsonString());
         JsonObject other = (await JsonOf(["inspect", _model.Path, "--json"]))[0];
