@@ -68,6 +68,38 @@ public sealed class TextVerbsTests : IDisposable
         Assert.NotEqual(alone[0]["ids"]!.ToJsonString(), other[0]["ids"]!.ToJsonString());
     }
 
+    /// <summary>So many prompts that some of them share a stream of random numbers.</summary>
+    [Fact]
+    public async Task A_prompts_response_does_not_depend_on_the_prompts_before_it()
+    {
+        string[] prompts = [.. Enumerable.Range(0, 600).Select(i => $"{(char)('a' + i % 26)} {(char)('a' + i / 26)}")];
+        async Task<Dictionary<string, string>> Responses(IEnumerable<string> list)
+        {
+            File.WriteAllText(_folder["many.json"], new JsonArray([.. list.Select(text => (JsonNode)text)]).ToJsonString());
+            List<JsonObject> made = await Json("generate", "--prompts", _folder["many.json"], "--max-tokens", "8", "--ignore-eos", "--batch-rows", "128");
+            return made.ToDictionary(each => each["prompt_ids"]!.ToJsonString(), each => each["ids"]!.ToJsonString());
+        }
+
+        Dictionary<string, string> there = await Responses(prompts), back = await Responses(prompts.Reverse());
+        Assert.Equal(600, there.Count);
+        Assert.Equal([], there.Where(each => back[each.Key] != each.Value));
+    }
+
+    [Fact]
+    public async Task A_stop_text_that_is_a_special_token_ends_a_response_where_that_token_is_drawn()
+    {
+        List<JsonObject> samples = await Json("generate", "--prompt", "the", "--samples", "60", "--max-tokens", "40", "--ignore-eos", "--stop", "<end>", "--stop", "b");
+        Assert.Equal(["eos", "stop"], samples.Select(sample => (string)sample["finish"]!).Where(finish => finish != "length").Distinct().Order());
+        foreach (JsonObject sample in samples)
+        {
+            int[] ids = Ints(sample["ids"]!);
+            Assert.Equal((string)sample["finish"]! == "eos", ids[^1] == 2);
+            Assert.DoesNotContain(2, ids[..^1]);
+            Assert.DoesNotContain("<", (string)sample["text"]!);
+        }
+        Assert.Contains(samples, sample => Ints(sample["ids"]!).Contains(1));   // the model's own end is ignored
+    }
+
     [Fact]
     public async Task A_response_ends_at_an_end_token_or_a_stop_text_and_neither_is_part_of_its_text()
     {
