@@ -53,6 +53,13 @@ public sealed class ProblemOptionsTests : IDisposable
         result.Refused(part);
     }
 
+    [Fact]
+    public async Task A_line_that_is_not_UTF8_is_refused_by_its_number()
+    {
+        File.WriteAllBytes(_folder["broken.jsonl"], [.. "\uFEFF{\"question\": \"a\", \"answer\": \"#### 1\"}\n{\"question\": \"caf"u8, 0xE9, .. "\", \"answer\": \"#### 2\"}\n"u8]);
+        (await CliRun.Run(_folder.Path, "evaluate", "--model", _model.Path, "--quiet", "--task", "gsm8k", "--test-data", "broken.jsonl")).Refused("broken.jsonl", "line 2", "UTF-8");
+    }
+
     public void Dispose()
     {
         _folder.Dispose();

@@ -150,6 +150,13 @@ public sealed class TextVerbsTests : IDisposable
         await Refused(["generate", "--model", "someone/no-such-model", "--prompt", "a"], "someone/no-such-model", "cache");
         await Refused(["generate", "--model", model, "--guide", model, "--prompt", "a"], "value head");
         await Refused(["score", "--model", model], "--text");
+        foreach (string list in (string[])["prompts", "texts"])
+        {
+            // The é of Latin-1, after a byte order mark, which is no mistake.
+            File.WriteAllBytes(_folder[$"{list}.json"], [.. "\uFEFF[\"a\",\n \"caf"u8, 0xE9, .. "\"]"u8]);
+            await Refused(list == "texts" ? ["score", "--model", model, "--file", _folder["texts.json"]] : ["generate", "--model", model, "--prompts", _folder["prompts.json"]],
+                $"{list}.json", "line 2", "UTF-8");
+        }
         File.WriteAllText(_folder["texts.json"], """{"no": "list"}""");
         await Refused(["score", "--model", model, "--file", _folder["texts.json"]], "texts.json");
         File.Delete(_model["tokenizer.json"]);
