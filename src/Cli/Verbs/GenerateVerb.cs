@@ -146,12 +146,12 @@ internal sealed class GenerateVerb
         if (texts.Length == 0) throw new UserException($"{list}: there is no prompt here; give a list with at least one.");
         return parsed.GetValue(_chat)
             ? [.. texts.Select(text => TextPrompts.FromMessages([new ChatMessage("user", text)], files))]
-            : [.. texts.Select(text => files.Tokenizer.Encode(text))];
+            : [.. texts.Select(text => TextPrompts.FromText(text, files))];
     }
 
     private IGuide LoadGuide(ParseResult parsed, string folder, ModelFiles files, LanguageModel reference, GuideRecipe recipe, IProgressSink progress)
     {
-        (IGuide guide, GuideOrigin origin) = GuideFolder.Load(reference, folder, TextTask.FingerprintOf(files.Tokenizer), files.Tokenizer.Count);
+        (IGuide guide, GuideOrigin origin) = GuideFolder.Load(reference, folder, TextTask.FingerprintOf(files.Tokenizer), Math.Min(files.Tokenizer.Count, reference.Config.Vocab));
         try
         {
             Session.Admit(guide, origin, folder, recipe, progress);
