@@ -186,6 +186,18 @@ public sealed class ModelFolderTests : IDisposable
         AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), named);
     }
 
+    /// <summary>No model of this type has them in its MLP, and it could not be written again.</summary>
+    [Fact]
+    public void Biases_of_a_Qwen3_model_are_refused()
+    {
+        using LanguageModel model = TestModels.Language(_ops, TestModels.Config("qwen3", Task.Vocabulary), 1);
+        ModelFolder.Save(model, _folder, Task.Fingerprint);
+        Edit(config => (config["attention_bias"], config["mlp_bias"]) = (true, true));
+        using LanguageModel biased = TestModels.Language(_ops, model.Config with { QkvBias = true, OtherBias = true }, 1);
+        Write(ModelTensors.Export(biased));
+        AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), "attention_bias");
+    }
+
     /// <summary>θ counts wherever it stands: inside of the scaling first, then at the top.</summary>
     [Theory]
     [InlineData("{}", 10000), InlineData("""{"rope_theta":1e6}""", 1e6), InlineData("""{"rope_parameters":{"rope_type":"default"},"rope_theta":1e6}""", 1e6)]

@@ -25,6 +25,8 @@ internal sealed class LlamaFamily : ModelFamily
         if (!json.Has("head_dim") && width % heads != 0)
             throw new UserException($"{json.Path}: hidden_size is {width} and num_attention_heads is {heads}; without head_dim the first must be a multiple of the second.");
         RequireFullAttention(json, type, layers, context);
+        if (type == "qwen3" && ReadBiases(json))
+            throw new UserException($"{json.Path}: attention_bias and mlp_bias are true, but biases are not supported in a model of type qwen3.");
         (float theta, RopeScaling? scaling) = ReadRope(json, context);
         return new TransformerConfig
         {
