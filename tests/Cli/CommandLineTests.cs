@@ -84,6 +84,7 @@ public class CommandLineTests
     [InlineData("star-graph --seed 18446744073709551616", "--seed 18446744073709551616")]
     [InlineData("star-graph --methods reference,qshrap", "qshrap", "did you mean qsharp")]
     [InlineData("star-graph --device gpu", "--device gpu")]
+    [InlineData("star-graph --threads 100000", "--threads 100000", "from 0 to 1024")]
     [InlineData("star-graph --resume", "--resume", "--out")]
     [InlineData("star-graph --out new --resume --overwrite", "--resume", "--overwrite")]
     [InlineData("star-graph --out file", "--out file")]

@@ -71,9 +71,10 @@ internal sealed class GenerateVerb
         if (function is not null) TiltOptions.Require([function], guide);
         GuidanceRule rule = guide is null || blocks is not null ? recipe.Reference
             : function is null ? recipe.With(guide).Rule(method, parsed.GetValue(_eta)) : recipe.With(guide).RuleOfWeights;
+        (int[] endIds, string[] stopTexts) = Ends(parsed, files);
         GenerateSettings settings = new(
-            rule, recipe.Candidates, MaxTokens(parsed, ids, reference.Config.Context, progress), parsed.GetValue(_samples), parsed.GetValue(_ignoreEnd) ? [] : files.EndIds,
-            parsed.GetValue(_stops)!, _common.Seed(parsed), parsed.GetValue(_rows))
+            rule, recipe.Candidates, MaxTokens(parsed, ids, reference.Config.Context, progress), parsed.GetValue(_samples), endIds, stopTexts, _common.Seed(parsed),
+            parsed.GetValue(_rows))
         {
             Function = function,
             Blocks = blocks,
@@ -98,6 +99,19 @@ internal sealed class GenerateVerb
     /// <summary>The first option of a tilt that the user has given, or null.</summary>
     private Option? Strength(ParseResult parsed) =>
         parsed.FirstGiven(_eta, _method) ?? _tilt.Given(parsed);
+
+    /// <summary>What ends a response. A special token is no part of its text, so one that is to stop it is an end as the model's own are.</summary>
+    private (int[] EndIds, string[] StopTexts) Ends(ParseResult parsed, ModelFiles files)
+    {
+        List<int> ids = [.. parsed.GetValue(_ignoreEnd) ? [] : files.EndIds];
+        List<string> texts = [];
+        foreach (string text in parsed.GetValue(_stops)!)
+        {
+            if (files.Tokenizer.Find(text) is { } id && files.Tokenizer.IsSpecial(id)) ids.Add(id);
+            else texts.Add(text);
+        }
+        return ([.. ids], [.. texts]);
+    }
 
     /// <summary>Without a number of the user's, what the context leaves room for.</summary>
     private int MaxTokens(ParseResult parsed, List<int[]> prompts, int context, IProgressSink progress)
@@ -132,12 +146,12 @@ internal sealed class GenerateVerb
         if (texts.Length == 0) throw new UserException($"{list}: there is no prompt here; give a list with at least one.");
         return parsed.GetValue(_chat)
             ? [.. texts.Select(text => TextPrompts.FromMessages([new ChatMessage("user", text)], files))]
-            : [.. texts.Select(text => files.Tokenizer.Encode(text))];
+            : [.. texts.Select(text => TextPrompts.FromText(text, files))];
     }
 
     private IGuide LoadGuide(ParseResult parsed, string folder, ModelFiles files, LanguageModel reference, GuideRecipe recipe, IProgressSink progress)
     {
-        (IGuide guide, GuideOrigin origin) = GuideFolder.Load(reference, folder, TextTask.FingerprintOf(files.Tokenizer), files.Tokenizer.Count);
+        (IGuide guide, GuideOrigin origin) = GuideFolder.Load(reference, folder, TextTask.FingerprintOf(files.Tokenizer), Math.Min(files.Tokenizer.Count, reference.Config.Vocab));
         try
         {
             Session.Admit(guide, origin, folder, recipe, progress);

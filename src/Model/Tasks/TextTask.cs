@@ -46,7 +46,7 @@ public sealed class TextTask : ITask
 
     public bool IsText => true;
 
-    public int Vocabulary => _text.Tokenizer.Count;
+    public int Vocabulary => _text.Vocabulary;
 
     public IReadOnlyList<int> Stops => _text.Stops;
 

@@ -56,7 +56,7 @@ public sealed class WordProblemTask : ITask
 
     public bool IsText => true;
 
-    public int Vocabulary => _text.Tokenizer.Count;
+    public int Vocabulary => _text.Vocabulary;
 
     public IReadOnlyList<int> Stops => _text.Stops;
 

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
@@ -117,25 +118,22 @@ public sealed class TextGenerator(LanguageModel reference, IGuide? guide, Guidan
     private List<SampleRequest> Requests(IReadOnlyList<int[]> prompts)
     {
         List<SampleRequest> requests = [];
-        Dictionary<int, int> seen = [];
+        Dictionary<UInt128, int> seen = [];
         foreach (int[] prompt in prompts)
         {
             if (prompt.Length == 0) throw new UserException("The prompt has no tokens; give at least one word.");
-            int stream = StreamOf(prompt);
+            UInt128 hash = HashOf(prompt);
+            int stream = (int)(hash & 0x7FFF_0000);   // room for 65,536 samples of a prompt; two prompts may have the same one
             for (int sample = 0; sample < settings.Samples; sample++)
             {
-                ref int count = ref CollectionsMarshal.GetValueRefOrAddDefault(seen, stream, out _);
+                ref int count = ref CollectionsMarshal.GetValueRefOrAddDefault(seen, hash, out _);
                 requests.Add(new SampleRequest(prompt, settings.MaxTokens, (stream + count++) & int.MaxValue, requests.Count));
             }
         }
         return requests;
     }
 
-    private static int StreamOf(int[] prompt)
-    {
-        byte[] hash = SHA256.HashData(MemoryMarshal.AsBytes<int>(prompt));
-        return BitConverter.ToInt32(hash) & 0x7FFF_0000;   // room for 65,536 samples of a prompt
-    }
+    private static UInt128 HashOf(int[] prompt) => BinaryPrimitives.ReadUInt128LittleEndian(SHA256.HashData(MemoryMarshal.AsBytes<int>(prompt)));
 }
 
 /// <summary>The text of a response as it grows; a stop text ends it and is cut off.</summary>
