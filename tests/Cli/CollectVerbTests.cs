@@ -35,6 +35,17 @@ public sealed class CollectVerbTests : IDisposable
         Assert.Equal(12, rollouts.Select(each => each.Problem).Distinct().Count());
     }
 
+    /// <summary>Of which the rewards of held-out problems would say nothing.</summary>
+    [Fact]
+    public async Task Soft_values_are_learned_from_all_problems_in_every_epoch()
+    {
+        await Done("collect", "--rollouts", "48", "--samples", "2", "--out", "data");
+        string[] train = ["train", "--data", "data", "--method", "qsharp-td", "--head", "q", "--eta", "0.5", "--keep-no-variation", "--epochs", "1", "--batch", "4"];
+        await Refused([.. train, "--held-out", "0.5", "--out", "never"], "--held-out");
+        Assert.Null((await Done("train", [.. train[1..], "--out", "run"]))["held_out"]);
+        Assert.Equal(48 / 4, File.ReadLines(_folder["run", "metrics.jsonl"]).Count());
+    }
+
     [Fact]
     public async Task A_round_is_gone_on_with_as_it_was_begun()
     {

@@ -63,6 +63,13 @@ internal sealed class LearningOptions
     public InitialModel? Initial(ParseResult parsed, ITask task, ModelFiles? reference) =>
         parsed.GetValue(_initial) is { } path ? InitialModel.Open(path, task, reference) : null;
 
+    /// <summary>Refuses what a method has no use for.</summary>
+    public void RequireUse(ParseResult parsed, ValueMethod method)
+    {
+        if (method.IsSoftBellman && parsed.IsGiven(_heldOut))
+            throw new UserException($"--held-out: --method {method.Name} learns soft values, of which the rewards of held-out problems say nothing, and so from all problems; leave it out.");
+    }
+
     /// <summary>Refuses them where no guide is learned.</summary>
     public void RequireNone(ParseResult parsed, string method)
     {

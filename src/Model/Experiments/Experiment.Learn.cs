@@ -21,6 +21,8 @@ public sealed partial class Experiment
         string folder, string scratch, string name, RolloutData data, LanguageModel reference, ValueMethod method, MetricsLog metrics, PhaseClock clock)
     {
         RequireLearnable(data, method, reference);
+        // Rewards of held-out problems say nothing about soft values, so none are held out.
+        if (method.IsSoftBellman) data = data with { Train = [.. data.Train, .. data.HeldOut], HeldOut = [] };
         using PhaseClock.Running running = clock.Start("train");
         Method loss = method.Create(recipe);
         ValueSettings outputs = recipe.Learned(method);
@@ -71,8 +73,7 @@ public sealed partial class Experiment
     {
         if (method.IsSoftBellman)
         {
-            // Rewards of held-out problems say nothing about soft values, so none are held out.
-            RolloutSource all = new([.. data.Train, .. data.HeldOut], recipe.Settings, Philox.Key(seed, OrderStream));
+            RolloutSource all = new(data.Train, recipe.Settings, Philox.Key(seed, OrderStream));
             GuidanceRule rule = (recipe.With(guide) with { Temperature = data.Temperature, TopP = data.TopP }).Rule(method, recipe.Eta);
             return new SoftBellmanLearner(reference, guide, loss, rule, recipe.Candidates, Task.Vocabulary, all, settings, recipe.Batch);
         }
