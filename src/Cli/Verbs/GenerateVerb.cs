@@ -81,7 +81,7 @@ internal sealed class GenerateVerb
         using Guidance guidance = _decoding.Guidance(parsed, ops);
         TextGenerator generator = new(reference, guide, guidance, files.Tokenizer, settings);
 
-        bool json = _common.Json(parsed), streams = !json && ids.Count * settings.Samples == 1;
+        bool json = _common.Json(parsed), streams = !json && ids is [_] && settings.Samples == 1;
         List<Generation> results = [];
         foreach (Generation result in generator.Run(ids, streams ? Console.Out.Write : null, stop))
         {
