@@ -13,6 +13,9 @@ internal readonly record struct CommaList<T>(T[] Values)
 /// <summary>Options whose values are checked while parsing, each with one sentence that says how to mend a wrong one.</summary>
 internal static class OptionFactory
 {
+    // Bounds beyond all use, so that sums and products of such numbers stay in range.
+    public const int MostTokens = 1 << 20, MostRows = 1 << 16, MostSamples = 1 << 16, MostProblems = 1 << 24, MostEpochs = 100_000, MostThreads = 1 << 12;
+
     public static Option<int> Integer(string name, string description, int value, int least, int most = int.MaxValue) =>
         Make(name, description, value, text =>
             int.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out int number) && number >= least && number <= most

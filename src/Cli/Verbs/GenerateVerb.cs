@@ -20,11 +20,11 @@ internal sealed class GenerateVerb
     private readonly Option<string?> _prompts = OptionFactory.OptionalText("--prompts", "A JSON file with a list of prompts.");
     private readonly Option<string?> _messages = OptionFactory.OptionalText("--messages", "A JSON file with a chat, a list of {\"role\", \"content\"}.");
     private readonly Option<bool> _chat = OptionFactory.Flag("--chat", "Each prompt is what a user says, and goes through the model's chat template.");
-    private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses to each prompt.", 1, 1);
-    private readonly Option<int> _maxTokens = OptionFactory.Integer("--max-tokens", "Most tokens of a response; less by default where the context leaves no room.", 256, 1);
+    private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses to each prompt.", 1, 1, OptionFactory.MostSamples);
+    private readonly Option<int> _maxTokens = OptionFactory.Integer("--max-tokens", "Most tokens of a response; less by default where the context leaves no room.", 256, 1, OptionFactory.MostTokens);
     private readonly Option<string[]> _stops = OptionFactory.Texts("--stop", "A text that ends a response; may be given several times.");
     private readonly Option<bool> _ignoreEnd = OptionFactory.Flag("--ignore-eos", "Go on after the model's end tokens, up to --max-tokens.");
-    private readonly Option<int> _rows = OptionFactory.Integer("--batch-rows", "Most responses sampled side by side.", 16, 1);
+    private readonly Option<int> _rows = OptionFactory.Integer("--batch-rows", "Most responses sampled side by side.", 16, 1, OptionFactory.MostRows);
     private readonly WeightsOption _weights;
     private readonly BlockOption _blocks;
     private readonly TiltOptions _tilt;

@@ -117,6 +117,7 @@ public sealed partial class Experiment
             throw new UserException("--loss-on-prompt-end learns from responses that are all the reference's own, and --switch-action put another token into each of the data set's; leave it out, or collect with --switch-action policy.");
         if (recipe.LossTokens.PromptEnd && data.Train.All(rollout => rollout.Round > 1))
             throw new UserException("--loss-on-prompt-end learns from roll-outs of the first round, and the data set has none; leave it out, or add that round.");
+        _ = Steps(data);
     }
 
     private SharedHeadLearner Learner(SharedTrunkGuide guide, Method method, RolloutData data, OptimizerSettings settings)
@@ -128,11 +129,13 @@ public sealed partial class Experiment
             new HiddenSource(data.HeldOut, data.FirstStates, key, recipe.LossTokens), settings, Philox.Key(seed, InitStream), recipe.Batch);
     }
 
+    /// <exception cref="UserException">They are too many to count.</exception>
     private int Steps(RolloutData data)
     {
         if (recipe.Steps > 0) return recipe.Steps;
-        if (recipe.BatchTokens > 0) return Source(data).Steps(recipe.Epochs);
         long items = recipe.SharesTrunk ? data.Train.Sum(rollout => (long)recipe.LossTokens.Count(rollout)) : data.Train.Count;
-        return checked((int)Math.Max(1, recipe.Epochs * items / recipe.Batch));
+        long steps = recipe.BatchTokens > 0 ? Source(data).Steps(recipe.Epochs) : Math.Max(1, recipe.Epochs * items / recipe.Batch);
+        return steps <= int.MaxValue ? (int)steps
+            : throw new UserException($"--epochs {recipe.Epochs}: that makes {steps} steps of {recipe.Batch}, and at most {int.MaxValue} are taken; give fewer.");
     }
 }
