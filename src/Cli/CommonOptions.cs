@@ -11,7 +11,7 @@ namespace QSharp.Cli;
 internal sealed class CommonOptions
 {
     private readonly Option<string> _device = OptionFactory.Text("--device", "Where to compute: cpu, cuda, cuda:N, or auto (a card if one works).", "cpu");
-    private readonly Option<int> _threads = OptionFactory.Integer("--threads", "Threads of the CPU device; 0 takes one for each processor.", 0, 0, 1024);
+    private readonly Option<int> _threads = OptionFactory.Integer("--threads", "Threads of the CPU device; 0 takes one for each processor.", 0, 0, OptionFactory.MostThreads);
     private readonly Option<ulong> _seed = OptionFactory.Seed();
     private readonly Option<string?> _out = OptionFactory.OptionalText("--out", "Folder of the run [default: runs/VERB-N].");
     private readonly Option<string?> _config = OptionFactory.OptionalText("--config", "JSON file with the names of these options; the command line wins.");

@@ -87,6 +87,22 @@ public sealed class ProblemOptionsTests : IDisposable
         (await CliRun.Run(_folder.Path, "evaluate", "--model", _model.Path, "--task", "both.jsonl", "--quiet")).Refused("both.jsonl, line 1", "both a prompt and messages");
     }
 
+    /// <summary>The bound is said, and nothing is begun.</summary>
+    [Theory]
+    [InlineData("generate --prompt a --max-tokens 2147483647", "--max-tokens 2147483647", "1048576"), InlineData("generate --prompt a --samples 2147483647", "--samples 2147483647", "65536")]
+    [InlineData("evaluate --task test.jsonl --max-tokens 2147483647", "--max-tokens 2147483647", "1048576"), InlineData("evaluate --task test.jsonl --samples 2147483647", "--samples 2147483647", "65536")]
+    [InlineData("evaluate --task many.jsonl --limit 10000 --samples 65536", "--samples 65536", "134217728"), InlineData("train --data d --epochs 2000000000", "--epochs 2000000000", "100000")]
+    [InlineData("train --data d --batch 2000000000", "--batch 2000000000", "65536"), InlineData("collect --task test.jsonl --batch-rows 2147483647", "--batch-rows 2147483647", "65536")]
+    [InlineData("collect --task test.jsonl --rollout-limit 2147483647", "--rollout-limit 2147483647", "1048576"), InlineData("word-problems --candidates 5000", "--candidates 5000", "4096")]
+    public async Task Numbers_beyond_all_use_are_refused(string args, params string[] names)
+    {
+        File.WriteAllLines(_folder["many.jsonl"], Enumerable.Repeat("""{"prompt": "a", "rule": {"contains": "a"}}""", 2100));
+        string[] before = _folder.Entries();
+        CliResult result = await CliRun.Run(_folder.Path, [.. args.Split(' '), "--model", _model.Path, "--quiet"]);
+        result.Refused(names);
+        Assert.Equal(before, _folder.Entries());
+    }
+
     public void Dispose()
     {
         _folder.Dispose();

@@ -20,11 +20,11 @@ internal sealed class GenerateVerb
     private readonly Option<string?> _prompts = OptionFactory.OptionalText("--prompts", "A JSON file with a list of prompts.");
     private readonly Option<string?> _messages = OptionFactory.OptionalText("--messages", "A JSON file with a chat, a list of {\"role\", \"content\"}.");
     private readonly Option<bool> _chat = OptionFactory.Flag("--chat", "Each prompt is what a user says, and goes through the model's chat template.");
-    private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses to each prompt.", 1, 1);
-    private readonly Option<int> _maxTokens = OptionFactory.Integer("--max-tokens", "Most tokens of a response; less by default where the context leaves no room.", 256, 1);
+    private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses to each prompt.", 1, 1, OptionFactory.MostSamples);
+    private readonly Option<int> _maxTokens = OptionFactory.Integer("--max-tokens", "Most tokens of a response; less by default where the context leaves no room.", 256, 1, OptionFactory.MostTokens);
     private readonly Option<string[]> _stops = OptionFactory.Texts("--stop", "A text that ends a response; may be given several times.");
     private readonly Option<bool> _ignoreEnd = OptionFactory.Flag("--ignore-eos", "Go on after the model's end tokens, up to --max-tokens.");
-    private readonly Option<int> _rows = OptionFactory.Integer("--batch-rows", "Most responses sampled side by side.", 16, 1);
+    private readonly Option<int> _rows = OptionFactory.Integer("--batch-rows", "Most responses sampled side by side.", 16, 1, OptionFactory.MostRows);
     private readonly WeightsOption _weights;
     private readonly BlockOption _blocks;
     private readonly TiltOptions _tilt;
@@ -82,7 +82,7 @@ internal sealed class GenerateVerb
         using Guidance guidance = _decoding.Guidance(parsed, ops);
         TextGenerator generator = new(reference, guide, guidance, files.Tokenizer, settings);
 
-        bool json = _common.Json(parsed), streams = !json && ids.Count * settings.Samples == 1;
+        bool json = _common.Json(parsed), streams = !json && ids is [_] && settings.Samples == 1;
         List<Generation> results = [];
         foreach (Generation result in generator.Run(ids, streams ? Console.Out.Write : null, stop))
         {
