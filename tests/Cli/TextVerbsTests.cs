@@ -111,8 +111,8 @@ public sealed class TextVerbsTests : IDisposable
         await Refused(["generate", "--model", model, "--prompt", "a", "--eta", "1"], "--eta", "--guide");
         await Refused(["generate", "--model", model, "--prompt", "a", "--top-p", "0"], "--top-p");
         await Refused(["generate", "--model", model, "--prompt", "a", "--temperature", "-1"], "--temperature");
-        await Refused(["generate", "--model", model, "--prompt", "a", "--candidates", "none"], "--candidates");
-        await Refused(["generate", "--model", model, "--prompt", "a", "--candidates", "4097"], "--candidates 4097", "from 1 to 4096");
+        await Refused(["generate", "--model", model, "--prompt", "a", "--guide", "none", "--candidates", "none"], "--candidates none");
+        await Refused(["generate", "--model", model, "--prompt", "a", "--guide", "none", "--candidates", "4097"], "--candidates 4097", "from 1 to 4096");
         await Refused(["generate", "--model", model, "--prompts", _folder["nowhere.json"]], "nowhere.json");
         await Refused(["generate", "--model", _folder["nowhere"], "--prompt", "a"], "nowhere");
         await Refused(["generate", "--model", "someone/no-such-model", "--prompt", "a"], "someone/no-such-model", "cache");

@@ -22,8 +22,11 @@ internal sealed class DecodingOptions
 
     public DecodingOptions(Command verb)
     {
-        foreach (Option option in (Option[])[_temperature, _topP, _candidates, _outside, _order, _guidance]) verb.Options.Add(option);
+        foreach (Option option in (Option[])[_temperature, _topP, .. Guided]) verb.Options.Add(option);
     }
+
+    /// <summary>Those that say how a guide is decoded from, and nothing of the reference alone.</summary>
+    public Option[] Guided => [_candidates, _outside, _order, _guidance];
 
     public float Temperature(ParseResult parsed) => parsed.GetValue(_temperature);
 

@@ -48,12 +48,10 @@ internal sealed class GenerateVerb
     private int Run(ParseResult parsed, CancellationToken stop)
     {
         string? guideFolder = parsed.GetValue(_guide);
-        if (guideFolder is null && parsed.IsGiven(_eta))
-            throw new UserException("--eta is the strength of a guide; give one with --guide, or leave --eta out.");
-        if (guideFolder is null && parsed.IsGiven(_method))
-            throw new UserException("--method says how a guide tilts; give one with --guide, or leave --method out.");
+        Option[] guided = [_eta, _method, .. _tilt.All, .. _decoding.Guided];
+        if (guideFolder is null) parsed.RequireNoGuided(guided);
         BlockSettings? blocks = _blocks.Settings(parsed, guideFolder is not null);
-        if (blocks is not null && Strength(parsed) is { } strength)
+        if (blocks is not null && parsed.FirstGiven(guided) is { } strength)
             throw new UserException($"{strength.Name} says how a guide tilts each token, and with --blocks it chooses whole blocks; leave one of the two out.");
         ValueMethod method = Catalog.FindValueMethod(parsed.GetValue(_method)!)!;
         TiltFunction? function = _tilt.Functions(parsed, [parsed.GetValue(_eta)], parsed.IsGiven(_eta), guideFolder is not null).SingleOrDefault();
@@ -94,10 +92,6 @@ internal sealed class GenerateVerb
         if (function is not null) progress.Note(Foretelling([.. results.Select(result => result.Foretold!)]));
         return ExitCodes.Done;
     }
-
-    /// <summary>The first option of a tilt that the user has given, or null.</summary>
-    private Option? Strength(ParseResult parsed) =>
-        parsed.FirstGiven(_eta, _method) ?? _tilt.Given(parsed);
 
     /// <summary>Without a number of the user's, what the context leaves room for.</summary>
     private int MaxTokens(ParseResult parsed, List<int[]> prompts, int context, IProgressSink progress)
