@@ -70,7 +70,7 @@ internal sealed class GenerateVerb
         GuidanceRule rule = guide is null || blocks is not null ? recipe.Reference
             : function is null ? recipe.With(guide).Rule(method, parsed.GetValue(_eta)) : recipe.With(guide).RuleOfWeights;
         GenerateSettings settings = new(
-            rule, recipe.Candidates, MaxTokens(parsed, ids, reference.Config.Context, progress), parsed.GetValue(_samples), parsed.GetValue(_ignoreEnd) ? [] : files.EndIds,
+            rule, recipe.Candidates, MaxTokens(parsed, ids, reference.Config, progress), parsed.GetValue(_samples), parsed.GetValue(_ignoreEnd) ? [] : files.EndIds,
             parsed.GetValue(_stops)!, _common.Seed(parsed), parsed.GetValue(_rows))
         {
             Function = function,
@@ -93,12 +93,12 @@ internal sealed class GenerateVerb
         return ExitCodes.Done;
     }
 
-    /// <summary>Without a number of the user's, what the context leaves room for.</summary>
-    private int MaxTokens(ParseResult parsed, List<int[]> prompts, int context, IProgressSink progress)
+    /// <summary>Without a number of the user's, what the context leaves room for, or one where it leaves none.</summary>
+    private int MaxTokens(ParseResult parsed, List<int[]> prompts, TransformerConfig config, IProgressSink progress)
     {
         int longest = prompts.Max(prompt => prompt.Length), tokens = parsed.GetValue(_maxTokens);
-        if (!parsed.IsGiven(_maxTokens)) return Math.Clamp(context - longest, 1, tokens);
-        ContextNote.Say(progress, longest + tokens, context);
+        if (!parsed.IsGiven(_maxTokens)) tokens = Math.Clamp(config.Context - longest, 1, tokens);
+        ContextNote.Say(progress, longest + tokens, config);
         return tokens;
     }
 
