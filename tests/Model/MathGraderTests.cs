@@ -40,6 +40,9 @@ public class MathGraderTests
     [InlineData("12th", "12"), InlineData("12^{th}", "12"), InlineData("90°", "90"), InlineData("5\\text{ miles}/\\text{hour}", "5"), InlineData("5 miles per hour", "5")]
     [InlineData(@"\text{even}", "Even"), InlineData(@"\text{(C)}", "C"), InlineData("(C)", @"\textbf{(C)}"), InlineData(@"\mathrm{(C)}", "C"), InlineData(@"\text{odd}", "odd")]
     [InlineData(@"5.4 \text{ cents}", "5.4"), InlineData("18 square units", "18"), InlineData("$5", "5"), InlineData("5 dollars", "5"), InlineData(@"\text{12 cm}", "12")]
+    [InlineData("5 thousand", "5000"), InlineData(@"2\text{ dozen}", "24"), InlineData(@"\$5\text{ million dollars}", "5000000"), InlineData("$5 million", "5,000,000"), InlineData("3.5 billion", @"3.5 \times 10^9")]
+    [InlineData("2 dozen eggs", "24"), InlineData("5 hundred thousand", "500,000"), InlineData("1/2 million", "500000"), InlineData(@"2\frac12\text{ trillion}", "2500000000000"), InlineData(@"\text{5 Thousand}", "5000")]
+    [InlineData("3 millions", "3 million"), InlineData("5 dollars per hundred", "5"), InlineData("five thousand", "Five Thousand")]
     // Lists, sets, ±, intervals, unions, matrices.
     [InlineData("1,600", "600, 1"), InlineData(@"1\pm\sqrt{19}", @"1-\sqrt{19}, 1+\sqrt{19}"), InlineData(@"\{1,2\}", "2, 1"), InlineData("x=1, x=-2", "-2,1")]
     [InlineData("x=1 or x=-2", "1,-2"), InlineData(@"x = 1 \text{ or } x = -2", "-2,1"), InlineData("1, 2, and 3", "3,2,1"), InlineData(@"\{1\pm\sqrt5,-2\}", @"-2,1-\sqrt5,1+\sqrt5")]
@@ -67,6 +70,7 @@ public class MathGraderTests
     [InlineData("100,200", "200,100"), InlineData("(1,2)", "(2,1)"), InlineData("(1,2)", "1,2"), InlineData("(1,2)", "[1,2]"), InlineData("(1,2]", "(1,2)"), InlineData("1,2", "1,2,3"), InlineData("[1,2]", "x \\in (1,2)")]
     [InlineData("x=5", "y=5"), InlineData("x=5", "6"), InlineData("x>5", "x<5"), InlineData("x>5", "x \\ge 5"), InlineData("x < y", "y < x"), InlineData("x^2=1", "x^2=2"), InlineData("x=1", "x^2=1")]
     [InlineData("east", "seat"), InlineData(@"\text{east}", @"\text{west}"), InlineData("(C)", "(D)"), InlineData("C", "c"), InlineData("5m", "5"), InlineData("5x", "5"), InlineData("apples", "42"), InlineData("42 apples and 3 pears", "42")]
+    [InlineData("5 thousand", "5 million"), InlineData(@"2\text{ dozen}", "2"), InlineData("5 million", "5"), InlineData("5 thousand", "5"), InlineData("3 hundredths", "300")]
     [InlineData(@"\begin{pmatrix} 1 & 2 \end{pmatrix}", @"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"), InlineData(@"\begin{vmatrix} 1 \end{vmatrix}", @"\begin{pmatrix} 1 \end{pmatrix}"), InlineData("|x|", "x")]
     [InlineData("x + 123456789012345678", "x + 123456789012345679"), InlineData(@"\tan 90^\circ", "1"), InlineData(@"\infty", @"-\infty"), InlineData("9^9^9^9", "9^9^9^8"), InlineData("3:2", "2:3"), InlineData("", "5")]
     [InlineData(@"\sqrt{x}", "-\\sqrt{x}"), InlineData(@"\sqrt{2}", "1.41421"), InlineData("3 5", "35"), InlineData("3 5", "15"), InlineData(@"1\pm2", "3"), InlineData(@"\frac{1}{0}", "0"), InlineData("0/0", "1")]

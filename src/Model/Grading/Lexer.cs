@@ -112,6 +112,7 @@ internal sealed class Lexer
         while (to < end && char.IsLetter(_text[to]) && !LexerNames.Characters.ContainsKey(_text[to])) to++;
         string run = _text[_at..to];
         if (LexerNames.Separators.Contains(run)) Add(TokenKind.Sign, ",", run.Length);
+        else if (FollowsNumber && LexerNames.Magnitude(run) is not null) Add(TokenKind.Magnitude, run, run.Length);
         else if (LexerNames.Names.TryGetValue(run, out string? name)) Add(TokenKind.Command, name, run.Length);
         else if (run.Length is > 2 and < 6 && run[^1] is 'x' or 'y' && LexerNames.Names.TryGetValue(run[..^1], out name))
         {
@@ -133,7 +134,7 @@ internal sealed class Lexer
         if (LexerNames.Separators.Contains(content)) AddText(TokenKind.Sign, ",");
         else if (LexerNames.Names.TryGetValue(content, out string? name)) AddText(TokenKind.Command, name);
         else if (command == "operatorname") AddText(TokenKind.Command, content);
-        else if (FollowsValue && content.Length > 0 && !(command == "mathrm" && content is "i" or "e")) AddText(TokenKind.Unit, content);
+        else if (FollowsValue && content.Length > 0 && !(command == "mathrm" && content is "i" or "e")) Unit(content);
         else
         {
             bool outer = _isText;
@@ -142,6 +143,15 @@ internal sealed class Lexer
             _isText = outer;
         }
         _at = after;
+
+        // "million dollars" is a number's magnitude and then its unit.
+        void Unit(string text)
+        {
+            string[] words = text.Split(' ', 2, StringSplitOptions.TrimEntries);
+            bool isMagnitude = FollowsNumber && LexerNames.Magnitude(words[0]) is not null;
+            AddText(isMagnitude ? TokenKind.Magnitude : TokenKind.Unit, isMagnitude ? words[0] : text);
+            if (isMagnitude && words.Length > 1) Unit(words[1]);
+        }
 
         void AddText(TokenKind kind, string text)
         {
@@ -163,9 +173,11 @@ internal sealed class Lexer
         return Math.Min(at, end);
     }
 
+    private bool FollowsNumber => _tokens.Count > 0 && _tokens[^1] is { Kind: TokenKind.Digit or TokenKind.Magnitude } or { Kind: TokenKind.Sign, Text: ")" or "}" };
+
     private bool FollowsValue => _tokens.Count > 0 && _tokens[^1] is var last && last.Kind switch
     {
-        TokenKind.Digit or TokenKind.Letter or TokenKind.Unit or TokenKind.Finish => true,
+        TokenKind.Digit or TokenKind.Letter or TokenKind.Magnitude or TokenKind.Unit or TokenKind.Finish => true,
         TokenKind.Sign => last.Text is ")" or "]" or "}" or "\\}" or "!" or "%" or "°" or "'",
         TokenKind.Command => last.Text is "pi" or "infty" or "theta" or "alpha" or "beta",
         _ => false,

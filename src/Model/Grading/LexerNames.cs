@@ -154,6 +154,20 @@ internal static class LexerNames
         "kW", "kWh", "Hz", "st", "nd", "rd", "th", "sq", "cu", "pm", "am",
     ];
 
+    /// <summary>Words behind a number that multiply it; also in the plural.</summary>
+    private static readonly Dictionary<string, long> _magnitudes = new(StringComparer.OrdinalIgnoreCase)
+    {
+        ["dozen"] = 12,
+        ["hundred"] = 100,
+        ["thousand"] = 1000,
+        ["million"] = 1_000_000,
+        ["billion"] = 1_000_000_000,
+        ["trillion"] = 1_000_000_000_000,
+    };
+
+    /// <summary>What a word multiplies the number before it by, or null.</summary>
+    public static long? Magnitude(string word) => _magnitudes.TryGetValue(word.EndsWith('s') ? word[..^1] : word, out long factor) ? factor : null;
+
     /// <summary>The text of one character, without an allocation for the common ones.</summary>
     public static string Single(char c) => c < 128 ? _singles[c] : c.ToString();
 }
