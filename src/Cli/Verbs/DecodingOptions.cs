@@ -10,7 +10,7 @@ namespace QSharp.Cli.Verbs;
 /// <summary>How tokens are drawn from a reference and its guide.</summary>
 internal sealed class DecodingOptions
 {
-    private readonly Option<float> _temperature = OptionFactory.NotNegative("--temperature", "Of the reference; 0 takes the most likely token.", 1);
+    private readonly Option<float> _temperature = OptionFactory.Temperature(1);
     private readonly Option<float> _topP = OptionFactory.Share("--top-p", "Mass of the reference's most likely tokens that may be drawn.", 1);
     private readonly Option<string> _candidates = OptionFactory.Text(
         "--candidates", $"Tokens that the guide scores at each step: a number up to {GuidanceRule.MostCandidates}, or all for the exact law over the whole vocabulary (a Q-type or shared-trunk guide scores every token; a V-type one is drawn from by rejection); auto takes the recipe's.", "auto");
