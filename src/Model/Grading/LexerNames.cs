@@ -5,7 +5,11 @@ internal static class LexerNames
 {
     private static readonly string[] _singles = [.. Enumerable.Range(0, 128).Select(c => ((char)c).ToString())];
 
-    public static HashSet<string> Separators { get; } = ["and", "or", "And", "Or", "\\&"];
+    /// <summary>The sign that separates what stands between alternatives.</summary>
+    public const string Or = "∨";
+
+    /// <summary>Words between answers, and the sign that stands for each.</summary>
+    public static Dictionary<string, string> Separators { get; } = new() { ["and"] = ",", ["And"] = ",", ["\\&"] = ",", ["or"] = Or, ["Or"] = Or };
 
     public static HashSet<string> TextCommands { get; } =
         ["text", "textbf", "textit", "textrm", "textsf", "texttt", "textnormal", "mbox", "hbox", "mathrm", "mathbf", "mathit", "mathsf", "operatorname", "emph"];
@@ -59,9 +63,10 @@ internal static class LexerNames
         ["varphi"] = "phi",
         ["varepsilon"] = "epsilon",
         ["land"] = ",",
-        ["lor"] = ",",
+        ["lor"] = Or,
         ["dots"] = "ldots",
         ["slash"] = "/",
+        ["R"] = "reals",
         ["lnot"] = "neg",
     };
 
@@ -92,6 +97,7 @@ internal static class LexerNames
         ['∈'] = "in",
         ['∅'] = "emptyset",
         ['θ'] = "theta",
+        ['ℝ'] = "reals",
         ['½'] = "½",
         ['⁰'] = "0",
         ['¹'] = "1",
