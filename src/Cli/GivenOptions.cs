@@ -1,5 +1,7 @@
 using System.CommandLine;
 
+using QSharp.Engine;
+
 namespace QSharp.Cli;
 
 /// <summary>Which options the user has given, on the command line or in a file, rather than left at their defaults.</summary>
@@ -9,4 +11,12 @@ internal static class GivenOptions
 
     /// <summary>The first of some options that the user has given, or null.</summary>
     public static Option? FirstGiven(this ParseResult parsed, params IEnumerable<Option> options) => options.FirstOrDefault(parsed.IsGiven);
+
+    /// <summary>Refuses options that only say how a guide is decoded from, where there is no guide.</summary>
+    /// <exception cref="UserException">The user has given one of them.</exception>
+    public static void RequireNoGuided(this ParseResult parsed, params IEnumerable<Option> options)
+    {
+        if (parsed.FirstGiven(options) is { } given)
+            throw new UserException($"{given.Name} says how a guide is decoded from; give one with --guide, or leave {given.Name} out.");
+    }
 }

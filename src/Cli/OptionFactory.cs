@@ -111,13 +111,21 @@ internal static class OptionFactory
     public static Option<double> Eta(string name, string description, double value, bool canBeNegative = false) => Make(name, description, value, text =>
         ReadEta(text) is var eta && EtaError(name, text, eta, canBeNegative) is { } error ? (0, error) : (eta, null));
 
+    /// <summary>Logits divided by less are beyond fp32.</summary>
+    private const float LeastTemperature = 1e-6f;
+
+    /// <summary>A temperature; 0 takes the most likely token.</summary>
+    public static Option<float> Temperature(float value) => Make("--temperature", "Of the reference; 0 takes the most likely token.", value, text =>
+        ReadTemperature(text) is { } number ? (number, null) : (0f, TemperatureError("--temperature", text)));
+
     /// <summary>One or several temperatures; 0 takes the most likely token.</summary>
     public static Option<CommaList<double>> Temperatures(params double[] value) =>
         Make("--temperatures", "Of the reference, one or more with commas; 0 takes the most likely token.", new CommaList<double>(value), text =>
         {
-            double[] numbers = [.. text.Split(',', StringSplitOptions.TrimEntries)
-                .Select(part => double.TryParse(part, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) ? number : -1)];
-            return (new CommaList<double>(numbers), numbers.All(number => number >= 0 && double.IsFinite(number)) ? null : $"--temperatures {text}: give numbers of at least 0.");
+            string[] parts = text.Split(',', StringSplitOptions.TrimEntries);
+            return Array.TrueForAll(parts, part => ReadTemperature(part) is not null)
+                ? (new CommaList<double>([.. parts.Select(part => double.Parse(part, NumberStyles.Float, CultureInfo.InvariantCulture))]), null)
+                : (new CommaList<double>([]), TemperatureError("--temperatures", text));
         });
 
     /// <summary>A text that may be given several times.</summary>
@@ -161,6 +169,11 @@ internal static class OptionFactory
                 : (null, $"--blocks {text}: say M,B, the number of blocks and their tokens, both at least 1, for example --blocks 8,16.");
         }),
     };
+
+    private static float? ReadTemperature(string text) =>
+        float.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out float number) && (number is 0 or >= LeastTemperature) && float.IsFinite(number) ? number : null;
+
+    private static string TemperatureError(string name, string text) => $"{name} {text}: a temperature is 0, for the most likely token, or at least 1e-6.";
 
     /// <summary>NaN where the text is no number.</summary>
     private static double ReadEta(string text) => text is "inf" or "∞" ? double.PositiveInfinity

@@ -26,9 +26,9 @@ using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSi
 try
 {
     ParseResult result = root.Parse(ConfigFile.Merge(root, args), new ParserConfiguration { ResponseFileTokenReplacer = null });
-    if (result.Errors.Count > 0)
+    if (ParseErrors.First(root, result) is { } wrong)
     {
-        Console.Error.WriteLine(ParseErrors.First(root, result));
+        Console.Error.WriteLine(wrong);
         Console.Error.WriteLine($"'qsharp {(result.CommandResult.Command == root ? "" : result.CommandResult.Command.Name + " ")}--help' lists what there is.");
         return ExitCodes.UserError;
     }

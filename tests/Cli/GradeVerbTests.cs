@@ -21,6 +21,10 @@ public sealed class GradeVerbTests : IDisposable
         Assert.Equal((0, equal), (plain.ExitCode, plain.Out.StartsWith("equal:", StringComparison.Ordinal)));
     }
 
+    [Theory, InlineData("-5", "--", "--5", "-5"), InlineData("5", "--json", "--", "--5", "5"), InlineData("-5", "-5", "-5")]
+    public async Task What_begins_with_a_dash_can_be_an_answer(string normal, params string[] args) =>
+        Assert.Contains(normal, (await CliRun.Run(_folder.Path, ["grade", .. args])).Done().Out);
+
     [Fact]
     public async Task A_file_gives_a_line_a_pair()
     {

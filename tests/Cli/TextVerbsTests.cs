@@ -44,6 +44,20 @@ public sealed class TextVerbsTests : IDisposable
         Assert.Contains("context is 128", warned.Error);
     }
 
+    /// <summary>Nothing stops there, but what comes of it is said: one token in place of a response, and figures that no training stands behind.</summary>
+    [Fact]
+    public async Task A_text_beyond_the_context_is_noted_by_generate_and_score()
+    {
+        string most = string.Concat(Enumerable.Repeat("x", 127)), more = most + "x";   // with BOS 128 tokens, and 129
+        CliResult full = await CliRun.Run(_folder.Path, ["generate", "--model", _model.Path, "--prompt", most, "--json"]);
+        Assert.Single(Ints(full.Json()["ids"]!));
+        Assert.Contains("129 tokens, but the model's context is 128.", full.Error);
+        CliResult scored = await CliRun.Run(_folder.Path, ["score", "--model", _model.Path, "--text", more, "--json"]);
+        Assert.Equal(129, Ints(scored.Json()["ids"]!).Length);
+        Assert.Contains("129 tokens, but the model's context is 128.", scored.Error);
+        Assert.Equal("", (await CliRun.Run(_folder.Path, ["score", "--model", _model.Path, "--text", most, "--json"])).Done().Error);
+    }
+
     [Fact]
     public async Task Ids_without_a_token_are_never_drawn()
     {
@@ -153,8 +167,8 @@ public sealed class TextVerbsTests : IDisposable
         await Refused(["generate", "--model", model, "--prompt", "a", "--eta", "1"], "--eta", "--guide");
         await Refused(["generate", "--model", model, "--prompt", "a", "--top-p", "0"], "--top-p");
         await Refused(["generate", "--model", model, "--prompt", "a", "--temperature", "-1"], "--temperature");
-        await Refused(["generate", "--model", model, "--prompt", "a", "--candidates", "none"], "--candidates");
-        await Refused(["generate", "--model", model, "--prompt", "a", "--candidates", "4097"], "--candidates 4097", "from 1 to 4096");
+        await Refused(["generate", "--model", model, "--prompt", "a", "--guide", "none", "--candidates", "none"], "--candidates none");
+        await Refused(["generate", "--model", model, "--prompt", "a", "--guide", "none", "--candidates", "4097"], "--candidates 4097", "from 1 to 4096");
         await Refused(["generate", "--model", model, "--prompts", _folder["nowhere.json"]], "nowhere.json");
         await Refused(["generate", "--model", _folder["nowhere"], "--prompt", "a"], "nowhere");
         await Refused(["generate", "--model", "someone/no-such-model", "--prompt", "a"], "someone/no-such-model", "cache");

@@ -40,6 +40,9 @@ public class MathGraderTests
     [InlineData("12th", "12"), InlineData("12^{th}", "12"), InlineData("90°", "90"), InlineData("5\\text{ miles}/\\text{hour}", "5"), InlineData("5 miles per hour", "5")]
     [InlineData(@"\text{even}", "Even"), InlineData(@"\text{(C)}", "C"), InlineData("(C)", @"\textbf{(C)}"), InlineData(@"\mathrm{(C)}", "C"), InlineData(@"\text{odd}", "odd")]
     [InlineData(@"5.4 \text{ cents}", "5.4"), InlineData("18 square units", "18"), InlineData("$5", "5"), InlineData("5 dollars", "5"), InlineData(@"\text{12 cm}", "12")]
+    [InlineData("5 thousand", "5000"), InlineData(@"2\text{ dozen}", "24"), InlineData(@"\$5\text{ million dollars}", "5000000"), InlineData("$5 million", "5,000,000"), InlineData("3.5 billion", @"3.5 \times 10^9")]
+    [InlineData("2 dozen eggs", "24"), InlineData("5 hundred thousand", "500,000"), InlineData("1/2 million", "500000"), InlineData(@"2\frac12\text{ trillion}", "2500000000000"), InlineData(@"\text{5 Thousand}", "5000")]
+    [InlineData("3 millions", "3 million"), InlineData("5 dollars per hundred", "5"), InlineData("five thousand", "Five Thousand")]
     // Lists, sets, ±, intervals, unions, matrices.
     [InlineData("1,600", "600, 1"), InlineData(@"1\pm\sqrt{19}", @"1-\sqrt{19}, 1+\sqrt{19}"), InlineData(@"\{1,2\}", "2, 1"), InlineData("x=1, x=-2", "-2,1")]
     [InlineData("x=1 or x=-2", "1,-2"), InlineData(@"x = 1 \text{ or } x = -2", "-2,1"), InlineData("1, 2, and 3", "3,2,1"), InlineData(@"\{1\pm\sqrt5,-2\}", @"-2,1-\sqrt5,1+\sqrt5")]
@@ -49,6 +52,11 @@ public class MathGraderTests
     [InlineData(@"\begin{pmatrix} -1/3 \\ 2/3 \end{pmatrix}", @"\begin{bmatrix} -\frac{1}{3} \\ \frac23 \end{bmatrix}"), InlineData(@"\emptyset", @"\{\}"), InlineData("3:2", "3 : 2")]
     [InlineData(@"\frac{1}{2}\begin{pmatrix} 2 & 4 \end{pmatrix}", @"\begin{pmatrix} 1 & 2 \end{pmatrix}"), InlineData("(100,200)", "(100, 200)"), InlineData("10,000, 20,000", "20000, 10000")]
     [InlineData(@"\begin{array}{cc} 1 & 2 \\ 3 & 4 \end{array}", @"\begin{pmatrix} 1 & 2 \\ 3 & 4 \\ \end{pmatrix}"), InlineData("52_8", @"52_{8}"), InlineData(@"\{5\}", "5")]
+    // Unions in other words.
+    [InlineData("x<1 or x>2", @"(-\infty,1)\cup(2,\infty)"), InlineData(@"x \le -1 \text{ or } x \ge 5", @"x \in (-\infty,-1] \cup [5,\infty)"), InlineData(@"x<1 \lor 2<x<3", @"(2,3)\cup(-\infty,1)")]
+    [InlineData(@"(-\infty,1)\text{ or }(2,\infty)", "x>2 or x<1"), InlineData("x=1 or x=3 or x>5", @"\{1,3\}\cup(5,\infty)"), InlineData("x<1, 2<x<3, or x>5", @"(-\infty,1)\cup(2,3)\cup(5,\infty)")]
+    [InlineData(@"x\neq 3", @"(-\infty,3)\cup(3,\infty)"), InlineData(@"3 \ne x", "x<3 or x>3"), InlineData(@"x\neq 3", @"x-3 \ne 0"), InlineData("x<1 or x>2", "x<1, x>2")]
+    [InlineData(@"(-\infty,\infty)", @"\mathbb{R}"), InlineData(@"x \in \mathbb R", @"-\infty<x<\infty"), InlineData("x ∈ R", @"(-\infty,\infty)"), InlineData("ℝ", @"\mathbb{R}"), InlineData(@"\mathbb{R}^2", @"\mathbb{R}^{2}")]
     // Equations and expressions.
     [InlineData("x=5", "5"), InlineData("y = 2x + 3", "2x+3"), InlineData("y=2x+3", "2x - y + 3 = 0"), InlineData("5x - 7y + 11z + 4 = 0", "-10x+14y-22z-8=0"), InlineData("x = 10/2 = 5", "5")]
     [InlineData("f(x) = x^2", "x^2"), InlineData("(a+5)(b+2)", "ab+2a+5b+10"), InlineData(@"11\sqrt2", @"\sqrt{242}"), InlineData(@"\frac{\sqrt{21}}{5}", @"\sqrt{21}/5"), InlineData("2i+1", "1+2i")]
@@ -67,9 +75,12 @@ public class MathGraderTests
     [InlineData("100,200", "200,100"), InlineData("(1,2)", "(2,1)"), InlineData("(1,2)", "1,2"), InlineData("(1,2)", "[1,2]"), InlineData("(1,2]", "(1,2)"), InlineData("1,2", "1,2,3"), InlineData("[1,2]", "x \\in (1,2)")]
     [InlineData("x=5", "y=5"), InlineData("x=5", "6"), InlineData("x>5", "x<5"), InlineData("x>5", "x \\ge 5"), InlineData("x < y", "y < x"), InlineData("x^2=1", "x^2=2"), InlineData("x=1", "x^2=1")]
     [InlineData("east", "seat"), InlineData(@"\text{east}", @"\text{west}"), InlineData("(C)", "(D)"), InlineData("C", "c"), InlineData("5m", "5"), InlineData("5x", "5"), InlineData("apples", "42"), InlineData("42 apples and 3 pears", "42")]
+    [InlineData("5 thousand", "5 million"), InlineData(@"2\text{ dozen}", "2"), InlineData("5 million", "5"), InlineData("5 thousand", "5"), InlineData("3 hundredths", "300")]
     [InlineData(@"\begin{pmatrix} 1 & 2 \end{pmatrix}", @"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"), InlineData(@"\begin{vmatrix} 1 \end{vmatrix}", @"\begin{pmatrix} 1 \end{pmatrix}"), InlineData("|x|", "x")]
     [InlineData("x + 123456789012345678", "x + 123456789012345679"), InlineData(@"\tan 90^\circ", "1"), InlineData(@"\infty", @"-\infty"), InlineData("9^9^9^9", "9^9^9^8"), InlineData("3:2", "2:3"), InlineData("", "5")]
     [InlineData(@"\sqrt{x}", "-\\sqrt{x}"), InlineData(@"\sqrt{2}", "1.41421"), InlineData("3 5", "35"), InlineData("3 5", "15"), InlineData(@"1\pm2", "3"), InlineData(@"\frac{1}{0}", "0"), InlineData("0/0", "1")]
+    [InlineData("x<1 or x>2", @"(-\infty,1]\cup(2,\infty)"), InlineData("x<1 or x>2", "y<1 or y>2"), InlineData("x>1 and x<2", @"(-\infty,2)\cup(1,\infty)"), InlineData("(1,2) or (3,4)", @"(1,2)\cup(3,4)")]
+    [InlineData(@"x\neq 3", @"(-\infty,3)\cup(4,\infty)"), InlineData(@"x\neq 3", "3"), InlineData(@"\mathbb{R}", @"(0,\infty)"), InlineData(@"\mathbb{Z}", @"(-\infty,\infty)"), InlineData("x<1 or y>2", @"(-\infty,1)\cup(2,\infty)")]
     [InlineData(@"(0,1)\cup(2,3)", "(0,1)"), InlineData("pi", "3.14"), InlineData("e", "2.71828"), InlineData("x_1", "x_2"), InlineData("1:2", "1/3")]
     public void Other_answers_are_not(string answer, string reference)
     {

@@ -53,6 +53,8 @@ public sealed class TextRuleTests : IDisposable
     [Theory]
     [InlineData("""{"choice": "b"}""", "choice"), InlineData("""{"choice": "AB"}""", "choice"), InlineData("""{"math": ""}""", "math"), InlineData("""{"exact": 5}""", "exact"), InlineData("""{"timeout": 5}""", "condition")]
     [InlineData("""{"command": []}""", "command"), InlineData("""{"command": "a", "timeout": 0}""", "timeout"), InlineData("""{"command": "a", "timeout": "b"}""", "timeout"), InlineData("""{"timeout": 5, "ends": true}""", "timeout"), InlineData("""{"maths": "5"}""", "maths")]
+    [InlineData("{}", "condition"), InlineData("""{"contains": null}""", "condition"), InlineData("""{"contains": []}""", "condition"), InlineData("""{"lacks": [], "timeout": 5}""", "condition"), InlineData("""{"ends": false}""", "condition")]
+    [InlineData("""{"number": null, "exact": null}""", "condition"), InlineData("""{"contains": ""}""", "contains"), InlineData("""{"lacks": ["dog", " "], "ends": true}""", "lacks"), InlineData("""{"matches": ""}""", "matches")]
     public void What_is_no_rule_is_refused(string rule, string part) => Sentence.Assert(Assert.Throws<UserException>(() => Rule(rule)).Message, "file, line 1", part);
 
     public void Dispose() => _folder.Dispose();

@@ -10,7 +10,7 @@ namespace QSharp.Cli.Verbs;
 /// <summary>How tokens are drawn from a reference and its guide.</summary>
 internal sealed class DecodingOptions
 {
-    private readonly Option<float> _temperature = OptionFactory.NotNegative("--temperature", "Of the reference; 0 takes the most likely token.", 1);
+    private readonly Option<float> _temperature = OptionFactory.Temperature(1);
     private readonly Option<float> _topP = OptionFactory.Share("--top-p", "Mass of the reference's most likely tokens that may be drawn.", 1);
     private readonly Option<string> _candidates = OptionFactory.Text(
         "--candidates", $"Tokens that the guide scores at each step: a number up to {GuidanceRule.MostCandidates}, or all for the exact law over the whole vocabulary (a Q-type or shared-trunk guide scores every token; a V-type one is drawn from by rejection); auto takes the recipe's.", "auto");
@@ -22,8 +22,11 @@ internal sealed class DecodingOptions
 
     public DecodingOptions(Command verb)
     {
-        foreach (Option option in (Option[])[_temperature, _topP, _candidates, _outside, _order, _guidance]) verb.Options.Add(option);
+        foreach (Option option in (Option[])[_temperature, _topP, .. Guided]) verb.Options.Add(option);
     }
+
+    /// <summary>Those that say how a guide is decoded from, and nothing of the reference alone.</summary>
+    public Option[] Guided => [_candidates, _outside, _order, _guidance];
 
     public float Temperature(ParseResult parsed) => parsed.GetValue(_temperature);
 

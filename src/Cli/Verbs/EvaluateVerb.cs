@@ -12,7 +12,7 @@ internal static class EvaluateVerb
     public static Command Create()
     {
         Command verb = new("evaluate", "Accuracy and KL of a reference, guided or not, on held-out problems.");
-        TaskOptions task = new(verb);
+        TaskOptions task = new(verb, ProblemUse.Evaluation);
         Option<string?> guide = OptionFactory.OptionalText("--guide", "Folder of the guide; without it the reference alone is tested.");
         verb.Options.Add(guide);
         Option<int> samples = OptionFactory.Integer("--samples", "Responses drawn for each problem.", 1, 1, OptionFactory.MostSamples);

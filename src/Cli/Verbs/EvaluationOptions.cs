@@ -48,6 +48,7 @@ internal sealed class EvaluationOptions
     {
         if (parsed.IsGiven(_methods) && Tilts(parsed) is [var first, ..])
             throw new UserException($"--methods {first.Name}: it decodes from a guide; give one with --guide, or ask for the reference alone.");
+        parsed.RequireNoGuided(_etas);
     }
 
     public List<ValueMethod> Tilts(ParseResult parsed) => [.. _guided.Where(method => IsAsked(parsed, method.Name))];

@@ -48,12 +48,10 @@ internal sealed class GenerateVerb
     private int Run(ParseResult parsed, CancellationToken stop)
     {
         string? guideFolder = parsed.GetValue(_guide);
-        if (guideFolder is null && parsed.IsGiven(_eta))
-            throw new UserException("--eta is the strength of a guide; give one with --guide, or leave --eta out.");
-        if (guideFolder is null && parsed.IsGiven(_method))
-            throw new UserException("--method says how a guide tilts; give one with --guide, or leave --method out.");
+        Option[] guided = [_eta, _method, .. _tilt.All, .. _decoding.Guided];
+        if (guideFolder is null) parsed.RequireNoGuided(guided);
         BlockSettings? blocks = _blocks.Settings(parsed, guideFolder is not null);
-        if (blocks is not null && Strength(parsed) is { } strength)
+        if (blocks is not null && parsed.FirstGiven(guided) is { } strength)
             throw new UserException($"{strength.Name} says how a guide tilts each token, and with --blocks it chooses whole blocks; leave one of the two out.");
         ValueMethod method = Catalog.FindValueMethod(parsed.GetValue(_method)!)!;
         TiltFunction? function = _tilt.Functions(parsed, [parsed.GetValue(_eta)], parsed.IsGiven(_eta), guideFolder is not null).SingleOrDefault();
@@ -73,7 +71,7 @@ internal sealed class GenerateVerb
             : function is null ? recipe.With(guide).Rule(method, parsed.GetValue(_eta)) : recipe.With(guide).RuleOfWeights;
         (int[] endIds, string[] stopTexts) = Ends(parsed, files);
         GenerateSettings settings = new(
-            rule, recipe.Candidates, MaxTokens(parsed, ids, reference.Config.Context, progress), parsed.GetValue(_samples), endIds, stopTexts, _common.Seed(parsed),
+            rule, recipe.Candidates, MaxTokens(parsed, ids, reference.Config, progress), parsed.GetValue(_samples), endIds, stopTexts, _common.Seed(parsed),
             parsed.GetValue(_rows))
         {
             Function = function,
@@ -96,10 +94,6 @@ internal sealed class GenerateVerb
         return ExitCodes.Done;
     }
 
-    /// <summary>The first option of a tilt that the user has given, or null.</summary>
-    private Option? Strength(ParseResult parsed) =>
-        parsed.FirstGiven(_eta, _method) ?? _tilt.Given(parsed);
-
     /// <summary>What ends a response. A special token is no part of its text, so one that is to stop it is an end as the model's own are.</summary>
     private (int[] EndIds, string[] StopTexts) Ends(ParseResult parsed, ModelFiles files)
     {
@@ -113,12 +107,12 @@ internal sealed class GenerateVerb
         return ([.. ids], [.. texts]);
     }
 
-    /// <summary>Without a number of the user's, what the context leaves room for.</summary>
-    private int MaxTokens(ParseResult parsed, List<int[]> prompts, int context, IProgressSink progress)
+    /// <summary>Without a number of the user's, what the context leaves room for, or one where it leaves none.</summary>
+    private int MaxTokens(ParseResult parsed, List<int[]> prompts, TransformerConfig config, IProgressSink progress)
     {
         int longest = prompts.Max(prompt => prompt.Length), tokens = parsed.GetValue(_maxTokens);
-        if (!parsed.IsGiven(_maxTokens)) return Math.Clamp(context - longest, 1, tokens);
-        ContextNote.Say(progress, longest + tokens, context);
+        if (!parsed.IsGiven(_maxTokens)) tokens = Math.Clamp(config.Context - longest, 1, tokens);
+        ContextNote.Say(progress, longest + tokens, config);
         return tokens;
     }
 

@@ -11,6 +11,9 @@ internal enum ProblemUse
     /// <summary>To learn from and to test on.</summary>
     All,
 
+    /// <summary>To test on those that are not learned from, with a guide that is finished.</summary>
+    Evaluation,
+
     /// <summary>To test on, where there are any.</summary>
     Tests,
 
@@ -46,7 +49,7 @@ internal sealed class ProblemOptions
         bool isKnown = Catalog.TextTasks.Contains(task);
         string? data = Data(parsed), test = parsed.GetValue(_testData);
         bool stepByStep = parsed.GetValue(_stepByStep), truncate = parsed.GetValue(_truncate), useChat = parsed.GetValue(_chat) == "auto";
-        if (isKnown && data is null && test is null && _use == ProblemUse.All) throw new UserException($"--task {task} reads its problems from files; give --data or --test-data.");
+        if (isKnown && data is null && test is null && _use is ProblemUse.All or ProblemUse.Evaluation) throw new UserException($"--task {task} reads its problems from files; give --data or --test-data.");
         if (!isKnown && data is not null) throw Unused(_data);
         if (!isKnown && (test is not null || !useChat)) throw Unused(test is not null ? (Option)_testData : _chat);
         if (stepByStep && task is not ("gsm8k" or "math")) throw Unused(_stepByStep);

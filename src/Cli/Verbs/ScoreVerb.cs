@@ -24,6 +24,7 @@ internal static class ScoreVerb
         verb.SetAction((parsed, stop) =>
         {
             string[] texts = TextInput.Read(parsed.GetValue(text), "--text", parsed.GetValue(file));
+            IProgressSink progress = common.Progress(parsed);
             (Device device, Ops ops) = common.Open(parsed);
             using Device owned = device;
             using ModelFiles files = ModelFiles.Open(parsed.GetValue(model)!);
@@ -33,6 +34,7 @@ internal static class ScoreVerb
             {
                 stop.ThrowIfCancellationRequested();
                 int[] ids = files.Tokenizer.Encode(each);
+                ContextNote.SayOfText(progress, ids.Length, loaded.Config);
                 Score score = scorer.Score(ids);
                 if (common.Json(parsed)) Console.Out.WriteLine(Json(ids, score).ToJsonString());
                 else Print(ids, score, files.Tokenizer);

@@ -40,7 +40,7 @@ internal sealed class Session : IDisposable
     }
 
     /// <summary>Notes that responses to the task's problems may run past the reference's context; for verbs that draw some.</summary>
-    public void NoteContext() => ContextNote.Say(_progress, Experiment.Task.PromptLimit + Experiment.Task.ResponseLimit, Reference.Config.Context);
+    public void NoteContext() => ContextNote.Say(_progress, Experiment.Task.PromptLimit + Experiment.Task.ResponseLimit, Reference.Config);
 
     public void Dispose()
     {

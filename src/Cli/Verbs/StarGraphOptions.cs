@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 
+using QSharp.Engine;
 using QSharp.Model;
 
 namespace QSharp.Cli.Verbs;
@@ -11,18 +12,32 @@ internal sealed class StarGraphOptions
     private readonly Option<CommaList<int>> _graph = OptionFactory.Graph(2, 4);
     private readonly Option<int> _labels = OptionFactory.Integer("--labels", "Node labels; 0 takes the recipe's.", 0, 0, 1 << 16);
     private readonly Option<float> _mixed = OptionFactory.Share("--mixed-goals", "Share of training prompts whose goal is any node of the right arm.", 0.75f);
-    private readonly Option<int> _referenceSteps = OptionFactory.Integer("--reference-steps", "Pre-training steps; 0 takes the recipe's.", 0, 0);
+    private readonly Option<int>? _referenceSteps;
 
-    public StarGraphOptions(Command verb)
+    /// <param name="pretrains">Whether the verb pre-trains a reference.</param>
+    public StarGraphOptions(Command verb, bool pretrains = true)
     {
-        foreach (Option option in (Option[])[_graph, _labels, _mixed, _referenceSteps]) verb.Options.Add(option);
+        foreach (Option option in Task) verb.Options.Add(option);
+        if (!pretrains) return;
+        _referenceSteps = OptionFactory.Integer("--reference-steps", "Pre-training steps; 0 takes the recipe's.", 0, 0);
+        verb.Options.Add(_referenceSteps);
+    }
+
+    private Option[] Task => [_graph, _labels, _mixed];
+
+    /// <summary>Refuses them with another task.</summary>
+    /// <exception cref="UserException">The user has given one of them.</exception>
+    public void RequireNone(ParseResult parsed, string task)
+    {
+        if (parsed.FirstGiven(Task) is { } given)
+            throw new UserException($"{given.Name} does nothing with --task {task}; leave it out, or take --task {Catalog.StarGraph}.");
     }
 
     public StarGraphRecipe Recipe(ParseResult parsed)
     {
         int[] sizes = parsed.GetValue(_graph).Values;
         StarGraphRecipe recipe = StarGraphRecipe.For(sizes[0], sizes[1], parsed.GetValue(_labels));
-        int referenceSteps = parsed.GetValue(_referenceSteps);
+        int referenceSteps = _referenceSteps is null ? 0 : parsed.GetValue(_referenceSteps);
         return recipe with
         {
             Graph = recipe.Graph with { MixedGoals = parsed.GetValue(_mixed) },

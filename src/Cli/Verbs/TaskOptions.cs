@@ -20,6 +20,7 @@ internal sealed class TaskOptions
     private readonly Option<int> _rows = OptionFactory.Integer("--batch-rows", "Responses sampled side by side; 0 takes 256 for graphs and 32 for texts.", 0, 0, OptionFactory.MostRows);
     private readonly WeightsOption _weights;
     private readonly StarGraphOptions _graph;
+    private readonly GuideOptions? _guide;
 
     /// <param name="problems">What the verb reads a task's problems for.</param>
     public TaskOptions(Command verb, ProblemUse problems = ProblemUse.All)
@@ -27,8 +28,8 @@ internal sealed class TaskOptions
         foreach (Option option in (Option[])[_task, _model, _maxTokens, _rows]) verb.Options.Add(option);
         Problems = new ProblemOptions(verb, problems);
         _weights = new WeightsOption(verb);
-        _graph = new StarGraphOptions(verb);
-        Guide = new GuideOptions(verb);
+        _graph = new StarGraphOptions(verb, pretrains: false);
+        if (problems is ProblemUse.All or ProblemUse.Policies) _guide = new GuideOptions(verb);
         Decoding = new DecodingOptions(verb);
     }
 
@@ -36,7 +37,8 @@ internal sealed class TaskOptions
 
     public ProblemOptions Problems { get; }
 
-    public GuideOptions Guide { get; }
+    /// <summary>How a guide is learned; only of the verbs that learn one, or collect for one.</summary>
+    public GuideOptions Guide => _guide ?? throw new InvalidOperationException("This verb learns no guide.");
 
     public string Model(ParseResult parsed) => parsed.GetValue(_model)!;
 
@@ -52,14 +54,17 @@ internal sealed class TaskOptions
     /// <param name="eta">See <see cref="GuideRecipe.Eta"/>.</param>
     public Session Open(ParseResult parsed, CommonOptions common, string? guide, CancellationToken stop, LearningOptions? learning = null, double eta = double.PositiveInfinity)
     {
+        string name = Task(parsed);
+        TextTaskSettings text = TextSettings(parsed, name);   // refuses options that do nothing with the other tasks, too
+        bool isGraph = name == Catalog.StarGraph;
+        if (!isGraph) _graph.RequireNone(parsed, name);
+        else if (parsed.IsGiven(_maxTokens)) throw new UserException($"--max-tokens does nothing with --task {name}, whose graphs say how long a response is; leave it out, or take another task.");
+        if (_guide is null && guide is null) parsed.RequireNoGuided(Decoding.Guided);
         (Device device, Ops ops) = common.Open(parsed);
         InitialModel? initial = null;
         try
         {
             using ModelFiles files = ModelFiles.Open(Model(parsed));
-            string name = Task(parsed);
-            bool isGraph = name == Catalog.StarGraph;
-            TextTaskSettings text = TextSettings(parsed, name);   // refuses options that do nothing with the other tasks, too
             StarGraphRecipe? graph = isGraph ? _graph.Recipe(parsed) : null;
             ITask task = name switch
             {
@@ -67,7 +72,9 @@ internal sealed class TaskOptions
                 WordProblemTask.Name => new WordProblemTask(files, MaxTokens(parsed, WordProblemTask.UsualResponseLimit)),
                 _ => new TextTask(text, files),
             };
-            GuideRecipe recipe = Decoding.Apply(Guide.Apply(graph?.Guide ?? GuideRecipe.Text, parsed), parsed) with { Eta = eta };
+            GuideRecipe recipe = graph?.Guide ?? GuideRecipe.Text;
+            if (_guide is not null) recipe = _guide.Apply(recipe, parsed);
+            recipe = Decoding.Apply(recipe, parsed) with { Eta = eta };
             if (learning is not null) recipe = learning.Apply(recipe, parsed);
             initial = learning?.Initial(parsed, task, files);
             int rows = parsed.GetValue(_rows) is var asked && asked > 0 ? asked : isGraph ? 256 : 32;

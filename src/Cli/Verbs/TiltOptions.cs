@@ -21,11 +21,10 @@ internal sealed class TiltOptions
 
     public TiltOptions(Command verb)
     {
-        foreach (Option option in (Option[])[_tilt, _budget, _target]) verb.Options.Add(option);
+        foreach (Option option in All) verb.Options.Add(option);
     }
 
-    /// <summary>The first of them that the user has given, or null.</summary>
-    public Option? Given(ParseResult parsed) => parsed.FirstGiven(_tilt, _budget, _target);
+    public Option[] All => [_tilt, _budget, _target];
 
     public void AddTo(JsonObject settings, ParseResult parsed)
     {

@@ -8,16 +8,17 @@ internal sealed class AnswerComparison
 
     public bool Equal(Expression a, Expression b)
     {
+        if (a.IsScalar && b.IsScalar) return _left-- > 0 && ScalarComparison.Equal(a, b);
+        if (Relations.AsUnion(a) is { } one && Relations.AsUnion(b) is { } other)
+            return (one.Name is null || other.Name is null || Equal(one.Name, other.Name)) && SameSet(one.Parts, other.Parts);
         if (a is Named or Relation || b is Named or Relation) return Related(a, b);
         if (a is Collection || b is Collection) return SameSet(Items(a), Items(b));
-        if (a.IsScalar && b.IsScalar) return _left-- > 0 && ScalarComparison.Equal(a, b);
         return (a, b) switch
         {
             (Words x, Words y) => x.Text == y.Text || (x.Product is { } p && y.Product is { } q && Equal(p, q)),
             (Words { Product: { } product }, _) => Equal(product, b),
             (_, Words { Product: { } product }) => Equal(a, product),
             (Sequence x, Sequence y) => x.Open == y.Open && x.Close == y.Close && SameList(x.Items, y.Items),
-            (Union x, Union y) => SameSet(x.Parts, y.Parts),
             (Matrix x, Matrix y) => x.Kind == y.Kind && x.Rows.Length == y.Rows.Length && x.Rows.Zip(y.Rows).All(rows => SameList(rows.First, rows.Second)),
             (Operation x, Operation y) => x.Kind == y.Kind && SameList(x.Arguments, y.Arguments),
             _ => false,

@@ -15,6 +15,7 @@ internal sealed partial class AnswerParser
             case "pi": return new Symbol(Subscripted(Symbol.Pi));
             case "infty": return new Symbol(Symbol.Infinity);
             case "emptyset": return new Collection([]);
+            case "reals": return Relations.Reals;
             case "lfloor": return Closed(Operator.Floor, "rfloor");
             case "lceil": return Closed(Operator.Ceiling, "rceil");
             case "langle": return Angled();
@@ -74,7 +75,7 @@ internal sealed partial class AnswerParser
 
     private Expression Angled()
     {
-        List<Expression> items = Items();
+        List<Expression> items = Items(out _);
         return Take("rangle") && items.Count > 0 ? new Sequence('<', '>', [.. items]) : Fail();
     }
 

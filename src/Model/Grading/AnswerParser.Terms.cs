@@ -76,7 +76,7 @@ internal sealed partial class AnswerParser
 
     private bool StartsFactor(Token token) => token.Kind switch
     {
-        TokenKind.Digit or TokenKind.Letter or TokenKind.Begin => true,
+        TokenKind.Digit or TokenKind.Letter or TokenKind.Magnitude or TokenKind.Begin => true,
         TokenKind.Sign => token.Text is "(" or "[" or "{" or "\\{" || (token.Text == "|" && _bars == 0) || (token.Text == "." && Next.Kind == TokenKind.Digit),
         TokenKind.Command => token.Text is not ("pm" or "mp" or "cup" or "le" or "ge" or "ne" or "in" or "rangle" or "rfloor" or "rceil"),
         _ => false,
@@ -154,6 +154,7 @@ internal sealed partial class AnswerParser
     {
         { Kind: TokenKind.Digit } => Numeral(),
         { Kind: TokenKind.Letter } => Variable(),
+        { Kind: TokenKind.Magnitude } => new Number(Rational.Of(LexerNames.Magnitude(tokens[_at++].Text)!.Value)!.Value),
         { Kind: TokenKind.Begin } => Rows(),
         { Kind: TokenKind.Command } => Command(),
         { Kind: TokenKind.Sign, Text: "." } when Next.Kind == TokenKind.Digit => Numeral(),

@@ -53,30 +53,34 @@ internal sealed partial class AnswerParser(Token[] tokens, bool groups)
     /// <summary>One answer, or several between commas.</summary>
     private Expression List(bool closing)
     {
-        List<Expression> items = Items();
+        List<Expression> items = Items(out bool isChoice);
         if (items.Count == 0) return closing ? new Collection([]) : Fail();
-        return items.Count == 1 ? items[0] : Flat(items);
+        return items.Count == 1 ? items[0] : Flat(items, isChoice);
     }
 
-    private List<Expression> Items()
+    /// <param name="isChoice">Whether "or" stands between any two.</param>
+    private List<Expression> Items(out bool isChoice)
     {
         List<Expression> items = [];
+        isChoice = false;
         while (_at < tokens.Length && !Closes(Now))
         {
             items.Add(Item());
             bool separated = false;
-            while (Take(',') || Take(';')) separated = true;   // "1, 2, and 3"
+            for (; Separates(Now); _at++, separated = true) isChoice |= Now.Is(LexerNames.Or);   // "1, 2, or 3"
             if (!separated) break;
         }
         return items;
     }
 
+    private static bool Separates(Token token) => token.Is(',') || token.Is(';') || token.Is(LexerNames.Or);
+
     private static bool Closes(Token token) =>
         token.Kind is TokenKind.Finish or TokenKind.Row || (token.Kind == TokenKind.Sign && token.Text is ")" or "]" or "}" or "\\}" or "&");
 
     /// <summary>Bare lists inside of a list, such as both values of ±, are part of it.</summary>
-    private static Collection Flat(List<Expression> items) =>
-        new([.. items.SelectMany(item => item is Collection inner ? inner.Items : [item])]);
+    private static Collection Flat(List<Expression> items, bool isChoice) =>
+        new([.. items.SelectMany(item => item is Collection inner ? inner.Items : [item])], isChoice);
 
     /// <summary>One answer: words, or a relation, or a value.</summary>
     private Expression Item()
@@ -102,7 +106,7 @@ internal sealed partial class AnswerParser(Token[] tokens, bool groups)
             longest = Math.Max(longest, tokens[end].Run);
             isText |= tokens[end].IsText;
         }
-        if (longest < 2 || (end < tokens.Length && !Closes(tokens[end]) && !tokens[end].Is(',') && !tokens[end].Is(';'))) return null;
+        if (longest < 2 || (end < tokens.Length && !Closes(tokens[end]) && !Separates(tokens[end]))) return null;
         int from = _at;
         _at = end;
         string text = string.Join(' ', words).ToLowerInvariant();
@@ -166,7 +170,7 @@ internal sealed partial class AnswerParser(Token[] tokens, bool groups)
         bool inAngle = _inAngle;
         _inAngle &= open == '(';
         _grouping++;
-        List<Expression> items = Items();
+        List<Expression> items = Items(out _);
         _grouping--;
         _bars = bars;
         _inAngle = inAngle;

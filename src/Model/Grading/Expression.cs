@@ -58,7 +58,8 @@ internal sealed record Sequence(char Open, char Close, Expression[] Items) : Exp
 }
 
 /// <summary>A set or a bare list: in no order.</summary>
-internal sealed record Collection(Expression[] Items) : Expression
+/// <param name="IsChoice">Whether "or" stands between the items.</param>
+internal sealed record Collection(Expression[] Items, bool IsChoice = false) : Expression
 {
     public override bool IsScalar => false;
 }

@@ -21,7 +21,7 @@ internal sealed class Lexer
         Lexer lexer = new(text);
         lexer.Run(text.Length);
         List<Token> tokens = lexer._tokens;
-        while (tokens.Count > 1 && tokens[^1] is { Kind: TokenKind.Sign, Text: "." or "," or ";" }) tokens.RemoveAt(tokens.Count - 1);
+        while (tokens.Count > 1 && tokens[^1] is { Kind: TokenKind.Sign, Text: "." or "," or ";" or LexerNames.Or }) tokens.RemoveAt(tokens.Count - 1);
         return [.. tokens];
     }
 
@@ -65,8 +65,17 @@ internal sealed class Lexer
         else if (name is "begin" or "end") Environment(name == "begin", end);
         else if (name is "left" or "right" or "middle") SkipDot(end);
         else if (name is "quad" or "qquad" or "space" or "hspace") _space = true;
+        else if (name == "mathbb" && RealsLength(end) is > 0 and var length) Add(TokenKind.Command, "reals", length);
         else if (LexerNames.Aliases.TryGetValue(name, out string? alias)) Character(alias, 0);
         else if (!LexerNames.Dropped.Contains(name)) Add(TokenKind.Command, name, 0);
+    }
+
+    /// <summary>How long the R of <c>\mathbb{R}</c> is with its braces or spaces; 0 where another letter stands there.</summary>
+    private int RealsLength(int end)
+    {
+        ReadOnlySpan<char> rest = _text.AsSpan(_at, end - _at).TrimStart();
+        int length = rest.StartsWith("{R}") ? 3 : rest.StartsWith("R") ? 1 : 0;
+        return length == 0 ? 0 : end - _at - rest.Length + length;
     }
 
     /// <summary>The invisible bracket of <c>\left.</c></summary>
@@ -111,7 +120,8 @@ internal sealed class Lexer
         int to = _at;
         while (to < end && char.IsLetter(_text[to]) && !LexerNames.Characters.ContainsKey(_text[to])) to++;
         string run = _text[_at..to];
-        if (LexerNames.Separators.Contains(run)) Add(TokenKind.Sign, ",", run.Length);
+        if (LexerNames.Separators.TryGetValue(run, out string? separator)) Add(TokenKind.Sign, separator, run.Length);
+        else if (FollowsNumber && LexerNames.Magnitude(run) is not null) Add(TokenKind.Magnitude, run, run.Length);
         else if (LexerNames.Names.TryGetValue(run, out string? name)) Add(TokenKind.Command, name, run.Length);
         else if (run.Length is > 2 and < 6 && run[^1] is 'x' or 'y' && LexerNames.Names.TryGetValue(run[..^1], out name))
         {
@@ -130,10 +140,10 @@ internal sealed class Lexer
         bool braced = _text[_at] == '{';
         int from = braced ? _at + 1 : _at, close = braced ? ClosingBrace(from, end) : _at + 1, after = braced ? Math.Min(close + 1, end) : close;
         string content = _text[from..close].Trim(' ', ',', '\n', '\t');
-        if (LexerNames.Separators.Contains(content)) AddText(TokenKind.Sign, ",");
+        if (LexerNames.Separators.TryGetValue(content, out string? separator)) AddText(TokenKind.Sign, separator);
         else if (LexerNames.Names.TryGetValue(content, out string? name)) AddText(TokenKind.Command, name);
         else if (command == "operatorname") AddText(TokenKind.Command, content);
-        else if (FollowsValue && content.Length > 0 && !(command == "mathrm" && content is "i" or "e")) AddText(TokenKind.Unit, content);
+        else if (FollowsValue && content.Length > 0 && !(command == "mathrm" && content is "i" or "e")) Unit(content);
         else
         {
             bool outer = _isText;
@@ -142,6 +152,15 @@ internal sealed class Lexer
             _isText = outer;
         }
         _at = after;
+
+        // "million dollars" is a number's magnitude and then its unit.
+        void Unit(string text)
+        {
+            string[] words = text.Split(' ', 2, StringSplitOptions.TrimEntries);
+            bool isMagnitude = FollowsNumber && LexerNames.Magnitude(words[0]) is not null;
+            AddText(isMagnitude ? TokenKind.Magnitude : TokenKind.Unit, isMagnitude ? words[0] : text);
+            if (isMagnitude && words.Length > 1) Unit(words[1]);
+        }
 
         void AddText(TokenKind kind, string text)
         {
@@ -163,9 +182,11 @@ internal sealed class Lexer
         return Math.Min(at, end);
     }
 
+    private bool FollowsNumber => _tokens.Count > 0 && _tokens[^1] is { Kind: TokenKind.Digit or TokenKind.Magnitude } or { Kind: TokenKind.Sign, Text: ")" or "}" };
+
     private bool FollowsValue => _tokens.Count > 0 && _tokens[^1] is var last && last.Kind switch
     {
-        TokenKind.Digit or TokenKind.Letter or TokenKind.Unit or TokenKind.Finish => true,
+        TokenKind.Digit or TokenKind.Letter or TokenKind.Magnitude or TokenKind.Unit or TokenKind.Finish => true,
         TokenKind.Sign => last.Text is ")" or "]" or "}" or "\\}" or "!" or "%" or "°" or "'",
         TokenKind.Command => last.Text is "pi" or "infty" or "theta" or "alpha" or "beta",
         _ => false,

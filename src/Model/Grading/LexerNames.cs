@@ -5,7 +5,11 @@ internal static class LexerNames
 {
     private static readonly string[] _singles = [.. Enumerable.Range(0, 128).Select(c => ((char)c).ToString())];
 
-    public static HashSet<string> Separators { get; } = ["and", "or", "And", "Or", "\\&"];
+    /// <summary>The sign that separates what stands between alternatives.</summary>
+    public const string Or = "∨";
+
+    /// <summary>Words between answers, and the sign that stands for each.</summary>
+    public static Dictionary<string, string> Separators { get; } = new() { ["and"] = ",", ["And"] = ",", ["\\&"] = ",", ["or"] = Or, ["Or"] = Or };
 
     public static HashSet<string> TextCommands { get; } =
         ["text", "textbf", "textit", "textrm", "textsf", "texttt", "textnormal", "mbox", "hbox", "mathrm", "mathbf", "mathit", "mathsf", "operatorname", "emph"];
@@ -59,9 +63,10 @@ internal static class LexerNames
         ["varphi"] = "phi",
         ["varepsilon"] = "epsilon",
         ["land"] = ",",
-        ["lor"] = ",",
+        ["lor"] = Or,
         ["dots"] = "ldots",
         ["slash"] = "/",
+        ["R"] = "reals",
         ["lnot"] = "neg",
     };
 
@@ -92,6 +97,7 @@ internal static class LexerNames
         ['∈'] = "in",
         ['∅'] = "emptyset",
         ['θ'] = "theta",
+        ['ℝ'] = "reals",
         ['½'] = "½",
         ['⁰'] = "0",
         ['¹'] = "1",
@@ -153,6 +159,20 @@ internal static class LexerNames
         "cm", "mm", "km", "kg", "mg", "lb", "lbs", "oz", "ft", "in", "yd", "mi", "hr", "hrs", "min", "sec", "secs", "mph", "kph", "ml", "mL", "deg", "rad",
         "kW", "kWh", "Hz", "st", "nd", "rd", "th", "sq", "cu", "pm", "am",
     ];
+
+    /// <summary>Words behind a number that multiply it; also in the plural.</summary>
+    private static readonly Dictionary<string, long> _magnitudes = new(StringComparer.OrdinalIgnoreCase)
+    {
+        ["dozen"] = 12,
+        ["hundred"] = 100,
+        ["thousand"] = 1000,
+        ["million"] = 1_000_000,
+        ["billion"] = 1_000_000_000,
+        ["trillion"] = 1_000_000_000_000,
+    };
+
+    /// <summary>What a word multiplies the number before it by, or null.</summary>
+    public static long? Magnitude(string word) => _magnitudes.TryGetValue(word.EndsWith('s') ? word[..^1] : word, out long factor) ? factor : null;
 
     /// <summary>The text of one character, without an allocation for the common ones.</summary>
     public static string Single(char c) => c < 128 ? _singles[c] : c.ToString();

@@ -56,7 +56,7 @@ public static class MathGrader
     private static string Text(Token[] tokens) => string.Concat(tokens.Select((token, i) =>
         (i > 0 && token.Space && IsWord(token) && IsWord(tokens[i - 1]) ? " " : "") + (token.Kind == TokenKind.Command ? "\\" : "") + token.Text));
 
-    private static bool IsWord(Token token) => token.Kind is TokenKind.Digit or TokenKind.Letter or TokenKind.Command or TokenKind.Unit;
+    private static bool IsWord(Token token) => token.Kind is TokenKind.Digit or TokenKind.Letter or TokenKind.Command or TokenKind.Magnitude or TokenKind.Unit;
 
     /// <param name="Text">For what cannot be read otherwise.</param>
     /// <param name="Joined">With tight commas before three digits as marks of thousands.</param>

@@ -16,6 +16,9 @@ internal enum TokenKind
     /// <summary>Text behind a value: a unit.</summary>
     Unit,
 
+    /// <summary>A word behind a number that multiplies it, such as million.</summary>
+    Magnitude,
+
     /// <summary>A matrix row's end.</summary>
     Row, Begin, Finish,
 }

@@ -32,9 +32,8 @@ public sealed class TextRule
         string all = string.Join(", ", _keys[..^1]);
         foreach ((string key, _) in json)
             if (!_keys.Contains(key)) throw new UserException($"{source}: '{key}' is no condition of a rule; these are: {all}.");
-        if (json.All(each => each.Key == "timeout")) throw new UserException($"{source}: the rule has no condition; give one of {all}.");
-        _contains = Words(rule, "contains");
-        _lacks = Words(rule, "lacks");
+        _contains = Words(rule, "contains", source);
+        _lacks = Words(rule, "lacks", source);
         _matches = rule.Has("matches") ? Expression(rule.Text("matches"), source) : null;
         _number = !rule.Has("number") ? null
             : json["number"] is JsonValue value && value.TryGetValue(out decimal number) ? number
@@ -44,6 +43,8 @@ public sealed class TextRule
         _math = rule.Has("math") ? rule.Text("math") : null;
         if (_math is { } reference && string.IsNullOrWhiteSpace(reference)) throw new UserException($"{source}: math is empty; give the right answer.");
         _ends = rule.Flag("ends", false);
+        bool judges = _contains.Length + _lacks.Length > 0 || _ends || _keys.Except(["contains", "lacks", "ends", "timeout"]).Any(rule.Has);
+        if (!judges) throw new UserException($"{source}: the rule has no condition that a response could fail; give one of {all}.");
         _command = RewardCommand.Read(rule);
     }
 
@@ -82,12 +83,14 @@ public sealed class TextRule
     private static string Letter(string choice, string source) =>
         choice is [>= 'A' and <= AnswerText.LastChoice] ? choice : throw new UserException($"{source}: choice is '{choice}', but must be one letter from A to {AnswerText.LastChoice}.");
 
-    private static Regex[] Words(ConfigJson rule, string key) =>
-        [.. rule.Texts(key).Select(word => new Regex($@"(?<!\w){Regex.Escape(word)}(?!\w)", RegexOptions.IgnoreCase | RegexOptions.CultureInvariant))];
+    private static Regex[] Words(ConfigJson rule, string key, string source) => [.. rule.Texts(key).Select(word => string.IsNullOrWhiteSpace(word)
+        ? throw new UserException($"{source}: {key} has an empty word; give one with a letter in it, or leave it out.")
+        : new Regex($@"(?<!\w){Regex.Escape(word)}(?!\w)", RegexOptions.IgnoreCase | RegexOptions.CultureInvariant))];
 
     /// <summary>Without backtracking, so that no response takes more than linear time.</summary>
     private static Regex Expression(string pattern, string source)
     {
+        if (pattern.Length == 0) throw new UserException($"{source}: matches is empty, and any response matches that; give a regular expression, or leave it out.");
         try
         {
             return new Regex(pattern, RegexOptions.NonBacktracking | RegexOptions.CultureInvariant);
