@@ -80,13 +80,13 @@ internal static class OptionFactory
             return (new CommaList<string>(chosen), wrong is null ? null : $"{name} {text}: '{wrong}' is none of {string.Join(", ", words)}{Nearest.Hint(wrong, words)}.");
         });
 
-    /// <summary>Several whole numbers of at least 1, with commas.</summary>
-    public static Option<CommaList<int>> Integers(string name, string description, params int[] value) =>
+    /// <summary>Several whole numbers from 1 on, with commas.</summary>
+    public static Option<CommaList<int>> Integers(string name, string description, int most, params int[] value) =>
         Make(name, description, new CommaList<int>(value), text =>
         {
             int[] numbers = [.. text.Split(',', StringSplitOptions.TrimEntries)
                 .Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number : 0)];
-            return (new CommaList<int>(numbers), numbers.All(number => number > 0) ? null : $"{name} {text}: give whole numbers of at least 1 with commas, such as {string.Join(',', value)}.");
+            return (new CommaList<int>(numbers), numbers.All(number => number >= 1 && number <= most) ? null : $"{name} {text}: give whole numbers from 1 to {most} with commas, such as {string.Join(',', value)}.");
         });
 
     /// <summary>One or several η: greater than 0, inf for the reference alone.</summary>

@@ -94,6 +94,7 @@ public sealed class ProblemOptionsTests : IDisposable
     [InlineData("evaluate --task many.jsonl --limit 10000 --samples 65536", "--samples 65536", "134217728"), InlineData("train --data d --epochs 2000000000", "--epochs 2000000000", "100000")]
     [InlineData("train --data d --batch 2000000000", "--batch 2000000000", "65536"), InlineData("collect --task test.jsonl --batch-rows 2147483647", "--batch-rows 2147483647", "65536")]
     [InlineData("collect --task test.jsonl --rollout-limit 2147483647", "--rollout-limit 2147483647", "1048576"), InlineData("word-problems --candidates 5000", "--candidates 5000", "4096")]
+    [InlineData("speed decode --rows 1,2147483647", "--rows 1,2147483647", "65536"), InlineData("speed decode --context 2147483647", "--context 2147483647", "1048576")]
     public async Task Numbers_beyond_all_use_are_refused(string args, params string[] names)
     {
         File.WriteAllLines(_folder["many.jsonl"], Enumerable.Repeat("""{"prompt": "a", "rule": {"contains": "a"}}""", 2100));

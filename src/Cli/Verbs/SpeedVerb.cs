@@ -31,8 +31,8 @@ internal static class SpeedVerb
         Option<string?> model = OptionFactory.OptionalText("--model", "The reference: a folder, a GGUF file, or org/name from the local hub cache.");
         Option<string> shape = OptionFactory.Choice("--shape", "Random weights of this size, in place of --model.", "tiny", [.. ModelShapes.All.Keys]);
         Option<string> guideShape = OptionFactory.Choice("--guide-shape", "For guided: size of the guide, with random weights; shared is a head on the reference's own hidden states.", "tiny", [.. ModelShapes.All.Keys, SpeedModels.SharedTrunk]);
-        Option<CommaList<int>> rows = OptionFactory.Integers("--rows", "Rows of a step, one or more.", 1);
-        Option<CommaList<int>> context = OptionFactory.Integers("--context", "Tokens in the cache, or of a row in training; one or more.", 128);
+        Option<CommaList<int>> rows = OptionFactory.Integers("--rows", "Rows of a step, one or more.", OptionFactory.MostRows, 1);
+        Option<CommaList<int>> context = OptionFactory.Integers("--context", "Tokens in the cache, or of a row in training; one or more.", OptionFactory.MostTokens, 128);
         Option<int> candidates = OptionFactory.Integer("--candidates", "For guided and head: tokens that the guide scores at each step.", 20, 1, GuidanceRule.MostCandidates);
         Option<int> steps = OptionFactory.Integer("--steps", "Steps that are timed; their median counts.", 15, 1);
         verb.Arguments.Add(part);

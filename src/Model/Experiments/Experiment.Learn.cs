@@ -22,7 +22,7 @@ public sealed partial class Experiment
     {
         RequireLearnable(data, method, reference);
         // Rewards of held-out problems say nothing about soft values, so none are held out.
-        if (method.IsSoftBellman) data = data with { Train = [.. data.Train, .. data.HeldOut], HeldOut = [] };
+        if (method.IsSoftBellman) data = data.WithoutHeldOut();
         using PhaseClock.Running running = clock.Start("train");
         Method loss = method.Create(recipe);
         ValueSettings outputs = recipe.Learned(method);
