@@ -24,7 +24,7 @@ struct Drawn {
     Moments moments;
     // To a row of the statistics, column by column; NaN where no token had weight.
     __device__ __forceinline__ void write(float* row, bool drew) const {
-        double values[9] = {log_reference + gamma - log_normalizer, log_reference, fmax(kl, 0.0), kl_floor, log_normalizer, residual, tilt,
+        double values[9] = {log_reference + gamma - log_normalizer, log_reference, kl < 0 ? 0 : kl, kl_floor, log_normalizer, residual, tilt,
             moments.mean, moments.variance};
         for (int i = 0; i < 9; i++) row[i] = drew ? (float)values[i] : __int_as_float(0x7fc00000);
     }

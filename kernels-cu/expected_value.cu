@@ -50,7 +50,7 @@ extern "C" __global__ void __launch_bounds__(1024) QS_NAME(expected_value_backwa
             load_part(v, values + c, wide, columns - c);
             for (int i = 0; i < 4; i++) {
                 share[i] = scale * expf(share[i] - shift);
-                slope[i] = share[i] * (v[i] - mean);
+                slope[i] = share[i] == 0 ? 0 : share[i] * (v[i] - mean);
                 if (c + i == token) share[i] += own;
             }
         }

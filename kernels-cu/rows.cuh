@@ -57,7 +57,10 @@ struct WeighedSum {
 
     __device__ __forceinline__ void add(const float (&x)[4], const float (&values)[4]) {
         float top = fmaxf(fmaxf(x[0], x[1]), fmaxf(x[2], x[3]));
-        if (top == -QS_INFINITY) return;
+        if (top == -QS_INFINITY) {
+            for (int i = 0; i < 4; i++) sum += x[i] == -QS_INFINITY ? 0 : x[i];   // a NaN must not vanish
+            return;
+        }
         if (top > max) {
             float shrink = expf(max - top);
             sum *= shrink;

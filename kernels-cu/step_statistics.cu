@@ -47,7 +47,8 @@ extern "C" __global__ void __launch_bounds__(1024) QS_NAME(step_statistics)(
     float* result = statistics + (size_t)row * 9;   // SampleStatistics, column by column
     result[0] = p[token];
     result[1] = (float)log_reference;
-    result[2] = (float)fmax(kl + log_support, 0.0);
+    kl += log_support;
+    result[2] = kl < 0 ? 0 : (float)kl;   // a NaN stays one
     result[3] = (float)(-log_support - (logMass ? logMass[row] : 0));
     result[4] = (float)(log_reference - p[token] + (double)gain * (tiltsFirst ? scale : 1));
     result[5] = rest;

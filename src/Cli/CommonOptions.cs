@@ -11,7 +11,7 @@ namespace QSharp.Cli;
 internal sealed class CommonOptions
 {
     private readonly Option<string> _device = OptionFactory.Text("--device", "Where to compute: cpu, cuda, cuda:N, or auto (a card if one works).", "cpu");
-    private readonly Option<int> _threads = OptionFactory.Integer("--threads", "Threads of the CPU device; 0 takes one for each processor.", 0, 0);
+    private readonly Option<int> _threads = OptionFactory.Integer("--threads", "Threads of the CPU device; 0 takes one for each processor.", 0, 0, OptionFactory.MostThreads);
     private readonly Option<ulong> _seed = OptionFactory.Seed();
     private readonly Option<string?> _out = OptionFactory.OptionalText("--out", "Folder of the run [default: runs/VERB-N].");
     private readonly Option<string?> _config = OptionFactory.OptionalText("--config", "JSON file with the names of these options; the command line wins.");
@@ -71,8 +71,22 @@ internal sealed class CommonOptions
     {
         bool resume = parsed.GetValue(_resume), overwrite = parsed.GetValue(_overwrite);
         if (resume && overwrite) throw new UserException("--resume and --overwrite exclude each other; say one of them.");
+        if (overwrite && parsed.GetValue(_out) is { } gone) RequireInputsOutside(parsed, gone);
         settings["seed"] = Seed(parsed);
         return RunFolder.Open(
             parsed.GetValue(_out), verb, resume ? ExistingFolder.Resume : overwrite ? ExistingFolder.Overwrite : ExistingFolder.Refuse, settings);
+    }
+
+    /// <summary>Refuses to remove what the run is to read: any option's file or folder that lies in the folder to be replaced.</summary>
+    private void RequireInputsOutside(ParseResult parsed, string folder)
+    {
+        string root = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)) + Path.DirectorySeparatorChar;
+        foreach (Option option in parsed.CommandResult.Command.Options)
+        {
+            if (option == _out || option == _trace || parsed.GetResult(option) is not { Implicit: false } given) continue;
+            foreach (string value in given.Tokens.Select(token => token.Value))
+                if (Path.Exists(value) && (Path.GetFullPath(value) + Path.DirectorySeparatorChar).StartsWith(root, StringComparison.Ordinal))
+                    throw new UserException($"--overwrite: {option.Name} {value} lies in --out {folder}, which would be removed; give another --out.");
+        }
     }
 }

@@ -35,7 +35,7 @@ internal static class ConfigFile
             bool isFlag = known.ValueType == typeof(bool);
             if (isFlag != (value.ValueKind is JsonValueKind.True or JsonValueKind.False))
                 throw new UserException($"{path}: '{key}' must be {(isFlag ? "true or false" : "a text, a number, or a list of these")}, not {value.GetRawText()}.");
-            if (!isFlag) merged.AddRange([known.Name, Text(path, key, value)]);
+            if (!isFlag) merged.AddRange(Texts(path, key, value, known.ValueType).SelectMany(text => (string[])[known.Name, text]));
             else if (value.GetBoolean()) merged.Add(known.Name);
         }
         return [.. merged];
@@ -52,7 +52,7 @@ internal static class ConfigFile
         for (int i = 0; i < args.Length; i++)
         {
             if (args[i] == OptionName && i + 1 < args.Length) return args[i + 1];
-            if (args[i].StartsWith(OptionName + "=", StringComparison.Ordinal)) return args[i][(OptionName.Length + 1)..];
+            if (args[i].Length > OptionName.Length && IsOf(args[i], OptionName)) return args[i][(OptionName.Length + 1)..];
         }
         return null;
     }
@@ -76,6 +76,14 @@ internal static class ConfigFile
         {
             throw new UserException($"{OptionName} {path}: the file cannot be read ({error.Message.TrimEnd('.')}).", error);
         }
+    }
+
+    /// <summary>A list is an option given several times, where it may be; one value with commas, where a list is such a value.</summary>
+    private static IEnumerable<string> Texts(string path, string key, JsonElement value, Type type)
+    {
+        if (value.ValueKind != JsonValueKind.Array || (type != typeof(string) && type != typeof(string[]))) return [Text(path, key, value)];
+        if (type == typeof(string)) throw new UserException($"{path}: '{key}' is one text, not a list.");
+        return value.EnumerateArray().Select(item => Text(path, key, item));
     }
 
     private static string Text(string path, string key, JsonElement value) => value.ValueKind switch

@@ -13,6 +13,9 @@ internal readonly record struct CommaList<T>(T[] Values)
 /// <summary>Options whose values are checked while parsing, each with one sentence that says how to mend a wrong one.</summary>
 internal static class OptionFactory
 {
+    // Bounds beyond all use, so that sums and products of such numbers stay in range.
+    public const int MostTokens = 1 << 20, MostRows = 1 << 16, MostSamples = 1 << 16, MostProblems = 1 << 24, MostEpochs = 100_000, MostThreads = 1 << 10;
+
     public static Option<int> Integer(string name, string description, int value, int least, int most = int.MaxValue) =>
         Make(name, description, value, text =>
             int.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out int number) && number >= least && number <= most
@@ -95,7 +98,7 @@ internal static class OptionFactory
         return Make("--eta", description, new CommaList<double>([value]), text =>
         {
             double[] etas = [.. text.Split(',', StringSplitOptions.TrimEntries).Select(ReadEta)];
-            return (new CommaList<double>(etas), etas.All(eta => IsEta(eta, canBeNegative)) ? null : EtaError(text, canBeNegative));
+            return (new CommaList<double>(etas), etas.Select(eta => EtaError("--eta", text, eta, canBeNegative)).FirstOrDefault(error => error is not null));
         });
     }
 
@@ -106,7 +109,7 @@ internal static class OptionFactory
 
     /// <inheritdoc cref="Eta(double, bool)"/>
     public static Option<double> Eta(string name, string description, double value, bool canBeNegative = false) => Make(name, description, value, text =>
-        ReadEta(text) is var eta && IsEta(eta, canBeNegative) ? (eta, null) : (0, EtaError(text, canBeNegative)));
+        ReadEta(text) is var eta && EtaError(name, text, eta, canBeNegative) is { } error ? (0, error) : (eta, null));
 
     /// <summary>Logits divided by less are beyond fp32.</summary>
     private const float LeastTemperature = 1e-6f;
@@ -178,10 +181,13 @@ internal static class OptionFactory
 
     private const string NegativeEta = ", and below 0 it aims at low rewards";
 
-    private static bool IsEta(double eta, bool canBeNegative) => eta > 0 || (canBeNegative && eta < 0 && double.IsFinite(eta));
-
-    private static string EtaError(string text, bool canBeNegative) =>
-        $"--eta {text}: η must be a number {(canBeNegative ? "other than" : "greater than")} 0; small is strong guidance, inf is the reference alone.";
+    private static string? EtaError(string name, string text, double eta, bool canBeNegative)
+    {
+        bool isInRange = eta > 0 || (canBeNegative && eta < 0 && double.IsFinite(eta));
+        if (isInRange && float.IsFinite((float)(1 / eta))) return null;
+        string range = isInRange ? "at least 3e-39 away from" : canBeNegative ? "a number other than" : "a number greater than";
+        return $"{name} {text}: η must be {range} 0; small is strong guidance, inf is the reference alone.";
+    }
 
     private static string? EmptyError(string name, string text) => text.Length == 0 ? $"{name}: the text after it is empty; give a name or leave the option out." : null;
 

@@ -101,7 +101,17 @@ public static class Devices
         if (name != "auto") throw new UserException($"--device {name}: the devices are cpu, cuda, cuda:N and auto.");
         try
         {
-            return CudaDevice.Open(0, kernels);
+            CudaDevice card = CudaDevice.Open(0, kernels);
+            try
+            {
+                Libraries.Require(Libraries.CuBlas);   // else missed at the first large product
+            }
+            catch
+            {
+                card.Dispose();
+                throw;
+            }
+            return card;
         }
         catch (UserException)
         {

@@ -86,13 +86,16 @@ public sealed record ValueMethod(string Name, string Description, Tilt Tilt, Fun
     public bool LearnsNextValue { get; init; }
 
     /// <summary>Whether its targets are its own values, of whole responses.</summary>
-    public bool Bootstraps => LearnsNextValue || ReturnLambda < 1 || IsSoftBellman;
+    public bool Bootstraps => SumsOverNextTokens || ReturnLambda < 1;
 
     /// <summary>
     /// Whether it learns soft values (<see cref="SoftBellmanLearner"/>), which hold for one η: its guide is of no use to other methods,
     /// nor theirs to it.
     /// </summary>
     public bool IsSoftBellman { get; init; }
+
+    /// <summary>Whether its targets are means over the tokens that may come next, so that what decodes from a guide shapes its learning too.</summary>
+    public bool SumsOverNextTokens => LearnsNextValue || IsSoftBellman;
 
     /// <summary>Whether it learns and decodes the mean of a return alone, which the Bernoulli family has as a chance.</summary>
     public bool IsOfMeans => Name != "qsharp" && !IsSoftBellman;

@@ -35,6 +35,17 @@ public sealed class CollectVerbTests : IDisposable
         Assert.Equal(12, rollouts.Select(each => each.Problem).Distinct().Count());
     }
 
+    /// <summary>Of which the rewards of held-out problems would say nothing.</summary>
+    [Fact]
+    public async Task Soft_values_are_learned_from_all_problems_in_every_epoch()
+    {
+        await Done("collect", "--rollouts", "48", "--samples", "2", "--out", "data");
+        string[] train = ["train", "--data", "data", "--method", "qsharp-td", "--head", "q", "--eta", "0.5", "--keep-no-variation", "--epochs", "1", "--batch", "4"];
+        await Refused([.. train, "--held-out", "0.5", "--out", "never"], "--held-out");
+        Assert.Null((await Done("train", [.. train[1..], "--out", "run"]))["held_out"]);
+        Assert.Equal(48 / 4, File.ReadLines(_folder["run", "metrics.jsonl"]).Count());
+    }
+
     [Fact]
     public async Task A_round_is_gone_on_with_as_it_was_begun()
     {
@@ -86,6 +97,49 @@ public sealed class CollectVerbTests : IDisposable
         await Refused([.. collect, "--out", "halves", "--resume"], "--out halves", "2 shards");
         Assert.Equal(before, _folder.Entries());
         await Done("collect", "--rollouts", "8", "--out", "whole", "--overwrite");
+        (await Cli("train", ["--data", "whole", "--out", "whole", "--overwrite"])).Refused("--overwrite", "--data whole", "--out whole");
+        Assert.True(File.Exists(_folder["whole", "rollouts.bin"]));
+    }
+
+    /// <summary>Each numbers its samples by the whole set, which its own records do not tell.</summary>
+    [Fact]
+    public async Task Shards_of_a_later_round_are_still_one_data_set()
+    {
+        await Done("collect", "--rollouts", "16", "--out", "first");
+        await Done("train", "--data", "first", "--keep-no-variation", "--guide-steps", "1", "--out", "run");
+        string[] shards = ["1/3", "2/3", "3/3"], second = ["--rollouts", "4", "--round", "2", "--guide", "run/guide", "--resume"];
+        await Done("collect", "--rollouts", "4", "--out", "whole");
+        Assert.Equal(8, (int)(await Done("collect", [.. second, "--out", "whole"]))["rollouts"]!);
+        foreach (string shard in shards) await Done("collect", "--rollouts", "4", "--shard", shard, "--out", "parts");
+        foreach (string shard in shards) await Done("collect", [.. second, "--shard", shard, "--out", "parts"]);
+        await Done("collect", [.. second, "--shard", "2/3", "--out", "parts"]);   // nothing to do
+        IEnumerable<Rollout> parts = shards.SelectMany(shard => RolloutFile.Read(RolloutSet.DataPath(_folder["parts"], Shard.Parse(shard)))).OrderBy(each => each.Sample);
+        Assert.Equal(RolloutFile.Read(RolloutSet.DataPath(_folder["whole"])).Select(Text), parts.Select(Text));
+
+        static string Text(Rollout each) => $"{each.Sample} {each.Round} {each.Problem} {each.Reward} {string.Join(' ', each.Tokens)}";
+    }
+
+    [Fact]
+    public async Task A_shard_may_have_nothing_to_collect()
+    {
+        foreach (string shard in (string[])["1/3", "2/3", "3/3"]) await Done("collect", "--rollouts", "8", "--samples", "4", "--hidden", "--shard", shard, "--out", "data");
+        Assert.Empty(RolloutFile.Read(RolloutSet.DataPath(_folder["data"], Shard.Parse("3/3"))));
+        JsonObject trained = await Done("train", "--trunk", "shared", "--data", "data", "--keep-no-variation", "--guide-steps", "2", "--out", "run");
+        Assert.Equal(2, (int)trained["problems"]!);
+    }
+
+    /// <summary>Its samples would get numbers that those of the later round have.</summary>
+    [Fact]
+    public async Task A_round_that_a_later_one_follows_does_not_grow()
+    {
+        await Done("collect", "--rollouts", "4", "--out", "data");
+        await Done("train", "--data", "data", "--keep-no-variation", "--guide-steps", "1", "--out", "run");
+        await Done("collect", "--round", "2", "--guide", "run/guide", "--rollouts", "4", "--out", "data", "--resume");
+        byte[] before = File.ReadAllBytes(RolloutSet.DataPath(_folder["data"]));
+        await Refused(["collect", "--rollouts", "8", "--out", "data", "--resume"], "data", "round 1", "later round");
+        await Done("collect", "--rollouts", "4", "--out", "data", "--resume");   // it is done as it was asked for
+        Assert.Equal(before, File.ReadAllBytes(RolloutSet.DataPath(_folder["data"])));
+        Assert.Equal(10, (int)(await Done("collect", "--round", "2", "--guide", "run/guide", "--rollouts", "6", "--out", "data", "--resume"))["rollouts"]!);
     }
 
     /// <summary>Rotary positions go on past the context that the model was trained with.</summary>

@@ -88,6 +88,7 @@ public class CommandLineTests
     [InlineData("star-graph --seed 18446744073709551616", "--seed 18446744073709551616")]
     [InlineData("star-graph --methods reference,qshrap", "qshrap", "did you mean qsharp")]
     [InlineData("star-graph --device gpu", "--device gpu")]
+    [InlineData("star-graph --threads 100000", "--threads 100000", "from 0 to 1024")]
     [InlineData("star-graph --resume", "--resume", "--out")]
     [InlineData("star-graph --out new --resume --overwrite", "--resume", "--overwrite")]
     [InlineData("star-graph --out file", "--out file")]
@@ -153,6 +154,7 @@ public class CommandLineTests
     [InlineData("""{"eta":[0.1,0]}""", "--eta 0.1,0")]
     [InlineData("""{"seed":-1}""", "--seed -1")]
     [InlineData("""{"limit":0}""", "--test-graphs 0")]
+    [InlineData("""{"out":["a","b"]}""", "'out'", "one text")]
     [InlineData("""{"limti":3}""", "'limti'", "did you mean limit")]
     [InlineData("""{"limit":3,"test-graphs":3}""", "'limit' and 'test-graphs'")]
     public async Task A_wrong_config_is_one_sentence(string json, params string[] names)
@@ -171,6 +173,7 @@ public class CommandLineTests
     {
         using TemporaryFolder folder = new();
         await Refused(folder, $"star-graph --config {path}", "--config");
+        if (path == "none.json") await Refused(folder, "star-graph --config:none.json", "--config none.json");
         Assert.Empty(folder.Entries());
     }
 

@@ -97,6 +97,9 @@ public sealed class GuidedTextTests(GuidedTextTests.Run run) : IClassFixture<Gui
     [InlineData("--tilt chi2 --eta -1", "greater than 0")]
     [InlineData("--tilt threshold:3", "end at 1")]
     [InlineData("--tilt chi2 --methods qsharp,cd", "cd")]
+    [InlineData("--eta 1e-40", "3e-39")]
+    [InlineData("--eta 0.1,-1e-320", "3e-39")]
+    [InlineData("--eta 0", "other than 0")]
     public async Task Functions_that_make_no_sense_are_refused(string options, string says)
     {
         CliResult result = await run.Cli("evaluate", ["--guide", "guide/guide", "--out", "refused", .. options.Split(' ')]);
@@ -133,6 +136,18 @@ public sealed class GuidedTextTests(GuidedTextTests.Run run) : IClassFixture<Gui
         Assert.Single(html.Descendants(), element => element.Name.LocalName == "svg" && element.Parent!.Name == "figure");
         Assert.DoesNotContain(html.Descendants(), element => element.Name.LocalName is "script" or "link" or "img" or "iframe");
         Assert.True(File.Exists(run.Folder["evaluation/accuracy-kl.png"]));
+    }
+
+    /// <summary>Each policy has entries of its own in results.json, however little it differs from another.</summary>
+    [Fact]
+    public async Task Policies_that_differ_in_a_far_digit_have_names_of_their_own()
+    {
+        CliResult result = await run.Cli(
+            "evaluate", "--guide", "guide/guide", "--temperatures", "0.9,0.9001", "--eta", "0.000001,0.000002,0.1", "--methods", "qsharp", "--limit", "1", "--out", "names", "--quiet");
+        result.Done();
+        JsonObject metrics = JsonNode.Parse(File.ReadAllText(run.Folder["names/results.json"]))!["results"]!["task"]!.AsObject();
+        Assert.Equal(2 * 4, metrics.Count(each => each.Key.StartsWith("exact_match,")));
+        Assert.True(metrics.ContainsKey("exact_match,qsharp-T0.9-eta0.1") && metrics.ContainsKey("exact_match,reference-T0.9001"), metrics.ToJsonString());
     }
 
     [Fact]

@@ -42,9 +42,21 @@ public sealed class LearningOptionsTests(InitialModelTests.Run run) : IClassFixt
         Assert.True(pass[1] > pass[0] + 0.05, $"pass@1 is {pass[0]} and {pass[1]}.");
         await Refused(["evaluate", "--guide", "exponential/guide", "--eta", "0.1", "--methods", "qsharp"], "η = 0.2");
         await Refused(["evaluate", "--guide", "exponential/guide", "--eta", "0.2", "--methods", "cd"], "exponential");
+        await Refused(["diagnose", "--guide", "exponential/guide"], "exponential/guide", "η = 0.2");
+    }
+
+    /// <summary>Its targets are means over the candidates as they are decoded.</summary>
+    [Fact]
+    public async Task A_guide_that_candidates_shape_is_gone_on_with_at_the_same_ones()
+    {
+        string[] train = ["--data", "data", "--method", "cd-q", "--guide-steps", "2", "--batch", "4", "--out", "cd-q-k"];
+        await run.Done("train", [.. train, "--candidates", "5"]);
+        await run.Done("train", [.. train, "--candidates", "5", "--resume"]);
+        (await run.Cli("train", [.. train, "--candidates", "9", "--resume"])).Refused("candidates");
     }
 
     [Theory]
+    [InlineData("--method qsharp-td --head q --held-out 0.5", "--held-out")]
     [InlineData("--loss exponential", "--eta"), InlineData("--loss sinkhorn", "--family categorical"), InlineData("--eta 0.1", "every η")]
     [InlineData("--kappa 2", "kl-regularised"), InlineData("--loss mse --method cd", "--loss"), InlineData("--batch-tokens 3", "longest roll-out")]
     [InlineData("--init x --method ppo", "--init"), InlineData("--loss-on-prompt-end --head q", "--head v")]

@@ -53,6 +53,56 @@ public sealed class ProblemOptionsTests : IDisposable
         result.Refused(part);
     }
 
+    [Fact]
+    public async Task A_line_that_is_not_UTF8_is_refused_by_its_number()
+    {
+        File.WriteAllBytes(_folder["broken.jsonl"], [.. "\uFEFF{\"question\": \"a\", \"answer\": \"#### 1\"}\n{\"question\": \"caf"u8, 0xE9, .. "\", \"answer\": \"#### 2\"}\n"u8]);
+        (await CliRun.Run(_folder.Path, "evaluate", "--model", _model.Path, "--quiet", "--task", "gsm8k", "--test-data", "broken.jsonl")).Refused("broken.jsonl", "line 2", "UTF-8");
+    }
+
+    /// <summary>A token that was added to the tokenizer after training: the last one here, " cat".</summary>
+    [Fact]
+    public async Task A_token_without_a_row_of_the_model_is_refused_only_where_a_prompt_has_it()
+    {
+        using TinyTextModel small = new(padding: -1);
+        string[] evaluate = ["evaluate", "--model", small.Path, "--max-tokens", "4", "--methods", "reference", "--quiet", "--json"];
+        Assert.Equal(2, (int)(await CliRun.Run(_folder.Path, [.. evaluate, "--task", "gsm8k", "--test-data", "test.jsonl"])).Json()["problems"]!);
+        File.WriteAllText(_folder["rules.jsonl"], """{"prompt": "the", "rule": {"contains": "a"}}""");
+        (await CliRun.Run(_folder.Path, "collect", "--model", small.Path, "--task", "rules.jsonl", "--max-tokens", "4", "--rollouts", "8", "--samples", "2", "--keep-no-variation", "--quiet")).Done();
+        File.WriteAllText(_folder["rules.jsonl"], """{"prompt": "the cat", "rule": {"contains": "a"}}""");
+        string[] names = ["'Ġcat'", $"id {small.Tokens - 1}", $"knows {small.Tokens - 1} tokens"];
+        (await CliRun.Run(_folder.Path, [.. evaluate, "--task", "rules.jsonl"])).Refused(names);
+        (await CliRun.Run(_folder.Path, "generate", "--model", small.Path, "--prompt", "the cat", "--max-tokens", "4", "--quiet")).Refused(names);
+        (await CliRun.Run(_folder.Path, "generate", "--model", small.Path, "--prompt", "the", "--max-tokens", "4", "--quiet")).Done();
+    }
+
+    [Fact]
+    public async Task Messages_for_a_model_without_a_template_are_refused_without_naming_an_option_that_is_not_there()
+    {
+        using TinyTextModel plain = new(hasChat: false);
+        CliResult words = await CliRun.Run(_folder.Path, "evaluate", "--model", plain.Path, "--task", "word-problems", "--quiet");
+        words.Refused("no chat template", "instruction-tuned");
+        Assert.DoesNotContain("--chat", words.Error, StringComparison.Ordinal);
+        File.WriteAllText(_folder["both.jsonl"], """{"prompt": "a", "messages": [{"role": "user", "content": "b"}], "rule": {"contains": "a"}}""");
+        (await CliRun.Run(_folder.Path, "evaluate", "--model", _model.Path, "--task", "both.jsonl", "--quiet")).Refused("both.jsonl, line 1", "both a prompt and messages");
+    }
+
+    /// <summary>The bound is said, and nothing is begun.</summary>
+    [Theory]
+    [InlineData("generate --prompt a --max-tokens 2147483647", "--max-tokens 2147483647", "1048576"), InlineData("generate --prompt a --samples 2147483647", "--samples 2147483647", "65536")]
+    [InlineData("evaluate --task test.jsonl --max-tokens 2147483647", "--max-tokens 2147483647", "1048576"), InlineData("evaluate --task test.jsonl --samples 2147483647", "--samples 2147483647", "65536")]
+    [InlineData("evaluate --task many.jsonl --limit 10000 --samples 65536", "--samples 65536", "134217728"), InlineData("train --data d --epochs 2000000000", "--epochs 2000000000", "100000")]
+    [InlineData("train --data d --batch 2000000000", "--batch 2000000000", "65536"), InlineData("collect --task test.jsonl --batch-rows 2147483647", "--batch-rows 2147483647", "65536")]
+    [InlineData("collect --task test.jsonl --rollout-limit 2147483647", "--rollout-limit 2147483647", "1048576"), InlineData("word-problems --candidates 5000", "--candidates 5000", "4096")]
+    public async Task Numbers_beyond_all_use_are_refused(string args, params string[] names)
+    {
+        File.WriteAllLines(_folder["many.jsonl"], Enumerable.Repeat("""{"prompt": "a", "rule": {"contains": "a"}}""", 2100));
+        string[] before = _folder.Entries();
+        CliResult result = await CliRun.Run(_folder.Path, [.. args.Split(' '), "--model", _model.Path, "--quiet"]);
+        result.Refused(names);
+        Assert.Equal(before, _folder.Entries());
+    }
+
     public void Dispose()
     {
         _folder.Dispose();

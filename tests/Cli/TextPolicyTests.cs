@@ -69,6 +69,18 @@ public sealed class TextPolicyTests(TextPolicyTests.Run run) : IClassFixture<Tex
         Assert.Contains(responses, each => (string)each["finish"]! == "eos");
     }
 
+    /// <summary>Guides hold some problems out to choose their parameters by; this is the one of ten that would be.</summary>
+    [Fact]
+    public async Task A_policy_learns_from_all_problems()
+    {
+        File.WriteAllLines(run.Folder["ten.jsonl"], Enumerable.Range(0, 10).Select(i => 
+            $$$"""{"prompt": "{{{(char)('a' + i)}}} cat", "rule": {"matches": "{{{(i == 2 ? "[a-z]" : "no such text")}}}"}}"""));
+        CliResult collected = await CliRun.Run(run.Folder.Path, ["collect", "--task", "ten.jsonl", "--model", run.Model.Path, "--max-tokens", "12", "--rollouts", "40", "--samples", "4", "--out", "ten", "--quiet"]);
+        collected.Done();
+        CliResult trained = await CliRun.Run(run.Folder.Path, ["train", "--task", "ten.jsonl", "--model", run.Model.Path, "--max-tokens", "12", "--method", "sft", "--data", "ten", "--policy-steps", "1", "--out", "sft-ten", "--quiet"]);
+        trained.Done();
+    }
+
     [Fact]
     public async Task A_run_that_was_stopped_and_resumed_makes_the_policy_of_one_that_never_stopped()
     {

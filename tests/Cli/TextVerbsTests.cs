@@ -82,6 +82,48 @@ public sealed class TextVerbsTests : IDisposable
         Assert.NotEqual(alone[0]["ids"]!.ToJsonString(), other[0]["ids"]!.ToJsonString());
     }
 
+    /// <summary>So many prompts that some of them share a stream of random numbers.</summary>
+    [Fact]
+    public async Task A_prompts_response_does_not_depend_on_the_prompts_before_it()
+    {
+        string[] prompts = [.. Enumerable.Range(0, 600).Select(i => $"{(char)('a' + i % 26)} {(char)('a' + i / 26)}")];
+        async Task<Dictionary<string, string>> Responses(IEnumerable<string> list)
+        {
+            File.WriteAllText(_folder["many.json"], new JsonArray([.. list.Select(text => (JsonNode)text)]).ToJsonString());
+            List<JsonObject> made = await Json("generate", "--prompts", _folder["many.json"], "--max-tokens", "8", "--ignore-eos", "--batch-rows", "128");
+            return made.ToDictionary(each => each["prompt_ids"]!.ToJsonString(), each => each["ids"]!.ToJsonString());
+        }
+
+        Dictionary<string, string> there = await Responses(prompts), back = await Responses(prompts.Reverse());
+        Assert.Equal(600, there.Count);
+        Assert.Equal([], there.Where(each => back[each.Key] != each.Value));
+    }
+
+    [Fact]
+    public async Task A_stop_text_that_is_a_special_token_ends_a_response_where_that_token_is_drawn()
+    {
+        List<JsonObject> samples = await Json("generate", "--prompt", "the", "--samples", "60", "--max-tokens", "40", "--ignore-eos", "--stop", "<end>", "--stop", "b");
+        Assert.Equal(["eos", "stop"], samples.Select(sample => (string)sample["finish"]!).Where(finish => finish != "length").Distinct().Order());
+        foreach (JsonObject sample in samples)
+        {
+            int[] ids = Ints(sample["ids"]!);
+            Assert.Equal((string)sample["finish"]! == "eos", ids[^1] == 2);
+            Assert.DoesNotContain(2, ids[..^1]);
+            Assert.DoesNotContain("<", (string)sample["text"]!);
+        }
+        Assert.Contains(samples, sample => Ints(sample["ids"]!).Contains(1));   // the model's own end is ignored
+    }
+
+    [Fact]
+    public async Task A_configs_list_of_stop_texts_is_that_of_the_command_line()
+    {
+        File.WriteAllText(_folder["stops.json"], """{"stop": ["b", "e"], "max-tokens": 40, "seed": 3}""");
+        List<JsonObject> told = await Json("generate", "--prompt", "the", "--samples", "20", "--max-tokens", "40", "--seed", "3", "--stop", "b", "--stop", "e");
+        List<JsonObject> read = await Json("generate", "--prompt", "the", "--samples", "20", "--config", "stops.json");
+        Assert.Equal(told.Select(sample => (string)sample["text"]!), read.Select(sample => (string)sample["text"]!));
+        Assert.Contains(read, sample => (string)sample["finish"]! == "stop");
+    }
+
     [Fact]
     public async Task A_response_ends_at_an_end_token_or_a_stop_text_and_neither_is_part_of_its_text()
     {
@@ -132,6 +174,13 @@ public sealed class TextVerbsTests : IDisposable
         await Refused(["generate", "--model", "someone/no-such-model", "--prompt", "a"], "someone/no-such-model", "cache");
         await Refused(["generate", "--model", model, "--guide", model, "--prompt", "a"], "value head");
         await Refused(["score", "--model", model], "--text");
+        foreach (string list in (string[])["prompts", "texts"])
+        {
+            // The é of Latin-1, after a byte order mark, which is no mistake.
+            File.WriteAllBytes(_folder[$"{list}.json"], [.. "\uFEFF[\"a\",\n \"caf"u8, 0xE9, .. "\"]"u8]);
+            await Refused(list == "texts" ? ["score", "--model", model, "--file", _folder["texts.json"]] : ["generate", "--model", model, "--prompts", _folder["prompts.json"]],
+                $"{list}.json", "line 2", "UTF-8");
+        }
         File.WriteAllText(_folder["texts.json"], """{"no": "list"}""");
         await Refused(["score", "--model", model, "--file", _folder["texts.json"]], "texts.json");
         File.Delete(_model["tokenizer.json"]);
@@ -185,7 +234,9 @@ public sealed class TextVerbsTests : IDisposable
         Assert.Equal((long)report["parameters"]!, report["tensors"]!.AsArray().Sum(each => each!["shape"]!.AsArray().Aggregate(1L, (product, size) => product * (long)size!)));
         JsonObject memory = report["memory"]!.AsObject();
         Assert.Equal(100, (int)memory["context"]!);
-        Assert.InRange((long)memory["kv_cache"]!, 2 * 2 * 100 * 16 * 4, 2 * 2 * 100 * 16 * 4 + 1024);   // layers, keys and values, columns, width
+        // Layers, keys and values, columns, width.
+        Assert.InRange((long)memory["kv_cache_f32"]!, 2 * 2 * 100 * 16 * 4, 2 * 2 * 100 * 16 * 4 + 1024);
+        Assert.InRange((long)memory["kv_cache_bf16"]!, 2 * 2 * 100 * 16 * 2, 2 * 2 * 100 * 16 * 2 + 1024);
         Assert.InRange((double)(long)memory["weights_f32"]! / (long)memory["weights_bf16"]!, 1.7, 2);
         CliResult table = await CliRun.Run(_folder.Path, ["inspect", _model.Path]);
         Assert.Contains("model.embed_tokens.weight", table.Out);
@@ -195,6 +246,14 @@ public sealed class TextVerbsTests : IDisposable
         await Refused(["inspect", _folder["nothing"]], "nothing");
         // A well-formed file of a model that cannot be run is listed all the same.
         JsonObject config = JsonNode.Parse(File.ReadAllText(_model["config.json"]))!.AsObject();
+        // So is a folder whose tensors are not those of its config.
+        config["num_hidden_layers"] = 5;
+        File.WriteAllText(_model["config.json"], config.ToJsonString());
+        JsonObject unfit = (await JsonOf(["inspect", _model.Path, "--json"]))[0];
+        Assert.Contains("model.layers.2.", (string)unfit["unsupported"]!);
+        Assert.Null(unfit["config"]);
+        Assert.Contains("Not a model that can be run here", (await CliRun.Run(_folder.Path, ["inspect", _model.Path])).Done().Out);
+        config["num_hidden_layers"] = 2;
         config["model_type"] = "mamba";
         File.WriteAllText(_model["config.json"], config.ToJsonString());
         JsonObject other = (await JsonOf(["inspect", _model.Path, "--json"]))[0];

@@ -17,7 +17,7 @@ internal sealed class ChanceTask : IInteractiveTask
 
     public string Settings => "chance";
 
-    public string Origin => Fingerprint;
+    public string Source => Fingerprint;
 
     public bool IsText => false;
 

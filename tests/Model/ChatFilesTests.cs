@@ -76,6 +76,7 @@ public sealed class ChatFilesTests : IDisposable
     [InlineData("{}", "array"), InlineData("null", "array"), InlineData("[", "not valid JSON"), InlineData("[3]", "message 0")]
     [InlineData("""[{"role":"user","content":"a"},{"role":"user"}]""", "message 1", "'content'"), InlineData("""[{"role":1,"content":"a"}]""", "'role'")]
     [InlineData("""[{"role":"user","content":"a","content":"b"}]""", "messages.json"), InlineData("[{\"role\":\"user\",\"content\":\"\\ud800\"}]", "surrogate")]
+    [InlineData("""[{"role":"user","content":"a"},{"role":"assistant","content":"","tool_calls":[]}]""", "message 1", "'tool_calls'", "not supported")]
     public void Says_what_is_wrong_with_messages(string json, params string[] words)
     {
         Write("messages.json", json);

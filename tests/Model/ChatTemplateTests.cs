@@ -58,6 +58,26 @@ public sealed class ChatTemplateTests
         Assert.DoesNotContain('\n', message);
     }
 
+    /// <summary>Expected texts are Jinja2's, with transformers' options.</summary>
+    [Theory]
+    [InlineData("{% raw %}{{ x }} {% y %} {# z #}{% endraw %}", "{{ x }} {% y %} {# z #}"), InlineData("a\n  {% raw %}\n {{ b }}\n  {% endraw %}\nc", "a\n\n {{ b }}\nc")]
+    [InlineData("a \n {%- raw -%}\n  {{ '\"' }}\\n \n{%- endraw -%} \n c", "a{{ '\"' }}\\nc"), InlineData("  {%+ raw %}x{% endraw +%}\ny", "  x\ny")]
+    [InlineData("{{ 1.0 | tojson }} {{ [1.0, 2, 1.5] | tojson }} {{ {'a': 1.0} | tojson(indent=2) }}", "1.0 [1.0, 2, 1.5] {\n  \"a\": 1.0\n}")]
+    public void Raw_text_and_numbers_are_written_as_Jinja2_does(string template, string expected) =>
+        Assert.Equal(expected, new ChatTemplate(template, null, null, "template").Render([new("user", "Hi")], true));
+
+    /// <summary>What is valid Jinja is not called damaged.</summary>
+    [Theory]
+    [InlineData("{% with x = 1 %}{{ x }}{% endwith %}", "{% with %}"), InlineData("{% if false %}{% include 'x' %}{% endif %}", "{% include %}")]
+    [InlineData("{{ 1e3 }}", "1e3"), InlineData("{{ [1e3] }}", "1e3"), InlineData("{{ 1_000 }}", "1_000"), InlineData("{{ 1 is escaped }}", "the test 'escaped'")]
+    [InlineData("{{ 3 is not divisibleby(3) }}", "the test 'divisibleby' with an argument"), InlineData("{{ [1] | select('escaped') | list }}", "the test 'escaped'")]
+    [InlineData("{{ 'a' | wordwrap(3) }}", "the filter 'wordwrap'"), InlineData("{% for m in messages recursive %}{% endfor %}", "a recursive loop")]
+    public void Jinja_that_is_not_supported_is_said_by_its_name(string template, string name)
+    {
+        string message = Assert.Throws<UserException>(() => new ChatTemplate(template, null, null, "template").Render([new("user", "Hi")], true)).Message;
+        Sentence.Assert(message, "template: the chat template uses", name, "which is not supported here");
+    }
+
     private static JsonArray Golden() =>
         JsonNode.Parse(File.ReadAllText(Path.Combine(Repository.Root, "tests", "golden", "chat-templates", "cases.json")))!.AsArray();
 }

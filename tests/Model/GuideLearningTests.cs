@@ -40,7 +40,7 @@ public sealed class GuideLearningTests : IDisposable
     {
         BatchSize size = new(4, 40);
         RolloutSource source = new(Rollouts, Bernoulli, 3, size: size);
-        int first = source.Steps(1), both = source.Steps(2);
+        long first = source.Steps(1), both = source.Steps(2);
         List<float> seen = [];
         List<(int Rows, int Time)> shapes = [];
         (TrainBatch batch, DeviceBuffer memory) = Arena.Build(_device, arena => new TrainBatch(size, source.Time, source.LossesPerRow, arena));
@@ -61,7 +61,7 @@ public sealed class GuideLearningTests : IDisposable
             // A step's batch is its own, wherever one begins.
             Fill(source, 2, batch);
             float[] again = Texts(batch);
-            Fill(new RolloutSource(Rollouts, Bernoulli, 3, size: size), both - 1, batch);
+            Fill(new RolloutSource(Rollouts, Bernoulli, 3, size: size), (int)both - 1, batch);
             Fill(source, 2, batch);
             Assert.Equal(again, Texts(batch));
         }

@@ -58,6 +58,15 @@ public sealed class LoadRolloutsTests : IDisposable
         Sentence.Assert(Assert.Throws<UserException>(() => Load(keep: true)).Message, "sample 1", $"token {vocabulary}");
     }
 
+    [Fact]
+    public void More_steps_than_can_be_counted_are_refused_before_the_first()
+    {
+        GuideRecipe recipe = StarGraphRecipe.For(2, 2).Guide with { Steps = 0, Epochs = 100_000, Batch = 1 };
+        Experiment experiment = new(Ops.For(_device), _experiment.Task, recipe, 1, 64, new SilentProgress(), CancellationToken.None);
+        RolloutData data = new([.. Enumerable.Repeat(Sample(0, 0, 1), 30_000)], [], 1, 1, null, []);
+        Sentence.Assert(Assert.Throws<UserException>(() => experiment.RequireLearnable(data, Catalog.QSharp, _reference)).Message, "--epochs 100000", "3000000000 steps");
+    }
+
     public void Dispose()
     {
         _reference.Dispose();

@@ -108,19 +108,55 @@ public sealed class ModelFolderTests : IDisposable
         ModelFolder.LoadLanguageModel(_ops, _folder, Task).Dispose();
     }
 
+    /// <summary>Found while loading, whether a tensor is stored as it is, transposed, or widened.</summary>
+    [Theory, InlineData("transformer.wte.weight", float.NaN), InlineData("transformer.h.1.mlp.c_fc.weight", float.PositiveInfinity), InlineData("transformer.ln_f.bias", float.NegativeInfinity)]
+    public void A_weight_that_is_no_number_is_refused_by_its_tensor(string name, float value)
+    {
+        using LanguageModel model = NewReference();
+        ModelFolder.Save(model, _folder, Task.Fingerprint);
+        Write(ModelTensors.Export(model).Select(tensor => tensor.Name == name ? SafeTensorsSource.FromFloats(name, tensor.Shape, (float[])[.. new float[Count(tensor) - 1], value]) : tensor));
+        AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), $"'{name}'");
+        using ModelFiles files = ModelFiles.Open(_folder);
+        AssertRefused(() => files.LoadLanguageModel(_ops, WeightFormat.BF16), $"'{name}'");
+
+        static int Count(SafeTensorsSource tensor) => (int)tensor.Shape.Aggregate(1L, (product, size) => product * size);
+    }
+
+    [Fact]
+    public void The_head_of_a_guide_on_its_references_trunk_must_be_finite_too()
+    {
+        using LanguageModel reference = NewReference();
+        using SharedTrunkGuide guide = new(reference, ReturnFamily.Bernoulli, 8, 0);
+        guide.Weights.Named[0].Value.Span<float>()[0] = float.NaN;
+        GuideFolder.Save(guide, _folder, OriginOf(reference));
+        AssertRefused(() => GuideFolder.Load(reference, _folder, Task.Fingerprint, Task.Vocabulary).Guide, $"'{guide.Weights.Named[0].Name}'");
+    }
+
+    /// <summary>Before any memory is asked for: a mistyped size must not take all there is.</summary>
+    [Theory, InlineData("n_layer", 4000), InlineData("n_embd", 400_000)]
+    public void A_config_that_does_not_fit_its_tensors_is_refused_before_memory_is_taken(string key, int value)
+    {
+        using LanguageModel model = NewReference();
+        ModelFolder.Save(model, _folder, Task.Fingerprint);
+        Edit(config => config[key] = value);
+        using ModelFiles files = ModelFiles.Open(_folder);
+        AssertRefused(() => files.Load<LanguageModel>(_device, WeightFormat.F32, null, _ => throw new InvalidOperationException("Memory was asked for.")), "calls for");
+    }
+
     /// <summary>Values of the wrong kind in config.json, and kinds of GPT-2 that would be computed wrongly.</summary>
     [Theory]
     [InlineData("n_layer", "two"), InlineData("n_embd", -1), InlineData("n_head", 5), InlineData("vocab_size", 1.5)]
     [InlineData("n_inner", "x"), InlineData("model_type", "mamba"), InlineData("model_type", 3)]
     [InlineData("activation_function", "relu"), InlineData("activation_function", 1)]
     [InlineData("tie_word_embeddings", "yes"), InlineData("layer_norm_epsilon", "small"), InlineData("n_positions", 0)]
+    [InlineData("layer_norm_epsilon", 0)]
     [InlineData("scale_attn_weights", false), InlineData("scale_attn_by_inverse_layer_idx", true)]
     public void A_config_that_cannot_be_is_refused_by_its_key(string key, object value)
     {
         using LanguageModel model = NewReference();
         ModelFolder.Save(model, _folder, Task.Fingerprint);
         Edit(config => config[key] = JsonValue.Create(value));
-        AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), key == "n_positions" ? "context" : key);
+        AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), key switch { "n_positions" => "context", "layer_norm_epsilon" when value is int => "epsilon", _ => key });
     }
 
     [Theory, InlineData("{"), InlineData("[]"), InlineData("{\"model_type\":\"\\ud800\"}"), InlineData("{\"n_layer\":1,\"n_layer\":2}")]
@@ -140,12 +176,55 @@ public sealed class ModelFolderTests : IDisposable
     [InlineData("layer_types", """["full_attention","sliding_attention"]"""), InlineData("quantization_config", """{"bits":4}""")]
     [InlineData("head_dim", 7), InlineData("num_key_value_heads", 3), InlineData("rope_theta", -1), InlineData("model_type", "mixtral")]
     [InlineData("hidden_size", "wide"), InlineData("rms_norm_eps", "small"), InlineData("rope_interleaved", true)]
+    [InlineData("rms_norm_eps", 0), InlineData("rms_norm_eps", -1), InlineData("num_hidden_layers", 2_000_000_000)]
     public void A_config_of_Llamas_kind_that_cannot_be_is_refused_by_its_key(string key, object value)
     {
         using LanguageModel model = TestModels.Language(_ops, TestModels.Config("llama", Task.Vocabulary), 1);
         ModelFolder.Save(model, _folder, Task.Fingerprint);
         Edit(config => config[key] = value is string text && text[0] is '{' or '[' ? JsonNode.Parse((string)value) : JsonValue.Create(value));
-        string named = key switch { "head_dim" => "head size", "num_key_value_heads" => "key-value heads", "layer_types" => "sliding window", _ => key };
+        string named = key switch { "head_dim" => "head size", "num_key_value_heads" => "key-value heads", "layer_types" => "sliding window", "num_hidden_layers" => "layers is 2000000000", "rms_norm_eps" when value is int => "epsilon", _ => key };
+        AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), named);
+    }
+
+    /// <summary>No model of this type has them in its MLP, and it could not be written again.</summary>
+    [Fact]
+    public void Biases_of_a_Qwen3_model_are_refused()
+    {
+        using LanguageModel model = TestModels.Language(_ops, TestModels.Config("qwen3", Task.Vocabulary), 1);
+        ModelFolder.Save(model, _folder, Task.Fingerprint);
+        Edit(config => (config["attention_bias"], config["mlp_bias"]) = (true, true));
+        using LanguageModel biased = TestModels.Language(_ops, model.Config with { QkvBias = true, OtherBias = true }, 1);
+        Write(ModelTensors.Export(biased));
+        AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), "attention_bias");
+    }
+
+    /// <summary>θ counts wherever it stands: inside of the scaling first, then at the top.</summary>
+    [Theory]
+    [InlineData("{}", 10000), InlineData("""{"rope_theta":1e6}""", 1e6), InlineData("""{"rope_parameters":{"rope_type":"default"},"rope_theta":1e6}""", 1e6)]
+    [InlineData("""{"rope_scaling":{"rope_type":"default","rope_theta":1e6}}""", 1e6), InlineData("""{"rope_parameters":{"rope_theta":1e6},"rope_theta":5}""", 1e6)]
+    [InlineData("""{"rope_parameters":{"rope_type":"default","partial_rotary_factor":1}}""", 10000)]
+    public void The_base_of_rotary_positions_is_taken_from_wherever_it_stands(string keys, double theta)
+    {
+        using LanguageModel model = TestModels.Language(_ops, TestModels.Config("llama", Task.Vocabulary) with { RopeTheta = 77 }, 1);
+        ModelFolder.Save(model, _folder, Task.Fingerprint);
+        Edit(config =>
+        {
+            config.Remove("rope_theta");
+            config.Remove("rope_scaling");
+            foreach ((string key, JsonNode? value) in JsonNode.Parse(keys)!.AsObject()) config[key] = value?.DeepClone();
+        });
+        using LanguageModel loaded = ModelFolder.LoadLanguageModel(_ops, _folder, Task);
+        Assert.Equal((float)theta, loaded.Config.RopeTheta);
+    }
+
+    [Theory]
+    [InlineData("""{"full_attention":{"rope_theta":1e6},"sliding_attention":{"rope_theta":1e4}}""", "rope_parameters.full_attention")]
+    [InlineData("""{"rope_type":"default","partial_rotary_factor":0.5}""", "rope_parameters: partial_rotary_factor is 0.5")]
+    public void Rotary_positions_of_some_layers_or_a_part_of_each_head_are_refused(string parameters, string named)
+    {
+        using LanguageModel model = TestModels.Language(_ops, TestModels.Config("llama", Task.Vocabulary), 1);
+        ModelFolder.Save(model, _folder, Task.Fingerprint);
+        Edit(config => config["rope_parameters"] = JsonNode.Parse(parameters));
         AssertRefused(() => ModelFolder.LoadLanguageModel(_ops, _folder, Task), named);
     }
 

@@ -1,3 +1,4 @@
+using QSharp.Engine;
 using QSharp.Kernels;
 using QSharp.Model;
 
@@ -63,6 +64,29 @@ public sealed class RefillTests
             new(rig.Reference, guide, fused, new SamplerShape(rows, PromptTokens, NewTokens, SamplerRig.Candidates), _stops);
 
         SampleBatch NewBatch(int rows) => new(rows, PromptTokens, NewTokens, rig.Reference.Config.Width);
+    }
+
+    /// <summary>A resumed run reads fewer prompts at once than one that never stopped.</summary>
+    [Theory, InlineData(1), InlineData(3), InlineData(PromptTokens)]
+    public void A_prompts_bits_are_the_same_whichever_are_read_with_it(int length)
+    {
+        using CpuDevice device = new(1);
+        Ops ops = Ops.For(device);
+        using LanguageModel model = TestModels.Language(ops, TestModels.Config("llama", 40, context: 32, layers: 2, width: 256), seed: 3);
+        using Guidance fused = new FusedGuidance(ops);
+        using Sampler sampler = new(model, null, fused, new SamplerShape(24, PromptTokens, NewTokens, SamplerRig.Candidates), _stops);
+        SampleBatch alone = Draw(1), joined = Draw(24);
+        Assert.Equal(joined.Response(0), alone.Response(0));
+        Assert.True(joined.ResponseHidden(0).SequenceEqual(alone.ResponseHidden(0)), "The hidden states differ.");
+        Assert.Equal(joined.Column(0, SampleStatistics.LogPolicy), alone.Column(0, SampleStatistics.LogPolicy));
+
+        SampleBatch Draw(int count)
+        {
+            SampleBatch batch = new(24, PromptTokens, NewTokens, model.Config.Width);
+            for (int i = 0; i < count; i++) batch.Add([.. Enumerable.Range(0, length).Select(t => (7 * i + 3 * t + 6) % 40)], NewTokens, stream: i);
+            SamplerRig.Draw(sampler, batch, GuidanceRule.Reference(0.9f, 1));
+            return batch;
+        }
     }
 
     [Theory, InlineData(HeadKind.V), InlineData(HeadKind.Q)]

@@ -1,3 +1,4 @@
+using QSharp.Engine;
 using QSharp.Kernels;
 using QSharp.Model;
 
@@ -141,6 +142,30 @@ public sealed class RejectionTests
                 Assert.Equal(logReference, SamplerRig.Statistics(batch, row, t)[SampleStatistics.LogReference], 1e-4);
             }
         }
+    }
+
+    /// <summary>As of a guide whose training diverged: there is no law to draw from, least of all π_ref.</summary>
+    [Fact]
+    public void Values_that_are_no_numbers_are_refused()
+    {
+        using SamplerRig rig = new("llama", HeadKind.V, FamilyKind.Bernoulli);
+        rig.Guide.Weights.HeadBias.Span<float>()[0] = float.NaN;
+        using Guidance fused = new FusedGuidance(rig.Ops);
+        using Sampler sampler = new(rig.Reference, rig.Guide, fused, SamplerRig.Shape with { Candidates = GuideRecipe.AllCandidates }, []);
+        UserException refused = Assert.Throws<UserException>(() => SamplerRig.Draw(sampler, rig.NewBatch(), new(Tilt.LogMeanExp, rig.Family, 6)));
+        Sentence.Assert(refused.Message, "--candidates all", "not a number");
+    }
+
+    /// <summary>A token that hardly any proposal is accepted for takes thousands of passes.</summary>
+    [Fact]
+    public void A_stop_is_heeded_while_one_token_is_drawn()
+    {
+        using SamplerRig rig = new("llama", HeadKind.V, FamilyKind.Bernoulli);
+        rig.Guide.Weights.HeadBias.Span<float>()[0] = -60;
+        using Guidance fused = new FusedGuidance(rig.Ops);
+        using Sampler sampler = new(rig.Reference, rig.Guide, fused, SamplerRig.Shape with { Candidates = GuideRecipe.AllCandidates }, []);
+        using CancellationTokenSource stop = new(TimeSpan.FromMilliseconds(500));
+        Assert.Throws<OperationCanceledException>(() => sampler.Run(rig.NewBatch(), new(Tilt.LogMeanExp, rig.Family, 100), SamplerRig.Key, stop.Token));
     }
 
     [Fact]

@@ -173,6 +173,23 @@ public sealed class RolloutCollectorTests : IDisposable
         AssertSame(Collect(RollIn.None, 0, done.Count), done);
     }
 
+    /// <summary>A roll-in of one token is whole where it is cut, so that no roll-out follows.</summary>
+    [Fact]
+    public void Responses_that_need_no_roll_out_are_handed_on_as_they_come()
+    {
+        TreeTask task = new(width: _task.Vocabulary, depth: 1, leaf => leaf % 2);
+        using CancellationTokenSource stop = new();
+        using RolloutCollector collector = new(task, _reference, null, Settings(RollIn.Policy, 1, 10, GuidanceRule.Reference(), 1, Seed), ProblemKey);
+        List<Rollout> done = [];
+        Assert.Throws<OperationCanceledException>(() => collector.Run(0, 1000, (batch, _) =>
+        {
+            done.AddRange(batch);
+            if (done.Count >= 30) stop.Cancel();
+        }, new SilentProgress(), stop.Token));
+        Assert.InRange(done.Count, 30, 50);
+        Assert.Equal(Enumerable.Range(0, done.Count), done.Select(rollout => (int)rollout.Sample));
+    }
+
     private Experiment NewExperiment() => new(_ops, _task, _recipe.Guide, Seed, 64, new SilentProgress(), CancellationToken.None);
 
     private static string Prompt(Rollout rollout) => string.Join(' ', rollout.Tokens.Take(rollout.PromptLength));

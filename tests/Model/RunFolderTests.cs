@@ -47,11 +47,14 @@ public class RunFolderTests
         Directory.CreateDirectory(folder["home", "inner"]);
         File.WriteAllText(folder["home", "notes"], "kept");
         Refused(folder["home"], ExistingFolder.Overwrite, Config(), "--overwrite", "config.json");
+        Refused(folder["home"], ExistingFolder.Resume, Config(), "--resume", "config.json");
         Assert.Equal(["home", "home/inner", "home/notes"], folder.Entries());
 
         RunFolder.Open(folder["run"], "train", ExistingFolder.Overwrite, Config()).WriteJson("result.json", new JsonObject());
         RunFolder again = RunFolder.Open(folder["run"], "train", ExistingFolder.Overwrite, Config(0.5));
         Assert.Equal(["config.json"], Directory.GetFileSystemEntries(folder["run"]).Select(Path.GetFileName));
+        Assert.Equal(0.5, (double?)again.ReadJson("config.json")!["eta"]);
+        Sentence.Assert(Assert.Throws<UserException>(() => RunFolder.Open(folder["run"], "evaluate", ExistingFolder.Overwrite, Config())).Message, "--overwrite", "'train'", "'evaluate'");
         Assert.Equal(0.5, (double?)again.ReadJson("config.json")!["eta"]);
     }
 

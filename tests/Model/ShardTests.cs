@@ -78,11 +78,11 @@ public sealed class ShardTests : IDisposable
         string data = _folder["set"];
         Collect(data, new Shard(0, 2));
         using LanguageModel other = TestModels.Language(Ops.For(_device), _reference.Config, 2);
-        _experiment.Collect(data, other, null, Settings(new Shard(1, 2)), new Shard(1, 2).Samples(Total, Samples), new PhaseClock());
+        _experiment.Collect(data, other, null, Settings(new Shard(1, 2)), Total, new PhaseClock());
         Sentence.Assert(Assert.Throws<UserException>(() => Load(data)).Message, data, "shard 2", "another reference");
         File.Delete(Path.Combine(data, "dataset-2-of-2.json"));
         File.Delete(RolloutSet.DataPath(data, new Shard(1, 2)));
-        _experiment.Collect(data, _reference, null, Settings(new Shard(1, 2)) with { SamplesPerProblem = 2 }, new Shard(1, 2).Samples(Total, 2), new PhaseClock());
+        _experiment.Collect(data, _reference, null, Settings(new Shard(1, 2)) with { SamplesPerProblem = 2 }, Total, new PhaseClock());
         Sentence.Assert(Assert.Throws<UserException>(() => Load(data)).Message, data, "shard 2", "other settings");
         File.Move(Path.Combine(data, "dataset-2-of-2.json"), Path.Combine(data, "dataset-2-of-3.json"));
         Sentence.Assert(Assert.Throws<UserException>(() => Load(data)).Message, data, "of 2 and of 3");
@@ -143,7 +143,7 @@ public sealed class ShardTests : IDisposable
 
     private CollectSettings Settings(Shard shard) => _experiment.CollectSettings(1, RollIn.Policy, Samples, 0.1, hiddenLayer: 0) with { Shard = shard };
 
-    private SuccessCounts Collect(string folder, Shard shard) => _experiment.Collect(folder, _reference, null, Settings(shard), shard.Samples(Total, Samples), new PhaseClock());
+    private SuccessCounts Collect(string folder, Shard shard) => _experiment.Collect(folder, _reference, null, Settings(shard), Total, new PhaseClock());
 
     private RolloutData Load(string folder) => _experiment.LoadRollouts(folder, _reference, keepNoVariation: true);
 

@@ -35,6 +35,14 @@ public sealed class TextRuleTests : IDisposable
         Assert.Equal(0.5f, Rule("""{"command": ["echo", "0.5"]}""").Reward(new string('x', 1 << 20), true));   // it reads nothing
     }
 
+    [Fact]
+    public void A_command_that_ctrl_c_ended_runs_once_more_so_that_the_run_can_save()
+    {
+        File.WriteAllText(_folder["judge.sh"], $"if [ -f {_folder["seen"]} ]; then echo 0.5; else touch {_folder["seen"]}; exit 130; fi\n");
+        Assert.Equal(0.5f, Rule(new JsonObject { ["command"] = new JsonArray("sh", _folder["judge.sh"]) }.ToJsonString()).Reward("a", ended: true));
+        Sentence.Assert(Assert.Throws<UserException>(() => Rule("""{"command": ["sh", "-c", "exit 130"]}""").Reward("a", ended: true)).Message, "exit code 130");
+    }
+
     [Theory]
     [InlineData("""{"command": "no-such-program"}""", "no-such-program", "started"), InlineData("""{"command": ["sh", "-c", "echo 2"]}""", "'2'", "from 0 to 1"), InlineData("""{"command": ["sh", "-c", "echo well >&2; exit 3"]}""", "exit code 3", "well")]
     [InlineData("""{"command": ["sh", "-c", "true"]}""", "printed", "from 0 to 1"), InlineData("""{"command": ["sleep", "100"], "timeout": 0.2}""", "0.2 seconds", "timeout"), InlineData("""{"command": ["echo", "NaN"]}""", "NaN", "from 0 to 1")]

@@ -67,6 +67,28 @@ public sealed class TextTaskTests : IDisposable
         Sentence.Assert(impossible.Message, "line 1", "do not fit");
     }
 
+    /// <summary>Alone, a passage may be of fewer tokens than in the prompt, which is more to cut than there seems to be.</summary>
+    [Fact]
+    public void A_passage_may_be_cut_away_whole()
+    {
+        JsonObject tokenizer = JsonNode.Parse(File.ReadAllText(_tiny["tokenizer.json"]))!.AsObject();
+        JsonObject vocabulary = tokenizer["model"]!["vocab"]!.AsObject();
+        foreach ((string old, string token) in ((string, string)[])[("ca", "Ġc"), ("cat", "Ġca")])
+        {
+            vocabulary[token] = (int)vocabulary[old]!;
+            vocabulary.Remove(old);
+        }
+        tokenizer["model"]!["merges"] = new JsonArray("Ġ c", "Ġc a", "Ġca t");
+        tokenizer["pre_tokenizer"]!["add_prefix_space"] = true;
+        File.WriteAllText(_tiny["tokenizer.json"], tokenizer.ToJsonString());
+        using ModelFiles model = ModelFiles.Open(_tiny.Path);
+        Assert.Equal((1, 3), (model.Tokenizer.Encode("cat", special: false).Length, model.Tokenizer.Encode(".cat", special: false).Length - model.Tokenizer.Encode(".", special: false).Length));
+        int[] empty = model.Tokenizer.Encode(QualityLine.Prompt("", "who", ["a", "b"]));
+        string line = new JsonObject { ["article"] = "cat", ["question"] = "who", ["options"] = new JsonArray("a", "b"), ["gold_label"] = 1 }.ToJsonString();
+        TextTask task = new(new TextTaskSettings("quality", null, Write("cat", line), model.Transformer.Context - empty.Length, UseChat: false, TruncatePassage: true), model);
+        Assert.Equal(empty, task.TestProblems(0, 1)[0].Prompt);
+    }
+
     [Fact]
     public void A_line_of_QuALITYs_own_files_is_an_article_with_a_problem_for_each_question()
     {

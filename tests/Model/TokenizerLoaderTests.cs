@@ -98,6 +98,40 @@ public class TokenizerLoaderTests
     }
 
     [Fact]
+    public void Tokens_that_were_added_to_GPT2s_two_files_are_found()
+    {
+        using TemporaryFolder folder = Gpt2Folder("""{"<user>":5,"<tool>":6}""", """{"added_tokens_decoder":{"4":{"content":"<pad>","special":true},"5":{"content":"<user>","special":false,"lstrip":true}},"additional_special_tokens":["<tool>"],"eos_token":"<|endoftext|>"}""");
+        Tokenizer tokenizer = TokenizerLoader.FromFolder(folder.Path);
+        Assert.Equal(7, tokenizer.Count);
+        Assert.Equal([3, 5, 2, 6, 4, 0], tokenizer.Encode("ab <user>b<tool><pad><|endoftext|>"));
+        Assert.Equal([true, false, false, false, true, false, true], Enumerable.Range(0, 7).Select(tokenizer.IsSpecial));
+        Assert.Equal("ab<user>b", tokenizer.Decode([3, 5, 2, 6, 4, 0]));
+        Assert.Contains("added_tokens.json", TextDocument.ReadAll(folder.Path).Select(document => document.Name));   // a policy takes them along
+    }
+
+    [Theory]
+    [InlineData("""{"<x>":2}""", "{}", "added_tokens.json", "'<x>'", "2", "after the 4 tokens"), InlineData("""{"<x>":"4"}""", "{}", "added_tokens.json", "'<x>'")]
+    [InlineData("""{"<x>":5}""", """{"added_tokens_decoder":{"4":{"content":"<x>"}}}""", "added_tokens.json", "'<x>'", "5", "4 in tokenizer_config.json")]
+    [InlineData("{}", """{"added_tokens_decoder":{"four":{"content":"<x>"}}}""", "added_tokens_decoder", "'four'")]
+    [InlineData("""{"<x>":4,"<y>":4}""", "{}", "'<x>'", "'<y>'", "same id 4"), InlineData("""{"ab":4}""", "{}", "'ab'", "3 in the vocabulary")]
+    public void Added_tokens_of_GPT2s_files_must_follow_the_vocabulary(string added, string config, params string[] names)
+    {
+        using TemporaryFolder folder = Gpt2Folder(added, config);
+        Sentence.Assert(Assert.Throws<UserException>(() => TokenizerLoader.FromFolder(folder.Path)).Message, [folder.Path, .. names]);
+    }
+
+    private static TemporaryFolder Gpt2Folder(string added, string config)
+    {
+        TemporaryFolder folder = new();
+        File.WriteAllText(folder["config.json"], """{"model_type":"gpt2","n_layer":1,"n_embd":4,"n_head":1,"vocab_size":7,"n_positions":8}""");
+        File.WriteAllText(folder["vocab.json"], """{"<|endoftext|>":0,"a":1,"b":2,"ab":3}""");
+        File.WriteAllText(folder["merges.txt"], "#version: 0.2\na b\n");
+        File.WriteAllText(folder["added_tokens.json"], added);
+        File.WriteAllText(folder["tokenizer_config.json"], config);
+        return folder;
+    }
+
+    [Fact]
     public void A_byte_order_mark_is_passed_over()
     {
         using TemporaryFolder folder = new();

@@ -96,6 +96,13 @@ public sealed class TrainerTests : IDisposable
         foreach (int step in new[] { 1, 50, 100, 1000 }) Assert.Equal(0.5f, constant.At(step));
     }
 
+    [Theory, InlineData(0), InlineData(TrainBatch.MostTokens + 1)]
+    public void A_batch_that_is_too_large_to_be_held_is_refused(int tokens)
+    {
+        UserException refused = Assert.Throws<UserException>(() => Arena.Measure(arena => new TrainBatch(new BatchSize(1 << 16, tokens), 1 << 16, 1, arena)));
+        Sentence.Assert(refused.Message, "65536 rows", "make the batch smaller");
+    }
+
     [Theory, InlineData(true), InlineData(false)]
     public void Every_row_weighs_one_over_the_batch_whatever_its_length(bool readsAtToken)
     {

@@ -12,7 +12,7 @@ internal sealed class TreeTask(int width, int depth, Func<int, double> reward, d
 
     public string Settings => "tree";
 
-    public string Origin => Fingerprint;
+    public string Source => Fingerprint;
 
     public bool IsText => false;
 

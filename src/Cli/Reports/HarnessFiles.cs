@@ -96,7 +96,7 @@ internal static class HarnessFiles
 
     /// <summary>A policy in one word: <c>qsharp-T0.7-eta0.1</c>.</summary>
     private static string Filter(Evaluation result) =>
-        FormattableString.Invariant($"{EvaluationReport.PolicyName(result).Replace(' ', '-')}-T{result.Temperature:0.###}") + (double.IsFinite(result.Eta) ? FormattableString.Invariant($"-eta{result.Eta:0.#####}") : "");
+        FormattableString.Invariant($"{EvaluationReport.PolicyName(result).Replace(' ', '-')}-T{result.Temperature}") + (double.IsFinite(result.Eta) ? FormattableString.Invariant($"-eta{result.Eta}") : "");
 
     private static JsonArray Ids(int[] ids) => new([.. ids.Select(id => (JsonNode)id)]);
 }

@@ -12,7 +12,7 @@ internal sealed class CollectOptions
     // Of a text task, whose recipe fixes no number of steps.
     private const int TextRollouts = 2048;
 
-    private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Roll-outs of each training prompt.", 1, 1);
+    private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Roll-outs of each training prompt.", 1, 1, OptionFactory.MostSamples);
     private readonly Option<int> _rollouts = OptionFactory.Integer(
         "--rollouts", "Roll-outs a round; 0 takes one for every place in the guide's batches, or 2,048 where the number of steps follows from the roll-outs.", 0, 0);
     private readonly Option<string> _rollIn = OptionFactory.Choice(
@@ -20,7 +20,7 @@ internal sealed class CollectOptions
     private readonly Option<string> _switchAction = OptionFactory.Choice(
         "--switch-action", "The last token that is kept of a roll-in. policy: its own; uniform-topk: any one of the reference's --candidates likeliest, as the paper's theory has it.", "policy", "policy", "uniform-topk");
     private readonly Option<int> _rolloutLimit = OptionFactory.Integer(
-        "--rollout-limit", "Most tokens of a roll-out behind the cut (1,024 in the paper's code); 0: what the roll-in has left of --max-tokens.", 0, 0);
+        "--rollout-limit", "Most tokens of a roll-out behind the cut (1,024 in the paper's code); 0: what the roll-in has left of --max-tokens.", 0, 0, OptionFactory.MostTokens);
     private readonly Option<bool> _keep = OptionFactory.Flag("--keep-no-variation", "Learn from prompts too whose samples all have the same reward; always so with one sample a prompt.");
 
     public CollectOptions(Command verb)

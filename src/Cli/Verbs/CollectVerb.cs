@@ -52,11 +52,11 @@ internal static class CollectVerb
             string folder = part.IsWhole
                 ? common.OpenFolder(parsed, "collect", new JsonObject { ["task"] = experiment.Task.Settings, ["samples"] = settings.SamplesPerProblem }).Path
                 : common.SharedFolder(parsed, path => RolloutSet.Exists(path, part));
-            long total = RolloutSet.RecordsBefore(folder, part, number) + part.Samples(collect.Rollouts(parsed, experiment.Recipe), settings.SamplesPerProblem);
+            long total = RolloutSet.TotalAfter(folder, part, number, collect.Rollouts(parsed, experiment.Recipe), settings.SamplesPerProblem);
             session.NoteContext();
             PhaseClock clock = new();
             SuccessCounts counts = experiment.Collect(folder, session.Reference, session.Guide, settings, total, clock);
-            JsonObject more = new() { ["rollouts"] = total };
+            JsonObject more = new() { ["rollouts"] = part.Samples(total, settings.SamplesPerProblem) };
             foreach ((string key, JsonNode? value) in counts.Summary()) more[key] = value?.DeepClone();
             VerbTask.Report(common.Json(parsed), "data", folder, clock, more);
             return Task.FromResult(ExitCodes.Done);

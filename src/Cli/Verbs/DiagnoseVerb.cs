@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Text.Json.Nodes;
 
 using QSharp.Cli.Reports;
@@ -47,6 +48,8 @@ internal sealed class DiagnoseVerb
         if (measures && guideFolder is null) throw new UserException("--measure draws guided responses; give a guide with --guide.");
         if (etas.Any(double.IsInfinity)) throw new UserException("--eta inf: the reference alone has no weights to diagnose; give a finite η.");
         using Session session = _task.Open(parsed, _common, guideFolder, stop);
+        if (session.Guide?.Settings.Eta is { } only)
+            throw new UserException(string.Create(CultureInfo.InvariantCulture, $"--guide {guideFolder}: this guide does not speak of the reward but was learned for η = {only} alone; give one of --loss cross-entropy, or leave --guide out."));
         Experiment experiment = session.Experiment;
         List<Rollout> rollouts = data is null ? [] : experiment.LoadReferenceSamples(data, session.Reference, isPlain: policyFolder is not null);
         int limit = parsed.GetValue(_limit), samples = parsed.GetValue(_samples);

@@ -15,7 +15,7 @@ internal static class EvaluateVerb
         TaskOptions task = new(verb, ProblemUse.Evaluation);
         Option<string?> guide = OptionFactory.OptionalText("--guide", "Folder of the guide; without it the reference alone is tested.");
         verb.Options.Add(guide);
-        Option<int> samples = OptionFactory.Integer("--samples", "Responses drawn for each problem.", 1, 1);
+        Option<int> samples = OptionFactory.Integer("--samples", "Responses drawn for each problem.", 1, 1, OptionFactory.MostSamples);
         verb.Options.Add(samples);
         BlockOption blocks = new(verb, "also block-wise controlled decoding");
         Option<CommaList<double>> temperatures = OptionFactory.Temperatures(1);
@@ -34,7 +34,7 @@ internal static class EvaluateVerb
             using Session session = task.Open(parsed, common, guideFolder, stop);
             TiltOptions.Require(functions, session.Guide);
             Experiment experiment = session.Experiment;
-            Problem[] problems = experiment.TestProblems(evaluation.TestGraphs(parsed));
+            Problem[] problems = experiment.TestProblems(evaluation.TestGraphs(parsed), parsed.GetValue(samples));
             bool hasTemperatures = parsed.IsGiven(temperatures);
             double[] all = hasTemperatures ? parsed.GetValue(temperatures).Values : [experiment.Recipe.Temperature];
             if (session.Guide is { } own)

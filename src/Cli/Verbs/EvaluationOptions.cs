@@ -14,7 +14,7 @@ internal sealed class EvaluationOptions
     private readonly Option<CommaList<string>> _methods;
     private readonly ValueMethod[] _guided;
     private readonly Option<CommaList<double>> _etas;
-    private readonly Option<int> _testGraphs = OptionFactory.Integer("--test-graphs", "Held-out problems to test on; also --limit.", 1000, 1);
+    private readonly Option<int> _testGraphs = OptionFactory.Integer("--test-graphs", "Held-out problems to test on; also --limit.", 1000, 1, OptionFactory.MostProblems);
 
     /// <param name="trainsPolicies">Whether policies may be asked for too, and guides are learned for several η: not soft values, which have but one.</param>
     public EvaluationOptions(Command verb, bool trainsPolicies = false)

@@ -20,11 +20,11 @@ internal sealed class GenerateVerb
     private readonly Option<string?> _prompts = OptionFactory.OptionalText("--prompts", "A JSON file with a list of prompts.");
     private readonly Option<string?> _messages = OptionFactory.OptionalText("--messages", "A JSON file with a chat, a list of {\"role\", \"content\"}.");
     private readonly Option<bool> _chat = OptionFactory.Flag("--chat", "Each prompt is what a user says, and goes through the model's chat template.");
-    private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses to each prompt.", 1, 1);
-    private readonly Option<int> _maxTokens = OptionFactory.Integer("--max-tokens", "Most tokens of a response; less by default where the context leaves no room.", 256, 1);
+    private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses to each prompt.", 1, 1, OptionFactory.MostSamples);
+    private readonly Option<int> _maxTokens = OptionFactory.Integer("--max-tokens", "Most tokens of a response; less by default where the context leaves no room.", 256, 1, OptionFactory.MostTokens);
     private readonly Option<string[]> _stops = OptionFactory.Texts("--stop", "A text that ends a response; may be given several times.");
     private readonly Option<bool> _ignoreEnd = OptionFactory.Flag("--ignore-eos", "Go on after the model's end tokens, up to --max-tokens.");
-    private readonly Option<int> _rows = OptionFactory.Integer("--batch-rows", "Most responses sampled side by side.", 16, 1);
+    private readonly Option<int> _rows = OptionFactory.Integer("--batch-rows", "Most responses sampled side by side.", 16, 1, OptionFactory.MostRows);
     private readonly WeightsOption _weights;
     private readonly BlockOption _blocks;
     private readonly TiltOptions _tilt;
@@ -69,9 +69,10 @@ internal sealed class GenerateVerb
         if (function is not null) TiltOptions.Require([function], guide);
         GuidanceRule rule = guide is null || blocks is not null ? recipe.Reference
             : function is null ? recipe.With(guide).Rule(method, parsed.GetValue(_eta)) : recipe.With(guide).RuleOfWeights;
+        (int[] endIds, string[] stopTexts) = Ends(parsed, files);
         GenerateSettings settings = new(
-            rule, recipe.Candidates, MaxTokens(parsed, ids, reference.Config, progress), parsed.GetValue(_samples), parsed.GetValue(_ignoreEnd) ? [] : files.EndIds,
-            parsed.GetValue(_stops)!, _common.Seed(parsed), parsed.GetValue(_rows))
+            rule, recipe.Candidates, MaxTokens(parsed, ids, reference.Config, progress), parsed.GetValue(_samples), endIds, stopTexts, _common.Seed(parsed),
+            parsed.GetValue(_rows))
         {
             Function = function,
             Blocks = blocks,
@@ -79,7 +80,7 @@ internal sealed class GenerateVerb
         using Guidance guidance = _decoding.Guidance(parsed, ops);
         TextGenerator generator = new(reference, guide, guidance, files.Tokenizer, settings);
 
-        bool json = _common.Json(parsed), streams = !json && ids.Count * settings.Samples == 1;
+        bool json = _common.Json(parsed), streams = !json && ids is [_] && settings.Samples == 1;
         List<Generation> results = [];
         foreach (Generation result in generator.Run(ids, streams ? Console.Out.Write : null, stop))
         {
@@ -91,6 +92,19 @@ internal sealed class GenerateVerb
             : string.Create(CultureInfo.InvariantCulture, $"; KL {(blocks is null ? "" : "at most ")}{results.Average(result => result.KlBound ?? result.Kl):0.000} nats a response")));
         if (function is not null) progress.Note(Foretelling([.. results.Select(result => result.Foretold!)]));
         return ExitCodes.Done;
+    }
+
+    /// <summary>What ends a response. A special token is no part of its text, so one that is to stop it is an end as the model's own are.</summary>
+    private (int[] EndIds, string[] StopTexts) Ends(ParseResult parsed, ModelFiles files)
+    {
+        List<int> ids = [.. parsed.GetValue(_ignoreEnd) ? [] : files.EndIds];
+        List<string> texts = [];
+        foreach (string text in parsed.GetValue(_stops)!)
+        {
+            if (files.Tokenizer.Find(text) is { } id && files.Tokenizer.IsSpecial(id)) ids.Add(id);
+            else texts.Add(text);
+        }
+        return ([.. ids], [.. texts]);
     }
 
     /// <summary>Without a number of the user's, what the context leaves room for, or one where it leaves none.</summary>
@@ -126,12 +140,12 @@ internal sealed class GenerateVerb
         if (texts.Length == 0) throw new UserException($"{list}: there is no prompt here; give a list with at least one.");
         return parsed.GetValue(_chat)
             ? [.. texts.Select(text => TextPrompts.FromMessages([new ChatMessage("user", text)], files))]
-            : [.. texts.Select(text => files.Tokenizer.Encode(text))];
+            : [.. texts.Select(text => TextPrompts.FromText(text, files))];
     }
 
     private IGuide LoadGuide(ParseResult parsed, string folder, ModelFiles files, LanguageModel reference, GuideRecipe recipe, IProgressSink progress)
     {
-        (IGuide guide, GuideOrigin origin) = GuideFolder.Load(reference, folder, TextTask.FingerprintOf(files.Tokenizer), files.Tokenizer.Count);
+        (IGuide guide, GuideOrigin origin) = GuideFolder.Load(reference, folder, TextTask.FingerprintOf(files.Tokenizer), Math.Min(files.Tokenizer.Count, reference.Config.Vocab));
         try
         {
             Session.Admit(guide, origin, folder, recipe, progress);

@@ -12,15 +12,15 @@ internal sealed class GuideOptions
 {
     private readonly Option<int> _steps = OptionFactory.Integer("--guide-steps", "Steps of learning the guide; 0 takes the recipe's.", 0, 0);
     private readonly Option<float> _rate = OptionFactory.NotNegative("--learning-rate", "Largest learning rate of the guide; 0 takes the recipe's.", 0);
-    private readonly Option<int> _batch = OptionFactory.Integer("--batch", "Roll-outs of a step; 0 takes the recipe's.", 0, 0);
+    private readonly Option<int> _batch = OptionFactory.Integer("--batch", "Roll-outs of a step; 0 takes the recipe's.", 0, 0, OptionFactory.MostRows);
     private readonly Option<string> _prompt = OptionFactory.Choice("--guide-prompt", "How the guide reads prompts; auto takes the recipe's.", "auto", "auto", "causal", "bidirectional");
     private readonly Option<string> _trunk = OptionFactory.Choice(
         "--trunk", "own: the guide is a value model, from the reference's weights; shared: a head on the reference's own hidden states, of --head q.", "own", "own", "shared");
-    private readonly Option<int> _headHidden = OptionFactory.Integer("--head-hidden", "Width of a shared trunk's head.", SharedHeadShape.UsualHidden, 1);
-    private readonly Option<int> _epochs = OptionFactory.Integer("--epochs", "Times through the roll-outs, where --guide-steps is 0; 0 takes the recipe's.", 0, 0);
+    private readonly Option<int> _headHidden = OptionFactory.Integer("--head-hidden", "Width of a shared trunk's head.", SharedHeadShape.UsualHidden, 1, 1 << 16);
+    private readonly Option<int> _epochs = OptionFactory.Integer("--epochs", "Times through the roll-outs, where --guide-steps is 0; 0 takes the recipe's.", 0, 0, OptionFactory.MostEpochs);
     private readonly Option<string> _head = OptionFactory.Choice("--head", "Where the guide reads a token's value: at the token (v) or before it (q).", "v", "v", "q");
     private readonly Option<string> _family = OptionFactory.Choice("--family", "Family of return distributions.", "bernoulli", "bernoulli", "categorical");
-    private readonly Option<int> _atoms = OptionFactory.Integer("--atoms", "Atoms of the categorical family, from 0 to 1.", 11, 2);
+    private readonly Option<int> _atoms = OptionFactory.Integer("--atoms", "Atoms of the categorical family, from 0 to 1.", 11, 2, 1 << 12);
 
     public GuideOptions(Command verb)
     {

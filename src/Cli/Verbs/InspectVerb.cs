@@ -58,7 +58,8 @@ internal static class InspectVerb
             ["weights_f32"] = MemoryPlan.Weights(config, DType.F32, inspection.Guide?.Settings),
             ["weights_bf16"] = MemoryPlan.Weights(config, DType.BF16, inspection.Guide?.Settings),
             ["context"] = tokens,
-            ["kv_cache"] = MemoryPlan.KvCache(config, tokens),
+            ["kv_cache_f32"] = MemoryPlan.KvCache(config, tokens, DType.F32),
+            ["kv_cache_bf16"] = MemoryPlan.KvCache(config, tokens, DType.BF16),
         };
         return json;
     }
@@ -123,7 +124,7 @@ internal static class InspectVerb
             {c.Layers} layers, width {c.Width}, {heads} of size {c.HeadDim}, hidden {c.Hidden}, vocabulary {c.Vocab:N0}, context {c.Context:N0}
             {c.Norm}, {c.Mlp}, {c.Position} positions{(c.QkvBias ? ", q/k/v biases" : "")}{(c.QkNorm ? ", q/k norms" : "")}, {(guide is not null ? "value" : c.TiedHead ? "tied" : "own")} head
 
-            memory: weights {Size(MemoryPlan.Weights(c, DType.F32, guide?.Settings))} as f32 or {Size(MemoryPlan.Weights(c, DType.BF16, guide?.Settings))} as bf16; KV cache of {context:N0} tokens {Size(MemoryPlan.KvCache(c, context))} a row
+            memory: weights {Size(MemoryPlan.Weights(c, DType.F32, guide?.Settings))} as f32 or {Size(MemoryPlan.Weights(c, DType.BF16, guide?.Settings))} as bf16; KV cache of {context:N0} tokens {Size(MemoryPlan.KvCache(c, context, DType.F32))} a row as f32 (on the CPU) or {Size(MemoryPlan.KvCache(c, context, DType.BF16))} as bf16 (on CUDA)
             """));
     }
 

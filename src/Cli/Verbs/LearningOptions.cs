@@ -21,7 +21,7 @@ internal sealed class LearningOptions
     private readonly Option<bool> _promptEnd = OptionFactory.Flag(
         "--loss-on-prompt-end", "Learn the value of the whole prompt too, at its last token, from roll-outs of the first round; for --head v. Decoding then has it for the tail of --outside martingale at the first token, and for --kl-budget and its like.");
     private readonly Option<int> _batchTokens = OptionFactory.Integer(
-        "--batch-tokens", "Most tokens of a step, padding included: it takes roll-outs, --batch at most, while the longest times their number stays within it; 0: no limit.", 0, 0);
+        "--batch-tokens", "Most tokens of a step, padding included: it takes roll-outs, --batch at most, while the longest times their number stays within it; 0: no limit.", 0, 0, TrainBatch.MostTokens);
     private readonly Option<float?> _heldOut = OptionFactory.OptionalShare(
         "--held-out", "Share of the problems that are not learned from but tell which weights to keep, with a report and a picture [default: 0.1 for texts, 0 for graphs].");
     private readonly LossOptions _loss;
@@ -62,6 +62,13 @@ internal sealed class LearningOptions
     /// <param name="reference">The reference's files, where it has any.</param>
     public InitialModel? Initial(ParseResult parsed, ITask task, ModelFiles? reference) =>
         parsed.GetValue(_initial) is { } path ? InitialModel.Open(path, task, reference) : null;
+
+    /// <summary>Refuses what a method has no use for.</summary>
+    public void RequireUse(ParseResult parsed, ValueMethod method)
+    {
+        if (method.IsSoftBellman && parsed.IsGiven(_heldOut))
+            throw new UserException($"--held-out: --method {method.Name} learns soft values, of which the rewards of held-out problems say nothing, and so from all problems; leave it out.");
+    }
 
     /// <summary>Refuses them where no guide is learned.</summary>
     public void RequireNone(ParseResult parsed, string method)

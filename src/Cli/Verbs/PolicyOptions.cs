@@ -11,10 +11,10 @@ internal sealed class PolicyOptions
 {
     private readonly Option<int> _steps = OptionFactory.Integer("--policy-steps", "Steps of training a policy; 0 takes the guide's.", 0, 0);
     private readonly Option<float> _rate = OptionFactory.NotNegative("--policy-rate", "Largest learning rate of a policy.", 3e-4f);
-    private readonly Option<int> _batch = OptionFactory.Integer("--policy-batch", "Responses of a step; a pair of dpo and rpo is two.", 64, 1);
+    private readonly Option<int> _batch = OptionFactory.Integer("--policy-batch", "Responses of a step; a pair of dpo and rpo is two.", 64, 1, OptionFactory.MostRows);
     private readonly Option<float> _beta = OptionFactory.NotNegative("--beta", "Price of a nat of KL to the reference for reinforce, rloo and ppo; 0 as in the paper's star-graph code.", 0);
-    private readonly Option<int> _samples = OptionFactory.Integer("--policy-samples", "Samples of each prompt for rloo.", 4, 1);
-    private readonly Option<int> _epochs = OptionFactory.Integer("--policy-epochs", "Steps of ppo on the same samples.", 4, 1);
+    private readonly Option<int> _samples = OptionFactory.Integer("--policy-samples", "Samples of each prompt for rloo.", 4, 1, OptionFactory.MostSamples);
+    private readonly Option<int> _epochs = OptionFactory.Integer("--policy-epochs", "Steps of ppo on the same samples.", 4, 1, OptionFactory.MostEpochs);
     private readonly Option<float> _preferenceBeta = OptionFactory.NotNegative("--preference-beta", "β of dpo and rpo.", 0.1f);
     private readonly Option<float> _alpha = OptionFactory.NotNegative("--alpha", "Weight of rpo's likelihood of right responses.", 1);
     private readonly Option<bool> _normalized = OptionFactory.Flag("--length-normalized", "Take rpo's likelihood as a mean over tokens, as its paper does, not as a sum.");

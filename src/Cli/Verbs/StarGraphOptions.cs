@@ -10,7 +10,7 @@ namespace QSharp.Cli.Verbs;
 internal sealed class StarGraphOptions
 {
     private readonly Option<CommaList<int>> _graph = OptionFactory.Graph(2, 4);
-    private readonly Option<int> _labels = OptionFactory.Integer("--labels", "Node labels; 0 takes the recipe's.", 0, 0);
+    private readonly Option<int> _labels = OptionFactory.Integer("--labels", "Node labels; 0 takes the recipe's.", 0, 0, 1 << 16);
     private readonly Option<float> _mixed = OptionFactory.Share("--mixed-goals", "Share of training prompts whose goal is any node of the right arm.", 0.75f);
     private readonly Option<int>? _referenceSteps;
 

@@ -16,8 +16,8 @@ internal sealed class TaskOptions
     private readonly Option<string> _task = OptionFactory.Text(
         "--task", $"star-graph; {WordProblemTask.Name}; {string.Join(", ", Catalog.TextTasks)} with the problems of a file; or a file with a prompt and a rule in each line (JSON).", Catalog.StarGraph);
     private readonly Option<string?> _model = OptionFactory.RequiredText("--model", "The reference: a folder, a GGUF file, or org/name from the local hub cache.");
-    private readonly Option<int> _maxTokens = OptionFactory.Integer("--max-tokens", "Most tokens of a response to a text prompt; 0 takes the task's (1,024 for gsm8k and math, 48 for word-problems, 128 else).", 0, 0);
-    private readonly Option<int> _rows = OptionFactory.Integer("--batch-rows", "Responses sampled side by side; 0 takes 256 for graphs and 32 for texts.", 0, 0);
+    private readonly Option<int> _maxTokens = OptionFactory.Integer("--max-tokens", "Most tokens of a response to a text prompt; 0 takes the task's (1,024 for gsm8k and math, 48 for word-problems, 128 else).", 0, 0, OptionFactory.MostTokens);
+    private readonly Option<int> _rows = OptionFactory.Integer("--batch-rows", "Responses sampled side by side; 0 takes 256 for graphs and 32 for texts.", 0, 0, OptionFactory.MostRows);
     private readonly WeightsOption _weights;
     private readonly StarGraphOptions _graph;
     private readonly GuideOptions? _guide;

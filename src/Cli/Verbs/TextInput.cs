@@ -1,7 +1,9 @@
 using System.Text;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 
 using QSharp.Engine;
+using QSharp.Model;
 
 namespace QSharp.Cli.Verbs;
 
@@ -18,24 +20,11 @@ internal static class TextInput
     }
 
     /// <summary>The texts of a JSON file that holds a list of them.</summary>
-    public static string[] ReadList(string file)
-    {
-        try
-        {
-            using JsonDocument document = JsonDocument.Parse(File.ReadAllText(file));
-            if (document.RootElement.ValueKind == JsonValueKind.Array && document.RootElement.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String))
-                return [.. document.RootElement.EnumerateArray().Select(item => item.GetString()!)];
-            throw new UserException($"{file}: this must be a JSON list of texts, [\"one\", \"two\"].");
-        }
-        catch (Exception error) when (error is JsonException or InvalidOperationException)
-        {
-            throw new UserException($"{file}: not valid JSON ({error.Message.TrimEnd('.')}); give a list of texts, [\"one\", \"two\"].", error);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            throw new UserException($"{file}: cannot be read ({error.Message.TrimEnd('.')}).", error);
-        }
-    }
+    /// <exception cref="UserException">It cannot be read, or holds something else.</exception>
+    public static string[] ReadList(string file) =>
+        TextFile.Json(file) is JsonArray list && list.All(item => item?.GetValueKind() == JsonValueKind.String)
+            ? [.. list.Select(item => item!.GetValue<string>())]
+            : throw new UserException($"{file}: this must be a JSON list of texts, [\"one\", \"two\"].");
 
     /// <summary>A token in one line: line ends and other control characters are written as escapes.</summary>
     public static string Visible(string text)

@@ -20,8 +20,8 @@ internal sealed class ToolCallVerb
     private readonly Option<int> _referenceSteps = OptionFactory.Integer("--reference-steps", "Pre-training steps; 0 takes the recipe's.", 0, 0);
     private readonly Option<int> _rollouts = OptionFactory.Integer("--rollouts", "Roll-outs of the reference; 0 takes the recipe's.", 0, 0);
     private readonly Option<int> _steps = OptionFactory.Integer("--guide-steps", "Steps of learning each guide; 0 takes the recipe's.", 0, 0);
-    private readonly Option<int> _problems = OptionFactory.Integer("--test-problems", "Held-out prompts to test on.", 400, 1);
-    private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses to each test prompt.", 4, 1);
+    private readonly Option<int> _problems = OptionFactory.Integer("--test-problems", "Held-out prompts to test on.", 400, 1, OptionFactory.MostProblems);
+    private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses to each test prompt.", 4, 1, OptionFactory.MostSamples);
     private readonly CommonOptions _common;
 
     private ToolCallVerb()
@@ -43,7 +43,7 @@ internal sealed class ToolCallVerb
         (Device device, Ops ops) = _common.Open(parsed);
         using Device owned = device;
         Experiment experiment = new(ops, task, recipe.Guide, _common.Seed(parsed), SamplerRows, progress, stop);
-        Problem[] problems = experiment.TestProblems(parsed.GetValue(_problems));
+        Problem[] problems = experiment.TestProblems(parsed.GetValue(_problems), parsed.GetValue(_samples));
         RunFolder folder = _common.OpenFolder(parsed, _verb.Name, Settings(parsed, task, recipe));
         PhaseClock clock = new(folder.ReadJson("phases.json"));
         List<EpisodeEvaluation> results = [];

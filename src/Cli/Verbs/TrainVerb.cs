@@ -42,6 +42,7 @@ internal static class TrainVerb
             }
             task.Problems.RequireNone(parsed, name);
             ValueMethod chosen = Catalog.FindValueMethod(name)!;
+            learning.RequireUse(parsed, chosen);
             using Session session = task.Open(parsed, common, guide: null, stop, learning, chosen.IsSoftBellman ? parsed.GetValue(eta) : double.PositiveInfinity);
             Experiment experiment = session.Experiment;
             if (chosen.IsOfMeans && experiment.Recipe.Settings.Family.Kind != FamilyKind.Bernoulli)
@@ -50,6 +51,7 @@ internal static class TrainVerb
                 throw new UserException("--eta: this guide serves every η, chosen when it is decoded; leave it out, or learn for one η with --loss exponential.");
             JsonObject settings = TaskOptions.Settings(experiment);
             learning.AddTo(settings, parsed, experiment.Recipe);
+            if (chosen.SumsOverNextTokens) task.Decoding.AddTo(settings, parsed);
             rounding.Apply(parsed, session.Reference.Ops.Device, experiment, settings);
             RolloutData rollouts = experiment.LoadRollouts(parsed.GetValue(data)!, session.Reference, parsed.GetValue(keep));
             experiment.RequireLearnable(rollouts, chosen, session.Reference);
@@ -87,7 +89,7 @@ internal static class TrainVerb
         Experiment experiment = session.Experiment;
         PolicyRecipe recipe = options.Recipe(parsed, experiment.Recipe);
         recipe.Require(entry);
-        RolloutData? rollouts = data is null ? null : experiment.LoadRollouts(data, session.Reference, keepNoVariation: true);
+        RolloutData? rollouts = data is null ? null : experiment.LoadRollouts(data, session.Reference, keepNoVariation: true).WithoutHeldOut();
         IBatchSource? source = experiment.DataSource(entry, rollouts);
         JsonObject settings = PolicyOptions.Describe(recipe);
         settings["task"] = experiment.Task.Settings;

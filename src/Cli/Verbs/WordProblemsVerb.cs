@@ -25,10 +25,10 @@ internal sealed class WordProblemsVerb
     private readonly Option<double> _rollInEta = OptionFactory.Eta("--roll-in-eta", "η of the second round's roll-ins.", 0.04);
     private readonly Option<CommaList<double>> _etas = OptionFactory.Etas(0.025, canBeNegative: false);
     private readonly Option<CommaList<double>> _temperatures = OptionFactory.Temperatures(0.7, 0.3);
-    private readonly Option<int> _problems = OptionFactory.Integer("--test-problems", "Held-out problems to test on.", 512, 1);
+    private readonly Option<int> _problems = OptionFactory.Integer("--test-problems", "Held-out problems to test on.", 512, 1, OptionFactory.MostProblems);
     private readonly Option<int> _hiddenLayer = CollectVerb.HiddenLayer();
-    private readonly Option<int> _candidates = OptionFactory.Integer("--candidates", "Tokens that the guide scores at each step.", GuideRecipe.SharedTrunk.Candidates, 1);
-    private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses to each test problem; with several, best-of-n by the guide is reported too.", 1, 1);
+    private readonly Option<int> _candidates = OptionFactory.Integer("--candidates", "Tokens that the guide scores at each step.", GuideRecipe.SharedTrunk.Candidates, 1, GuidanceRule.MostCandidates);
+    private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses to each test problem; with several, best-of-n by the guide is reported too.", 1, 1, OptionFactory.MostSamples);
     private readonly Option<CommaList<string>> _methods = OptionFactory.Choices(
         "--methods", "How the guide tilts; both from the same guide.", ["qsharp", "cd"], "qsharp", "cd");
     private readonly WeightsOption _weights;
@@ -55,10 +55,10 @@ internal sealed class WordProblemsVerb
         Experiment experiment = new(ops, task, recipe, _common.Seed(parsed), SamplerRows, progress, stop);
         using LanguageModel reference = ModelFolder.LoadLanguageModel(ops, files, task, _weights.Value(parsed));
         JsonObject settings = Settings(parsed, task);
+        Problem[] problems = experiment.TestProblems(parsed.GetValue(_problems), parsed.GetValue(_samples));
         RunFolder folder = _common.OpenFolder(parsed, _verb.Name, settings);
         using MetricsLog metrics = new(folder);
         PhaseClock clock = new(folder.ReadJson("phases.json"));
-        Problem[] problems = experiment.TestProblems(parsed.GetValue(_problems));
         List<Evaluation> results;
         try
         {
@@ -98,7 +98,7 @@ internal sealed class WordProblemsVerb
         string first = second == 0 ? last : folder.File("guide-round-1");
         IGuide guide = Round(1, first, null, parsed.GetValue(_rollouts));
         if (second == 0) return guide;
-        using (guide) return Round(2, last, guide, parsed.GetValue(_rollouts) + second);
+        using (guide) return Round(2, last, guide, parsed.GetValue(_rollouts) + (long)second);
 
         IGuide Round(int number, string to, IGuide? rollIn, long total)
         {

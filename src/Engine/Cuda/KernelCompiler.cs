@@ -6,7 +6,7 @@ using System.Text;
 namespace QSharp.Engine;
 
 /// <summary>What NVRTC made of one variant of a kernel file.</summary>
-/// <param name="Image">A cubin, or PTX where the device is newer than the compiler.</param>
+/// <param name="Image">A cubin, or PTX where the compiler does not know the device.</param>
 /// <param name="IsPtx">Whether it is PTX.</param>
 /// <param name="Log">The compiler's report: warnings, and registers, shared memory and spills of each kernel.</param>
 public sealed record CompiledKernels(byte[] Image, bool IsPtx, string Log);
@@ -37,10 +37,7 @@ public sealed unsafe class KernelCompiler
         Architecture = architecture;
         Version = NvrtcVersion;
         _hasSafeLineInfo = int.Parse(Version.Split('.')[0], CultureInfo.InvariantCulture) >= 12;
-        int newest = Architectures[^1];
-        // A cubin for the card itself needs no compilation by the driver and no match of versions; a card that NVRTC does not know yet takes PTX.
-        _isPtx = architecture > newest;
-        _target = _isPtx ? $"compute_{newest}" : $"sm_{architecture}";
+        (_target, _isPtx) = Target(architecture, Architectures);
     }
 
     public KernelFolder Folder { get; }
@@ -81,6 +78,21 @@ public sealed unsafe class KernelCompiler
     public static string CacheFolder =>
         Environment.GetEnvironmentVariable("QSHARP_CACHE") is { Length: > 0 } chosen ? chosen
         : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.Create), "qsharp", "kernels");
+
+    /// <summary>
+    /// What to compile for: a cubin for the card itself, which needs no compilation by the driver and no match of versions, or PTX of the
+    /// newest architecture before it where NVRTC does not know the card's own.
+    /// </summary>
+    /// <param name="known">NVRTC's, in order.</param>
+    /// <exception cref="UserException">It knows newer ones alone.</exception>
+    internal static (string Name, bool IsPtx) Target(int architecture, IReadOnlyList<int> known)
+    {
+        if (known.Contains(architecture)) return ($"sm_{architecture}", false);
+        int before = known.LastOrDefault(each => each < architecture);
+        if (before == 0)
+            throw new UserException($"NVRTC compiles for compute capability {known[0] / 10}.{known[0] % 10} and newer, but the card has {architecture / 10}.{architecture % 10}; install an older CUDA toolkit, or use --device cpu.");
+        return ($"compute_{before}", true);
+    }
 
     /// <summary>Compiles one variant of a kernel file, or takes it from disk.</summary>
     /// <exception cref="UserException">The source does not compile; the compiler's log follows, with the file's path and lines.</exception>

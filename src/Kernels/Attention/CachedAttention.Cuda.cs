@@ -17,7 +17,10 @@ public sealed partial class CudaOps
         int warps = Math.Min(tiles.MostWarps, Blocks(most, AttentionTiles.WarpRows)), height = warps * AttentionTiles.WarpRows;
         int rowTiles = Blocks(rows, height), items = sizes.Rows * sizes.KvHeads;
         int promptSplits = prompts.IsNone ? 0 : Splits(prompts.Capacity, rows), splits = promptSplits + Splits(sizes.Capacity, rows);
-        Tensor partial = splits == 1 ? Tensor.None : device.Scratch(checked(items * rows * splits * (sizes.HeadDim + 2)));
+        long partials = (long)items * rows * splits * (sizes.HeadDim + 2);
+        if (splits > 1 && partials > int.MaxValue)   // which the kernel counts in ints
+            throw new UserException($"Attention over {sizes.Rows} rows of {sizes.Tokens} tokens needs {partials} numbers between its two passes, more than {int.MaxValue}; choose fewer rows or candidates.");
+        Tensor partial = splits == 1 ? Tensor.None : device.Scratch((int)partials);
         device.Kernels.Get("cached_attention", "cached_attention", tiles.Variant).Launch(
             checked(items * rowTiles * splits), warps * 32, tiles.Bytes(height + 4 * tiles.Step),
             qkv, prompts.Keys, prompts.Values, prompts.Lengths, prompts.Of, keys, values, lengths, counts, y, partial,

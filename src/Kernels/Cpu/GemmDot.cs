@@ -16,7 +16,7 @@ internal readonly unsafe struct DotProduct
     /// Most rows that are done this way; above, packing w pays. Rows go in fours over each four outputs, whose weights come
     /// from the nearest cache after the first time. Where a dot product is short, adding up its lanes costs as much as itself.
     /// </summary>
-    public static int MostRows(int inputs) => inputs < 256 ? 4 : 20;
+    public static int MostRows(int inputs) => inputs < 256 ? 4 : Ops.FewRows;
 
     public int Rows { get; init; }
 

@@ -50,7 +50,7 @@ internal static unsafe class RowMath
         return (float)sum;
     }
 
-    /// <summary>Σ exp(xᵢ − shift) · vᵢ.</summary>
+    /// <summary>Σ exp(xᵢ − shift) · vᵢ; where x is −∞ the value counts for nothing, whatever it is.</summary>
     public static float WeighedSum(float* x, float* values, int count, float shift)
     {
         Vector256<float> shifts = Vector256.Create(shift);
@@ -60,7 +60,11 @@ internal static unsafe class RowMath
             int stop = Math.Min(begin + Block, count);
             Vector256<float> part = default;
             for (int i = begin; i < stop; i += Lanes)
-                part += VectorMath.Exp(Load(x + i, stop - i, float.NegativeInfinity) - shifts) * Load(values + i, stop - i, 0);
+            {
+                Vector256<float> logits = Load(x + i, stop - i, float.NegativeInfinity);
+                Vector256<float> isMasked = Vector256.Equals(logits, Vector256.Create(float.NegativeInfinity));
+                part += VectorMath.Exp(logits - shifts) * Vector256.ConditionalSelect(isMasked, default, Load(values + i, stop - i, 0));
+            }
             sum += Vector256.Sum(part);
         }
         return (float)sum;

@@ -18,7 +18,7 @@ internal sealed class OutsideTiltCase(string suffix, GuidanceRule rule) : OpCase
     [
         new("logReference", (s[0], s[1])) { Draw = (ref PhiloxStream random, int index) => Math.Log((0.5 + random.NextUniform()) / s[1]) },
         new("candidates", (s[0], s[2]), DType.I32) { Draw = Draws.Fixed(index => (3 * (index / s[2]) + (index % s[2]) * 7919L) % s[1]) },
-        new("g", (s[0], s[2])) { Draw = (ref PhiloxStream random, int index) => IsLost(index / s[2]) ? double.NegativeInfinity
+        new("g", (s[0], s[2])) { Draw = (ref PhiloxStream random, int index) => IsLost(index / s[2]) ? double.NegativeInfinity : index % s[2] == 0 && index / s[2] % 8 == 5 ? double.NaN
             : rule.Lambda * (0.4 + 0.2 * random.NextUniform()) },
         new("prefixTilt", s[0]) { Draw = (ref PhiloxStream random, int row) => row % 3 == 2 ? double.NaN
             : rule.Lambda * (0.4 + 0.2 * random.NextUniform()) },

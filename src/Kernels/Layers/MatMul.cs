@@ -4,6 +4,9 @@ namespace QSharp.Kernels;
 
 public abstract partial class Ops
 {
+    /// <summary>Products of up to so many rows may be summed in another order than larger ones; of those, a row's bits do not depend on the number.</summary>
+    public const int FewRows = 20;
+
     /// <summary>
     /// y = x·wᵀ + bias, the linear layer with weights stored as PyTorch and Hugging Face store them.
     /// On the CPU after Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008): see docs/design.md.

@@ -128,7 +128,7 @@ public sealed unsafe partial class CpuOps
                 {
                     int left = vocab - i;
                     Vector256<float> share = scale * VectorMath.Exp(RowMath.Load(x + i, left, float.NegativeInfinity) - shift);
-                    Vector256<float> slope = share * (RowMath.Load(v + i, left, 0) - mean);
+                    Vector256<float> slope = Vector256.ConditionalSelect(Vector256.Equals(share, default), default, share * (RowMath.Load(v + i, left, 0) - mean));
                     if (dx != null) RowMath.Store(slope, dx + i, left);
                     if (dv != null) RowMath.Store(share, dv + i, left);
                 }

@@ -12,6 +12,9 @@ internal sealed class ConfigJson(JsonObject json, string path)
     /// <summary>Whether a key is there with a value other than null.</summary>
     public bool Has(string key) => json[key] is not null;
 
+    /// <summary>The first key whose value is an object, or null.</summary>
+    public string? InnerKey => json.FirstOrDefault(entry => entry.Value is JsonObject).Key;
+
     public string Text(string key) =>
         json[key] is JsonValue value && value.TryGetValue(out string? text) ? text : throw Wrong(key, "a text");
 

@@ -33,7 +33,7 @@ public static class GuideFolder
         ModelFolder.RequireTask(files, task, vocabulary);
         GuideDescription description = GuideDescription.Read(files.Config, folder);
         RequireReference(description, folder, reference);
-        return (files.Load(reference.Ops.Device, WeightFormat.Auto, type => new ValueModel(reference.Ops, files.Transformer, description.Settings, type)), description.Origin);
+        return (files.Load(reference.Ops.Device, WeightFormat.Auto, description.Settings, type => new ValueModel(reference.Ops, files.Transformer, description.Settings, type)), description.Origin);
     }
 
     /// <summary>Tells guides apart as <see cref="ModelFolder.Fingerprint(HeadedModel)"/> does models, and by what their outputs mean.</summary>

@@ -44,7 +44,7 @@ public sealed class Inspection : IDisposable
         bool isModel = ModelFolder.Exists(path);
         GuideDescription? guide = GuideFolder.Describe(path);
         // A head on its reference's trunk is whole, but no transformer.
-        (TransformerConfig? config, string? unsupported) = isModel && guide is not { SharesTrunk: true } ? Model(path) : default;
+        (TransformerConfig? config, string? unsupported) = isModel && guide is not { SharesTrunk: true } ? Model(path, guide) : default;
         string format = guide is not null ? "guide folder" : isModel ? "model folder" : "safetensors file";
         return new Inspection(tensors, path, format, ((ITensorSource)tensors).Tensors, tensors.Metadata)
         {
@@ -59,7 +59,7 @@ public sealed class Inspection : IDisposable
     private static Inspection OpenGguf(string path)
     {
         GgufFile file = GgufFile.Open(path);
-        (TransformerConfig? config, string? unsupported) = Model(path);
+        (TransformerConfig? config, string? unsupported) = Model(path, null);
         return new Inspection(
             file, path, "GGUF file", [.. file.Tensors.Select(tensor => new TensorEntry(tensor.Name, tensor.Type, tensor.Shape, tensor.ByteCount))], file.Summary())
         {
@@ -68,11 +68,12 @@ public sealed class Inspection : IDisposable
         };
     }
 
-    private static (TransformerConfig? Config, string? Unsupported) Model(string path)
+    private static (TransformerConfig? Config, string? Unsupported) Model(string path, GuideDescription? guide)
     {
         try
         {
             using ModelFiles files = ModelFiles.Open(path);
+            ModelTensors.Require(files.Tensors, files.Transformer, guide?.Settings);
             return (files.Transformer, null);
         }
         catch (UserException refusal)

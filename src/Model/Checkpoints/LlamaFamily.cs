@@ -25,6 +25,8 @@ internal sealed class LlamaFamily : ModelFamily
         if (!json.Has("head_dim") && width % heads != 0)
             throw new UserException($"{json.Path}: hidden_size is {width} and num_attention_heads is {heads}; without head_dim the first must be a multiple of the second.");
         RequireFullAttention(json, type, layers, context);
+        if (type == "qwen3" && ReadBiases(json))
+            throw new UserException($"{json.Path}: attention_bias and mlp_bias are true, but biases are not supported in a model of type qwen3.");
         (float theta, RopeScaling? scaling) = ReadRope(json, context);
         return new TransformerConfig
         {
@@ -160,12 +162,22 @@ internal sealed class LlamaFamily : ModelFamily
         throw new UserException($"{rope.Path}: factor, low_freq_factor and original_max_position_embeddings must be above 0, and high_freq_factor above low_freq_factor.");
     }
 
+    private static void RequireWholeHeads(ConfigJson json)
+    {
+        if (json.Real("partial_rotary_factor", 1) is var factor && factor != 1)
+            throw new UserException($"{json.Path}: partial_rotary_factor is {factor}, but rotating a part of each head is not supported.");
+    }
+
+    /// <summary>θ may stand beside the scaling or inside of it; the inner one counts.</summary>
     private static (float Theta, RopeScaling? Scaling) ReadRope(ConfigJson json, int context)
     {
         ConfigJson? rope = json.Object("rope_parameters") ?? json.Object("rope_scaling");
-        float theta = json.Object("rope_parameters") is { } parameters ? parameters.Real("rope_theta", 10000) : json.Real("rope_theta", 10000);
-        if (json.Real("partial_rotary_factor", 1) != 1)
-            throw new UserException($"{json.Path}: partial_rotary_factor is {json.Real("partial_rotary_factor", 1)}, but rotating a part of each head is not supported.");
+        if (rope?.InnerKey is { } layers)
+            throw new UserException($"{rope.Path}.{layers} is an object, but rotary positions of their own for each kind of layer are not supported.");
+        RequireWholeHeads(json);
+        if (rope is not null) RequireWholeHeads(rope);
+        float theta = json.Real("rope_theta", 10000);
+        if (rope is not null) theta = rope.Real("rope_theta", theta);
         if (!(theta > 0 && float.IsFinite(theta))) throw new UserException($"{json.Path}: rope_theta is {theta}; it must be above 0.");
         if (rope is null) return (theta, null);
         string type = rope.Has("rope_type") ? rope.Text("rope_type") : rope.Has("type") ? rope.Text("type") : "default";

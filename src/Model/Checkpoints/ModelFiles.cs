@@ -88,12 +88,14 @@ public sealed class ModelFiles : IDisposable
     {
         if (Own?["head"] is not null)
             throw new UserException($"{Path}: this is a guide, not a reference; give it as --guide and a reference as --model.");
-        return Load(ops.Device, format, type => new LanguageModel(ops, Transformer, type));
+        return Load(ops.Device, format, null, type => new LanguageModel(ops, Transformer, type));
     }
 
-    /// <summary>Fills a model that is made for a type of matrices.</summary>
-    internal T Load<T>(Engine.Device device, WeightFormat format, Func<DType, T> create) where T : HeadedModel
+    /// <summary>Fills a model that is made for a type of matrices, once it is known that all tensors fit.</summary>
+    /// <param name="guide">What the head is of, where the model is a guide.</param>
+    internal T Load<T>(Engine.Device device, WeightFormat format, ValueSettings? guide, Func<DType, T> create) where T : HeadedModel
     {
+        ModelTensors.Require(Tensors, Transformer, guide);
         if (format == WeightFormat.Auto && device.ActivationType == DType.BF16) format = WeightFormat.BF16;
         // A GGUF file stands for the BF16 folder that 'convert' writes, also where a model is to be trained in F32.
         bool round = format == WeightFormat.BF16 || (_gguf is not null && IsBFloat16);

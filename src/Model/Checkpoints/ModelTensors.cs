@@ -13,37 +13,24 @@ internal static class ModelTensors
     // Of one step of loading: little enough that it stays in a core's cache between widening and rounding.
     private const int PieceElements = 1 << 18;
 
+    /// <summary>Checks that every tensor finds its place, by names and shapes alone; no memory is taken.</summary>
+    /// <param name="guide">What the head is of, where the model is a guide with a trunk of its own.</param>
+    /// <exception cref="UserException">A tensor is missing, unknown or has another shape.</exception>
+    public static void Require(ITensorSource source, TransformerConfig config, ValueSettings? guide)
+    {
+        HeadShape head = guide is null ? HeadShape.Language(config) : ValueHead.ShapeOf(guide, config);
+        Arena.Measure(arena => Places(source, new Weights(config, head, DType.F32, arena), config, head, isGuide: guide is not null));
+    }
+
     /// <summary>Fills a model, several tensors at a time.</summary>
     /// <param name="round">
     /// Rounds every value to BF16, as a BF16 checkpoint of the model would hold it; values that the model keeps as F32 too.
     /// </param>
-    /// <exception cref="UserException">A tensor is missing, unknown or has another shape.</exception>
+    /// <exception cref="UserException">A tensor is missing, unknown, has another shape, or holds what is no number.</exception>
     public static void Import(ITensorSource source, HeadedModel model, bool round)
     {
-        ModelFamily family = ModelFamily.Of(model.Config);
-        bool hasPrefix = source.Tensors.Any(tensor => tensor.Name.StartsWith(family.TrunkPrefix, StringComparison.Ordinal));
-        Dictionary<string, TensorEntry> entries = source.Tensors.ToDictionary(entry => entry.Name);
-        List<(TensorEntry Entry, TensorPart Part, Tensor Target)> copies = [];
-        HashSet<string> used = [];
-        foreach ((string name, Tensor value, _) in model.Weights.Named)
-        {
-            int row = 0;
-            foreach (TensorPart part in Parts(name, model, family))
-            {
-                string external = hasPrefix || !part.Name.StartsWith(family.TrunkPrefix, StringComparison.Ordinal) ? part.Name : part.Name[family.TrunkPrefix.Length..];
-                // Some files hold a tied head under its own name alone.
-                if (name == "tokens" && model.HeadShape.Tied && !entries.ContainsKey(external) && entries.ContainsKey(LmHead)) external = LmHead;
-                used.Add(external);
-                Tensor target = value.Range(row, part.Rows);
-                copies.Add((Checked(source, entries, external, part, target), part, target));
-                row += part.Rows;
-            }
-        }
-        foreach (TensorEntry entry in source.Tensors)
-            if (!used.Contains(entry.Name) && !family.IsConstant(entry.Name) && !(model.HeadShape.Tied && entry.Name == LmHead))
-                throw new UserException($"{source.Path}: the tensor '{entry.Name}' belongs to no part of the {model.Config.Layers}-layer model that its config describes.");
         List<Piece> pieces = [];
-        foreach ((TensorEntry entry, TensorPart part, Tensor target) in copies)
+        foreach ((TensorEntry entry, TensorPart part, Tensor target) in Places(source, model.Weights, model.Config, model.HeadShape, model is ValueModel))
         {
             int rows = target.Shape.D0, length = (int)(target.Count / rows), step = part.IsTransposed ? rows : Math.Max(1, PieceElements / length);
             // A vector of a file with blocks is one row, so it is not cut.
@@ -61,14 +48,41 @@ internal static class ModelTensors
         }
     }
 
+    /// <summary>Where each tensor of a checkpoint goes.</summary>
+    private static List<(TensorEntry Entry, TensorPart Part, Tensor Target)> Places(ITensorSource source, Weights weights, TransformerConfig config, HeadShape head, bool isGuide)
+    {
+        ModelFamily family = ModelFamily.Of(config);
+        bool hasPrefix = source.Tensors.Any(tensor => tensor.Name.StartsWith(family.TrunkPrefix, StringComparison.Ordinal));
+        Dictionary<string, TensorEntry> entries = source.Tensors.ToDictionary(entry => entry.Name);
+        List<(TensorEntry Entry, TensorPart Part, Tensor Target)> places = [];
+        HashSet<string> used = [];
+        foreach ((string name, Tensor value, _) in weights.Named)
+        {
+            int row = 0;
+            foreach (TensorPart part in Parts(name, config, head, isGuide))
+            {
+                string external = hasPrefix || !part.Name.StartsWith(family.TrunkPrefix, StringComparison.Ordinal) ? part.Name : part.Name[family.TrunkPrefix.Length..];
+                // Some files hold a tied head under its own name alone.
+                if (name == "tokens" && head.Tied && !entries.ContainsKey(external) && entries.ContainsKey(LmHead)) external = LmHead;
+                used.Add(external);
+                Tensor target = value.Range(row, part.Rows);
+                places.Add((Checked(source, entries, external, part, target), part, target));
+                row += part.Rows;
+            }
+        }
+        foreach (TensorEntry entry in source.Tensors)
+            if (!used.Contains(entry.Name) && !family.IsConstant(entry.Name) && !(head.Tied && entry.Name == LmHead))
+                throw new UserException($"{source.Path}: the tensor '{entry.Name}' belongs to no part of the {config.Layers}-layer model that its config describes.");
+        return places;
+    }
+
     /// <summary>All parameters of a model as F32 tensors of a checkpoint.</summary>
     public static IEnumerable<SafeTensorsSource> Export(HeadedModel model)
     {
-        ModelFamily family = ModelFamily.Of(model.Config);
         foreach ((string name, Tensor value, _) in model.Weights.Named)
         {
             int row = 0;
-            foreach (TensorPart part in Parts(name, model, family))
+            foreach (TensorPart part in Parts(name, model.Config, model.HeadShape, model is ValueModel))
             {
                 Tensor rows = value.Range(row, part.Rows);
                 float[] values = TensorValues.Read(rows);
@@ -84,11 +98,11 @@ internal static class ModelTensors
         }
     }
 
-    private static TensorPart[] Parts(string name, HeadedModel model, ModelFamily family) => name switch
+    private static TensorPart[] Parts(string name, TransformerConfig config, HeadShape head, bool isGuide) => name switch
     {
-        "head" => [new(model is ValueModel ? ModelFamily.ValueHead : LmHead, model.HeadShape.Rows)],
-        "head_bias" => [new(ModelFamily.ValueHeadBias, model.HeadShape.Rows)],
-        _ => family.Parts(name, model.Config),
+        "head" => [new(isGuide ? ModelFamily.ValueHead : LmHead, head.Rows)],
+        "head_bias" => [new(ModelFamily.ValueHeadBias, head.Rows)],
+        _ => ModelFamily.Of(config).Parts(name, config),
     };
 
     private static TensorEntry Checked(ITensorSource source, Dictionary<string, TensorEntry> entries, string name, TensorPart part, Tensor target)
@@ -110,11 +124,13 @@ internal static class ModelTensors
         if (target is { DType: DType.F32, Buffer.Device.IsHost: true } && !piece.IsTransposed && !round)
         {
             source.CopyTo(piece.Name, piece.First, target.Span<float>());
+            TensorValues.RequireFinite(target.Span<float>(), source.Path, piece.Name);
             return buffer;
         }
         if (buffer.Length < count) buffer = GC.AllocateUninitializedArray<float>(count);
         Span<float> values = buffer.AsSpan(0, count);
         source.CopyTo(piece.Name, piece.First, values);
+        TensorValues.RequireFinite(values, source.Path, piece.Name);
         if (piece.IsTransposed) values = Transpose(values, target.Shape.D1, target.Shape.D0);
         if (round && target.DType == DType.F32)
             foreach (ref float value in values) value = BFloat16.Widen(BFloat16.Round(value));

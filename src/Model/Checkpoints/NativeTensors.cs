@@ -11,7 +11,7 @@ internal static class NativeTensors
             yield return SafeTensorsSource.FromFloats(prefix + name, TensorValues.Shape(value), TensorValues.Read(value));
     }
 
-    /// <exception cref="UserException">A tensor is missing or has another shape.</exception>
+    /// <exception cref="UserException">A tensor is missing, has another shape, or holds what is no number.</exception>
     public static void Load(SafeTensorsFile file, Parameters parameters, string prefix = "")
     {
         foreach ((string name, Tensor value, _) in parameters.Named)
@@ -21,6 +21,7 @@ internal static class NativeTensors
                 throw new UserException($"{file.Path}: {prefix + name} is [{string.Join(", ", entry.Shape)}], but this model needs {value.Shape}; it belongs to another model.");
             float[] values = new float[value.Count];
             file.CopyTo(entry, values);
+            TensorValues.RequireFinite(values, file.Path, prefix + name);
             TensorValues.Write(values, value);
         }
     }

@@ -1,3 +1,6 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+
 using QSharp.Engine;
 
 namespace QSharp.Model;
@@ -42,6 +45,21 @@ internal static class TensorValues
         ushort[] halves = new ushort[values.Length];
         BFloat16.Round(values, halves);
         device.Upload<ushort>(halves, tensor);
+    }
+
+    /// <summary>Refuses a tensor that holds NaN or an infinity: nothing computed with it would mean anything.</summary>
+    /// <param name="path">Of the file, for the message.</param>
+    /// <exception cref="UserException">It does.</exception>
+    public static void RequireFinite(ReadOnlySpan<float> values, string path, string name)
+    {
+        // 0·x is 0 for a number and NaN for all else, and a NaN stays in a sum.
+        Vector<float> sum = Vector<float>.Zero;
+        ReadOnlySpan<Vector<float>> vectors = MemoryMarshal.Cast<float, Vector<float>>(values);
+        foreach (Vector<float> vector in vectors) sum += vector * Vector<float>.Zero;
+        float last = Vector.Sum(sum);
+        foreach (float value in values[(vectors.Length * Vector<float>.Count)..]) last += value * 0;
+        if (float.IsNaN(last))
+            throw new UserException($"{path}: the tensor '{name}' holds NaN or an infinite value; the file is damaged, or its training diverged, so take it again from where it came from, or an earlier one.");
     }
 
     public static long[] Shape(Tensor value)

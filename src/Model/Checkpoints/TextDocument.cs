@@ -10,7 +10,7 @@ public sealed record TextDocument(string Name, byte[] Content)
 
     private static readonly string[] _names =
     [
-        TokenizerLoader.FileName, "vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "chat_template.json",
+        TokenizerLoader.FileName, "vocab.json", "merges.txt", "added_tokens.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "chat_template.json",
     ];
 
     /// <summary>Those of a model: a folder, or what a GGUF file stands for. The end tokens are always in generation_config.json, wherever they were.</summary>

@@ -10,6 +10,10 @@ internal sealed class CachedModel : IDisposable
     // read in parts, unless its tokens see one another in both directions.
     private const int PrefillTokens = 512;
 
+    // Tokens of one pass at least, where there are prompts for so many: few rows may be multiplied in another order, and a prompt's bits
+    // must not depend on which others are read with it.
+    private const int LeastTokens = Ops.FewRows + 1;
+
     private readonly DeviceBuffer _memory;
     private readonly StepBuffers _prompt;
     private readonly Tensor _states, _layerStates, _counts, _lastRows;
@@ -145,33 +149,42 @@ internal sealed class CachedModel : IDisposable
             longest = Math.Max(longest, slots.Prompt(slot).Length);
             _versions[slot] = slots.Version(slot);
         }
-        KvCache window = Cache.Prompts!.Window(first, count);
+        // Neighbours that fill the pass up add no column, and keep those that they have.
+        int rows = Math.Min(slots.Count, Math.Max(count, (LeastTokens + longest - 1) / Math.Max(longest, 1))), begin = Math.Min(first, slots.Count - rows);
+        KvCache window = Cache.Prompts!.Window(begin, rows);
         Model.Ops.Fill(window.Lengths, 0);
-        int part = Math.Min(longest, _hostTokens.Length / count);
-        for (int start = 0; start < longest; start += part) Read(slots, layout, window, first, start, Math.Min(part, longest - start));
+        int part = Math.Min(longest, _hostTokens.Length / rows);
+        for (int start = 0; start < longest; start += part) Read(slots, layout, window, begin, (first, count), start, Math.Min(part, longest - start));
+        Span<int> lengths = _hostCounts.AsSpan(0, rows);
+        for (int i = 0; i < rows; i++) lengths[i] = slots.Prompt(begin + i).Length;
+        Model.Ops.Device.Upload<int>(lengths, window.Lengths);
     }
 
-    private void Read(PromptSlots slots, CacheLayout layout, KvCache window, int first, int start, int length)
+    /// <param name="begin">The window's first slot.</param>
+    /// <param name="read">The slots whose prompts are read.</param>
+    private void Read(PromptSlots slots, CacheLayout layout, KvCache window, int begin, (int First, int Count) read, int start, int length)
     {
         Ops ops = Model.Ops;
-        int count = window.Rows;
-        StepBuffers buffers = _prompt.View(count, length);
-        Span<int> tokens = _hostTokens.AsSpan(0, count * length), counts = _hostCounts.AsSpan(0, count), lastRows = _hostRows.AsSpan(0, count);
+        int rows = window.Rows;
+        StepBuffers buffers = _prompt.View(rows, length);
+        Span<int> tokens = _hostTokens.AsSpan(0, rows * length), counts = _hostCounts.AsSpan(0, rows), lastRows = _hostRows.AsSpan(0, read.Count);
         tokens.Clear();
-        for (int i = 0; i < count; i++)
+        counts.Clear();
+        for (int i = 0; i < read.Count; i++)
         {
-            ReadOnlySpan<int> prompt = slots.Prompt(first + i)[start..];
-            counts[i] = Math.Min(prompt.Length, length);
-            prompt[..counts[i]].CopyTo(tokens[(i * length)..]);
-            lastRows[i] = i * length + counts[i] - 1;
+            ReadOnlySpan<int> prompt = slots.Prompt(read.First + i)[start..];
+            int row = read.First - begin + i;
+            counts[row] = Math.Min(prompt.Length, length);
+            prompt[..counts[row]].CopyTo(tokens[(row * length)..]);
+            lastRows[i] = row * length + counts[row] - 1;
         }
-        Tensor deviceCounts = _counts.Range(0, count), deviceRows = _lastRows.Range(0, count);
+        Tensor deviceCounts = _counts.Range(0, rows), deviceRows = _lastRows.Range(0, read.Count);
         ops.Device.Upload<int>(tokens, buffers.Tokens);
         ops.Device.Upload<int>(counts, deviceCounts);
         ops.Device.Upload<int>(lastRows, deviceRows);
         Model.Trunk.Extend(deviceCounts, window, layout, buffers);
         ops.Advance(window.Lengths, deviceCounts, 0);
-        ops.Gather(buffers.Hidden, deviceRows, _states.Range(Cache.Rows + first, count));
-        if (buffers.StateLayer > 0) ops.Gather(buffers.LayerStates, deviceRows, _layerStates.Range(Cache.Rows + first, count));
+        ops.Gather(buffers.Hidden, deviceRows, _states.Range(Cache.Rows + read.First, read.Count));
+        if (buffers.StateLayer > 0) ops.Gather(buffers.LayerStates, deviceRows, _layerStates.Range(Cache.Rows + read.First, read.Count));
     }
 }

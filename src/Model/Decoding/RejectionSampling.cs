@@ -60,10 +60,11 @@ internal sealed class RejectionSampling : IDisposable
     /// <param name="positions">Of each row's token.</param>
     /// <param name="running">1 for each row that runs, else 0.</param>
     /// <param name="weights">What step.Weights holds, [R, returns]; not read unless the tilt is weighted.</param>
-    /// <exception cref="UserException">A row accepted none of 100,000 proposals.</exception>
+    /// <param name="stop">Looked at before each round.</param>
+    /// <exception cref="UserException">A row accepted none of 100,000 proposals, or the guide's value of one is not a number.</exception>
     public void Draw(
         in RejectionStep step, GuidanceRule rule, ulong key, ReadOnlySpan<int> positions, ReadOnlySpan<int> streams, ReadOnlySpan<int> running,
-        float[] weights)
+        float[] weights, CancellationToken stop)
     {
         int rows = _hostNext.Length, pending = 0;
         for (int row = 0; row < rows; row++)
@@ -77,6 +78,7 @@ internal sealed class RejectionSampling : IDisposable
             for (int row = 0; row < rows; row++) _bounds[row] = Largest(weights.AsSpan(row * rule.Family.Returns, rule.Family.Returns));
         for (int round = 0; pending > 0; round++)
         {
+            stop.ThrowIfCancellationRequested();
             if (round == MostRounds)
                 throw new UserException($"--candidates all: none of {MostRounds * Proposals:N0} proposals was accepted, so the guide sees next to no chance at this η; take a larger --eta, or a number of candidates.");
             Propose(step, rule, key, round);
@@ -131,6 +133,8 @@ internal sealed class RejectionSampling : IDisposable
             for (int i = 0; i < Proposals; i++)
             {
                 int at = row * Proposals + i;
+                if (float.IsNaN(_hostTilts[at]))
+                    throw new UserException("--candidates all: the guide's value of a token is not a number, as after a training that diverged; train the guide anew with a smaller --learning-rate.");
                 _weights[i] = Math.Min(1, Math.Exp(_hostTilts[at] - _bounds[row]));   // 0 for a token that no return with weight can follow
                 (uint word, _, _, _) = Philox.Block(acceptKey, (uint)streams[row], (uint)positions[row], (uint)i, 0);
                 if (_hostChosen[row] >= 0 || Philox.Uniform(word) >= _weights[i]) continue;

@@ -1,3 +1,4 @@
+using QSharp.Engine;
 using QSharp.Kernels;
 
 namespace QSharp.Model;
@@ -20,12 +21,13 @@ public enum Finish
 /// that start where others have ended.
 /// </summary>
 /// <param name="hiddenWidth">C, where π_ref's hidden states are wanted too; else 0.</param>
+/// <exception cref="UserException">It would be more than an array holds.</exception>
 public sealed class SampleBatch(int rows, int promptTokens, int newTokens, int hiddenWidth = 0)
 {
     /// <summary>Rows in use; the rest is ignored.</summary>
     public int Count { get; set; }
 
-    public int[] Prompts { get; } = new int[rows * promptTokens];           // [R, P], right-padded
+    public int[] Prompts { get; } = new int[Size(rows, promptTokens)];           // [R, P], right-padded
 
     public int[] PromptLengths { get; } = new int[rows];
 
@@ -41,16 +43,16 @@ public sealed class SampleBatch(int rows, int promptTokens, int newTokens, int h
     /// <summary>[R, returns of the guide's family]: log-weights of the returns for a weighted tilt, finite or −∞; empty where there are none.</summary>
     public float[] Weights { get; set; } = [];
 
-    public int[] Responses { get; } = new int[rows * newTokens];            // [R, N]
+    public int[] Responses { get; } = new int[Size(rows, newTokens)];            // [R, N]
 
     public int[] ResponseLengths { get; } = new int[rows];
 
     public Finish[] Finishes { get; } = new Finish[rows];
 
-    public float[] Statistics { get; } = new float[rows * newTokens * SampleStatistics.Count];
+    public float[] Statistics { get; } = new float[Size(rows, (long)newTokens * SampleStatistics.Count)];
 
     /// <summary>[R, N, C]: π_ref's hidden state that each token was drawn from, of the sampler's <see cref="SamplerShape.HiddenLayer"/>; null where not wanted.</summary>
-    public Half[]? Hidden { get; } = hiddenWidth > 0 ? new Half[checked(rows * newTokens * hiddenWidth)] : null;
+    public Half[]? Hidden { get; } = hiddenWidth > 0 ? new Half[Size(rows, (long)newTokens * hiddenWidth)] : null;
 
     public int HiddenWidth => hiddenWidth;
 
@@ -65,7 +67,7 @@ public sealed class SampleBatch(int rows, int promptTokens, int newTokens, int h
     public ReadOnlySpan<int> Response(int row) => Responses.AsSpan(row * newTokens, ResponseLengths[row]);
 
     /// <summary>[R, N]: ln of each token under <see cref="Sampler.Origin"/>, −∞ where that never draws it; 0 where that is not set.</summary>
-    public float[] OriginLogProbs { get; } = new float[rows * newTokens];
+    public float[] OriginLogProbs { get; } = new float[Size(rows, newTokens)];
 
     /// <summary>ln of a row's response under <see cref="Sampler.Origin"/>.</summary>
     public double OriginLogProb(int row)
@@ -120,6 +122,9 @@ public sealed class SampleBatch(int rows, int promptTokens, int newTokens, int h
         ResponseLengths[row] = 0;
         Finishes[row] = Finish.Length;
     }
+
+    private static int Size(int rows, long each) => rows * each <= Array.MaxLength ? (int)(rows * each)
+        : throw new UserException($"{rows} responses side by side, each with {each} numbers to keep, are more than one batch holds; lower --batch-rows or the most tokens of a response.");
 
     /// <summary>Empties the batch.</summary>
     public void Clear() => Count = 0;

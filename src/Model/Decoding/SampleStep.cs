@@ -111,9 +111,10 @@ internal sealed class SampleStep : IDisposable
     /// <param name="active">[R]: 1 for each row that draws.</param>
     /// <param name="weights">As of <see cref="Start"/>.</param>
     /// <param name="isFirst">Whether no row has drawn a token yet.</param>
-    public void Draw(GuidanceRule rule, ulong key, ReadOnlySpan<int> active, float[] weights, bool isFirst)
+    /// <param name="stop">Looked at between proposals, of which a token that is drawn by rejection may take many.</param>
+    public void Draw(GuidanceRule rule, ulong key, ReadOnlySpan<int> active, float[] weights, bool isFirst, CancellationToken stop)
     {
-        if (_rejection is not null && rule.IsGuided) DrawByRejection(rule, key, active, weights, isFirst);
+        if (_rejection is not null && rule.IsGuided) DrawByRejection(rule, key, active, weights, isFirst, stop);
         else if (isFirst)
         {
             if (rule.IsGuided) _prefix!.Take(Drawn);
@@ -170,7 +171,7 @@ internal sealed class SampleStep : IDisposable
         _guidance.Sample(inputs, rule, key, new GuidanceOutputs(Drawn.Next, Drawn.Chosen, Drawn.Statistics));
     }
 
-    private void DrawByRejection(GuidanceRule rule, ulong key, ReadOnlySpan<int> active, float[] weights, bool isFirst)
+    private void DrawByRejection(GuidanceRule rule, ulong key, ReadOnlySpan<int> active, float[] weights, bool isFirst, CancellationToken stop)
     {
         if (!isFirst)
         {
@@ -179,7 +180,7 @@ internal sealed class SampleStep : IDisposable
         }
         _reference.Head.Forward(_referenceCache.Hidden, Tensor.None, Logits);
         RejectionStep step = new(Logits, WeightsOf(rule), Inputs.Streams, Inputs.Positions, new GuidanceOutputs(Drawn.Next, Drawn.Chosen, Drawn.Statistics));
-        _rejection!.Draw(step, rule, key, Inputs.HostPositions, Inputs.HostStreams, active, weights);
+        _rejection!.Draw(step, rule, key, Inputs.HostPositions, Inputs.HostStreams, active, weights, stop);
     }
 
     private void UploadWeights(float[] weights)

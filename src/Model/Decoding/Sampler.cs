@@ -80,7 +80,7 @@ public sealed class Sampler : IResponseSampler
             int started = queue is not null ? Refill(batch, queue, running) : isFirst ? StartAll(batch) : 0;
             if (running + started == 0) yield break;
             if (isFirst) ParkIdleRows();
-            DrawNext(batch, rule, key, hasStarted: started > 0, isFirst: running == 0);
+            DrawNext(batch, rule, key, hasStarted: started > 0, isFirst: running == 0, stop);
             running = Take(batch, goesOn);
             foreach (int row in _ended) yield return row;
         }
@@ -135,7 +135,7 @@ public sealed class Sampler : IResponseSampler
     /// <summary>Draws the next token of every active row.</summary>
     /// <param name="hasStarted">Whether rows have taken new prompts.</param>
     /// <param name="isFirst">Whether no row has drawn a token yet.</param>
-    private void DrawNext(SampleBatch batch, GuidanceRule rule, ulong key, bool hasStarted, bool isFirst)
+    private void DrawNext(SampleBatch batch, GuidanceRule rule, ulong key, bool hasStarted, bool isFirst, CancellationToken stop)
     {
         RowInputs inputs = _step.Inputs;
         for (int row = 0; row < _active.Length; row++)
@@ -147,7 +147,7 @@ public sealed class Sampler : IResponseSampler
         }
         _step.Begin(rule);
         if (hasStarted) _step.Start(_slots, _lengths, rule, batch.Weights);
-        _step.Draw(rule, key, _active, batch.Weights, isFirst);
+        _step.Draw(rule, key, _active, batch.Weights, isFirst, stop);
     }
 
     /// <summary>Takes what was drawn to the host.</summary>

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json.Nodes;
 
 using QSharp.Engine;
@@ -21,7 +20,7 @@ public sealed partial class Experiment
 
     /// <summary>Adds a round of roll-outs to a data set, going on where an interrupted call stopped.</summary>
     /// <param name="guide">The policy of the roll-in, for rounds after the first.</param>
-    /// <param name="total">Roll-outs that the set, or this shard of it, holds when the round is done.</param>
+    /// <param name="total">Roll-outs that the whole set holds when the round is done, of which a shard has its share.</param>
     /// <returns>Successes of all prompts so far, which are stored too.</returns>
     public SuccessCounts Collect(string folder, LanguageModel reference, IGuide? guide, CollectSettings settings, long total, PhaseClock clock)
     {
@@ -32,9 +31,10 @@ public sealed partial class Experiment
         if (settings.RollOutLimit > 0) collection["rollout_limit"] = settings.RollOutLimit;
         using PhaseClock.Running running = clock.Start("collect");
         RequireCollectable(reference, guide, settings);
-        using (RolloutFile file = OpenSet(folder, shard, reference, collection, settings.Round, RollInOf(settings)))
+        using (RolloutFile file = OpenSet(folder, shard, reference, collection, settings.Round, RollInOf(settings), total))
         {
-            if (file.Records < total) Collect(folder, reference, guide, settings, file, total);
+            long records = shard.Samples(total, settings.SamplesPerProblem);
+            if (file.Records < records) Collect(folder, reference, guide, settings, file, records);
         }
         SuccessCounts counts = SuccessCounts.Of(RolloutFile.Read(RolloutSet.DataPath(folder, shard)));
         JsonFile.Write(RolloutSet.CountsPath(folder, shard), counts.ToJson());
@@ -71,7 +71,7 @@ public sealed partial class Experiment
     /// <summary>What a data set says of how it was collected.</summary>
     private JsonObject Collection(GuidanceRule rule, int samplesPerProblem, bool hidden) => new()
     {
-        ["origin"] = Task.Origin,
+        ["source"] = Task.Source,
         ["seed"] = seed,
         ["samples_per_problem"] = samplesPerProblem,
         ["temperature"] = rule.Temperature,
@@ -89,22 +89,20 @@ public sealed partial class Experiment
 
     /// <summary>A shard to append to, made if it is not there.</summary>
     /// <param name="rollIn">See <see cref="RollInOf"/>.</param>
-    private RolloutFile OpenSet(string folder, Shard shard, LanguageModel reference, JsonObject collection, int round, JsonObject rollIn)
+    /// <param name="total">Roll-outs that the whole set holds when the round is done.</param>
+    private RolloutFile OpenSet(string folder, Shard shard, LanguageModel reference, JsonObject collection, int round, JsonObject rollIn, long total)
     {
         string fingerprint = ModelFolder.Fingerprint(reference);
         RolloutSet set = new(Task.Fingerprint, Task.Vocabulary, fingerprint, collection);
-        string number = round.ToString(CultureInfo.InvariantCulture);
         if (RolloutSet.Exists(folder, shard))
         {
             RolloutSet old = RolloutSet.Load(folder, shard);
             old.Require(folder, Task, fingerprint);
             if (!JsonNode.DeepEquals(old.Collection, set.Collection))
                 throw new UserException($"{folder}: the data set was collected with other settings ({old.Collection.ToJsonString()}); use the same, or another folder.");
-            if (old.Rounds[number] is { } begun && !JsonNode.DeepEquals(begun, rollIn))
-                throw new UserException($"{folder}: round {number} was begun with other settings of its roll-in ({begun.ToJsonString()}, not {rollIn.ToJsonString()}); use the same, or another folder.");
             set = set with { Rounds = old.Rounds };
         }
-        set.Rounds[number] = rollIn;
+        set.Begin(folder, shard, round, rollIn, total);
         set.Save(folder, shard);
         RolloutFile file = RolloutFile.Append(RolloutSet.DataPath(folder, shard));
         if (file.DroppedBytes > 0) progress.Note($"{folder}: dropped {file.DroppedBytes} bytes of a record that was cut short.");

@@ -18,7 +18,7 @@ public sealed partial class Experiment
     public void CollectEpisodes(IInteractiveTask interactive, string folder, LanguageModel reference, long total, PhaseClock clock)
     {
         using PhaseClock.Running running = clock.Start("collect");
-        using RolloutFile file = OpenSet(folder, Shard.Whole, reference, Collection(recipe.Reference, samplesPerProblem: 1, hidden: false), round: 1, new JsonObject { ["roll_in"] = "none" });
+        using RolloutFile file = OpenSet(folder, Shard.Whole, reference, Collection(recipe.Reference, samplesPerProblem: 1, hidden: false), round: 1, new JsonObject { ["roll_in"] = "none" }, total);
         if (file.Records >= total) return;
         using FusedGuidance guidance = new(ops);
         using EpisodeSampler sampler = new(interactive, reference, null, guidance, rows, recipe.Candidates);

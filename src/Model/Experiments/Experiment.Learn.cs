@@ -21,6 +21,8 @@ public sealed partial class Experiment
         string folder, string scratch, string name, RolloutData data, LanguageModel reference, ValueMethod method, MetricsLog metrics, PhaseClock clock)
     {
         RequireLearnable(data, method, reference);
+        // Rewards of held-out problems say nothing about soft values, so none are held out.
+        if (method.IsSoftBellman) data = data with { Train = [.. data.Train, .. data.HeldOut], HeldOut = [] };
         using PhaseClock.Running running = clock.Start("train");
         Method loss = method.Create(recipe);
         ValueSettings outputs = recipe.Learned(method);
@@ -71,8 +73,7 @@ public sealed partial class Experiment
     {
         if (method.IsSoftBellman)
         {
-            // Rewards of held-out problems say nothing about soft values, so none are held out.
-            RolloutSource all = new([.. data.Train, .. data.HeldOut], recipe.Settings, Philox.Key(seed, OrderStream));
+            RolloutSource all = new(data.Train, recipe.Settings, Philox.Key(seed, OrderStream));
             GuidanceRule rule = (recipe.With(guide) with { Temperature = data.Temperature, TopP = data.TopP }).Rule(method, recipe.Eta);
             return new SoftBellmanLearner(reference, guide, loss, rule, recipe.Candidates, Task.Vocabulary, all, settings, recipe.Batch);
         }
@@ -116,6 +117,7 @@ public sealed partial class Experiment
             throw new UserException("--loss-on-prompt-end learns from responses that are all the reference's own, and --switch-action put another token into each of the data set's; leave it out, or collect with --switch-action policy.");
         if (recipe.LossTokens.PromptEnd && data.Train.All(rollout => rollout.Round > 1))
             throw new UserException("--loss-on-prompt-end learns from roll-outs of the first round, and the data set has none; leave it out, or add that round.");
+        _ = Steps(data);
     }
 
     private SharedHeadLearner Learner(SharedTrunkGuide guide, Method method, RolloutData data, OptimizerSettings settings)
@@ -127,11 +129,13 @@ public sealed partial class Experiment
             new HiddenSource(data.HeldOut, data.FirstStates, key, recipe.LossTokens), settings, Philox.Key(seed, InitStream), recipe.Batch);
     }
 
+    /// <exception cref="UserException">They are too many to count.</exception>
     private int Steps(RolloutData data)
     {
         if (recipe.Steps > 0) return recipe.Steps;
-        if (recipe.BatchTokens > 0) return Source(data).Steps(recipe.Epochs);
         long items = recipe.SharesTrunk ? data.Train.Sum(rollout => (long)recipe.LossTokens.Count(rollout)) : data.Train.Count;
-        return checked((int)Math.Max(1, recipe.Epochs * items / recipe.Batch));
+        long steps = recipe.BatchTokens > 0 ? Source(data).Steps(recipe.Epochs) : Math.Max(1, recipe.Epochs * items / recipe.Batch);
+        return steps <= int.MaxValue ? (int)steps
+            : throw new UserException($"--epochs {recipe.Epochs}: that makes {steps} steps of {recipe.Batch}, and at most {int.MaxValue} are taken; give fewer.");
     }
 }

@@ -12,6 +12,8 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
     // Streams of the seed; a phase's draws do not depend on what other phases drew.
     private const uint InitStream = 1, PretrainStream = 2, PostTrainStream = 3, OrderStream = 4, TestStream = 5, EvaluateStream = 6, HeldOutStream = 7, EpisodeStream = 8;
 
+    private const int MostResponses = 1 << 27;   // of an evaluation, beyond all use
+
     private static readonly OptimizerSettings AdamW = new(new LearningRate(0, 0, 0), Beta1: 0.9f, Beta2: 0.99f, ClipNorm: 1);
 
     public ITask Task => task;
@@ -49,7 +51,14 @@ public sealed partial class Experiment(Ops ops, ITask task, GuideRecipe recipe, 
     }
 
     /// <summary>The held-out problems of this seed.</summary>
-    public Problem[] TestProblems(int count) => Task.TestProblems(Philox.Key(seed, TestStream), count);
+    /// <param name="samples">Responses that are to be drawn to each.</param>
+    /// <exception cref="UserException">There are none, or too few, or more responses than one evaluation keeps.</exception>
+    public Problem[] TestProblems(int count, int samples = 1)
+    {
+        Problem[] problems = Task.TestProblems(Philox.Key(seed, TestStream), count);
+        return (long)problems.Length * samples <= MostResponses ? problems
+            : throw new UserException($"--samples {samples}: to {problems.Length} problems that makes {(long)problems.Length * samples} responses, and at most {MostResponses} are kept; give fewer, or fewer problems.");
+    }
 
     /// <summary>π_ref at each temperature and, on top of it, the guide with each tilt and η.</summary>
     /// <param name="functions">Functions of the reward for Q♯'s guide in place of exp(reward/η); none: that.</param>

@@ -82,7 +82,7 @@ public sealed record GuideRecipe(
     public double Eta { get; init; } = double.PositiveInfinity;
 
     /// <summary>Roll-outs of a round where none are asked for: one pass over fresh ones.</summary>
-    public int Rollouts => Steps * Batch;
+    public long Rollouts => (long)Steps * Batch;
 
     /// <summary>π_ref as it is sampled.</summary>
     public GuidanceRule Reference => GuidanceRule.Reference(Temperature, TopP);

@@ -54,7 +54,9 @@ public sealed class RunFolder
             bool isFilled = Directory.Exists(folder.Path) && Directory.EnumerateFileSystemEntries(folder.Path).Any();
             if (isFilled && existing == ExistingFolder.Refuse)
                 throw new UserException($"--out {folder.Path}: this folder is not empty; go on with --resume, replace it with --overwrite, or give another one.");
-            if (isFilled && existing == ExistingFolder.Overwrite) folder.Clear();
+            if (isFilled && existing == ExistingFolder.Resume && !System.IO.File.Exists(folder.ConfigPath))
+                throw new UserException($"--resume: {folder.Path} holds something, but no run (there is no config.json); give the folder that the run was started with.");
+            if (isFilled && existing == ExistingFolder.Overwrite) folder.Clear(verb);
             Directory.CreateDirectory(folder.Path);
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
@@ -84,23 +86,26 @@ public sealed class RunFolder
         }
     }
 
-    /// <summary>Only a folder that a run has made is emptied: its config names the verb, which a model's does not.</summary>
-    private void Clear()
+    /// <summary>Only a folder that a run of this verb has made is emptied: its config names the verb, which a model's does not.</summary>
+    private void Clear(string verb)
     {
-        if (!IsRun())
+        if (Verb() is not { } old)
             throw new UserException($"--overwrite: {Path} does not look like the folder of a run (its config.json names no verb); remove it yourself, or give another one.");
+        if (old != verb)
+            throw new UserException($"--overwrite: {Path} holds a run of '{old}', not of '{verb}'; remove it yourself, or give another one.");
         Directory.Delete(Path, recursive: true);
     }
 
-    private bool IsRun()
+    /// <summary>What the folder's run is of; null where it is none.</summary>
+    private string? Verb()
     {
         try
         {
-            return System.IO.File.Exists(ConfigPath) && JsonFile.Read(ConfigPath)["verb"] is not null;
+            return System.IO.File.Exists(ConfigPath) ? (string?)JsonFile.Read(ConfigPath)["verb"] : null;
         }
-        catch (JsonException)
+        catch (Exception error) when (error is JsonException or InvalidOperationException)
         {
-            return false;
+            return null;
         }
     }
 

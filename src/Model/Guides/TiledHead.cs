@@ -22,7 +22,7 @@ internal sealed class TiledHead : IDisposable
         Tensor head = guide.Weights.Head, bias = guide.Weights.HeadBias;
         int[] order = Order(tiles, atoms, vocabulary);
         ((_weight, _bias, _outputs), _memory) = Arena.Build(_ops.Device, arena => (
-            arena.Take((order.Length, head.Shape.D1), head.DType), arena.Take(order.Length), arena.Take((rows, order.Length))));
+            arena.Take((order.Length, head.Shape.D1), head.DType), bias.IsNone ? Tensor.None : arena.Take(order.Length), arena.Take((rows, order.Length))));
         _logits = _outputs.As((rows, tiles, atoms, TokenTiles.Tokens));
         try
         {
@@ -31,7 +31,7 @@ internal sealed class TiledHead : IDisposable
             {
                 _ops.Device.Upload<int>(order, places);
                 _ops.Gather(head, places, _weight);
-                _ops.Gather(bias, places, _bias);
+                if (!bias.IsNone) _ops.Gather(bias, places, _bias);
                 _ops.Device.Synchronize();   // before their places go
             }
         }

@@ -96,7 +96,7 @@ public sealed class HiddenReader : IDisposable
     {
         try
         {
-            foreach (HiddenPart part in parts)
+            foreach (HiddenPart part in parts.Where(part => part.Rows > 0))   // a shard without records has no file
             {
                 _parts.Add(new HiddenRows(part.Path, width, part.Rows));
                 _ends.Add((_ends.Count == 0 ? 0 : _ends[^1]) + part.Rows);

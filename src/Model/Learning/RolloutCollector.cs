@@ -105,7 +105,10 @@ public sealed class RolloutCollector : IDisposable
         List<Half> hidden = [];
         _problems.Clear();
         IEnumerable<Sample> rollIns = RollIns(from, to, stop);
-        foreach (Sample each in _settings.RollIn == RollIn.None ? rollIns : RollOuts(_switch is null ? Cut(rollIns) : Switched(Cut(rollIns), stop), stop))
+        foreach (Sample each in _settings.RollIn == RollIn.None ? rollIns : RollOuts(_switch is null ? Cut(rollIns) : Switched(Cut(rollIns), stop), Take, stop)) Take(each);
+        progress.Finish(FormattableString.Invariant($"mean reward {rewards / Math.Max(to - from, 1):0.000}, {tokens / Math.Max(clock.Elapsed.TotalSeconds, 1e-6):0} tokens/s"));
+
+        void Take(Sample each)
         {
             tokens += each.Response.Length;
             finished.Add(each.Ordinal, each);
@@ -117,12 +120,11 @@ public sealed class RolloutCollector : IDisposable
                 rewards += ready[^1].Reward;
                 hidden.AddRange(next!.Hidden);
             }
-            if (ready.Count == 0) continue;
+            if (ready.Count == 0) return;
             count += ready.Count;
             done(CollectionsMarshal.AsSpan(ready), CollectionsMarshal.AsSpan(hidden));
             progress.Report(from + count, [("reward", rewards / count), ("tokens/s", tokens / Math.Max(clock.Elapsed.TotalSeconds, 1e-6))]);
         }
-        progress.Finish(FormattableString.Invariant($"mean reward {rewards / Math.Max(to - from, 1):0.000}, {tokens / Math.Max(clock.Elapsed.TotalSeconds, 1e-6):0} tokens/s"));
     }
 
     public void Dispose()
@@ -192,19 +194,17 @@ public sealed class RolloutCollector : IDisposable
         }
     }
 
-    /// <summary>Lets π_ref write the rest. A response that ended where it was cut stands as it is.</summary>
-    private IEnumerable<Sample> RollOuts(IEnumerable<Sample> cut, CancellationToken stop)
+    /// <summary>Lets π_ref write the rest.</summary>
+    /// <param name="whole">Takes each response that ended where it was cut, at once: there may be nothing but such ones, and so no row that ends.</param>
+    private IEnumerable<Sample> RollOuts(IEnumerable<Sample> cut, Action<Sample> whole, CancellationToken stop)
     {
         Dictionary<long, Sample> open = [];
-        Queue<Sample> whole = [];
         GuidanceRule reference = GuidanceRule.Reference(_settings.Rule.Temperature, _settings.Rule.TopP);
         foreach (int row in _rollOut.Run(Requests(), _second, reference, Philox.Key(_settings.Seed, RollOutStream + (uint)_settings.Round), stop))
         {
             open.Remove(_second.Numbers[row], out Sample? start);
             yield return start! with { Response = [.. start.Response, .. _second.Response(row)], Hidden = [.. start.Hidden, .. Hidden(_second, row)] };
-            while (whole.TryDequeue(out Sample? each)) yield return each;
         }
-        while (whole.TryDequeue(out Sample? each)) yield return each;
 
         IEnumerable<SampleRequest> Requests()
         {
@@ -212,7 +212,7 @@ public sealed class RolloutCollector : IDisposable
             {
                 if (each.IsEnded)
                 {
-                    whole.Enqueue(each);
+                    whole(each);
                     continue;
                 }
                 open.Add(each.Ordinal, each);

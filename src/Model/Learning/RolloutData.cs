@@ -29,6 +29,9 @@ public sealed record RolloutData(
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
+    /// <summary>All of it to learn from, in the order of the samples: for methods that choose no parameters by held-out problems.</summary>
+    public RolloutData WithoutHeldOut() => this with { Train = [.. Train.Concat(HeldOut).OrderBy(rollout => rollout.Sample)], HeldOut = [] };
+
     /// <summary>The same with other rewards.</summary>
     public RolloutData With(Func<Rollout, Rollout> change) => this with { Train = [.. Train.Select(change)], HeldOut = [.. HeldOut.Select(change)] };
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 
@@ -15,10 +16,10 @@ namespace QSharp.Model;
 /// <param name="Collection">How the samples were drawn, the same in all rounds: origin of the problems, seed, samples a problem, temperature, top-p.</param>
 public sealed record RolloutSet(string Task, int Vocabulary, string Reference, JsonObject Collection)
 {
-    /// <summary>By the number of a round, how it rolls in.</summary>
+    /// <summary>By the number of a round, how it rolls in; of a shard also how many roll-outs the whole set has when it is done, which its own do not tell.</summary>
     public JsonObject Rounds { get; init; } = [];
 
-    private const string Format = "qsharp-rollouts-1", HeaderName = "dataset";
+    private const string Format = "qsharp-rollouts-1", HeaderName = "dataset", TotalKey = "total";
 
     public static string DataPath(string folder, Shard? shard = null) => Path.Combine(folder, $"rollouts{shard?.Suffix}.bin");
 
@@ -67,9 +68,43 @@ public sealed record RolloutSet(string Task, int Vocabulary, string Reference, J
             .Select(path => Shard.OfSuffix(Path.GetFileNameWithoutExtension(path)[HeaderName.Length..])).OfType<Shard>().OrderBy(shard => shard.Index),
     ];
 
-    /// <summary>Roll-outs of the rounds before one, in a shard; 0 where there is no data set yet.</summary>
-    public static long RecordsBefore(string folder, Shard shard, int round) =>
-        File.Exists(DataPath(folder, shard)) ? RolloutFile.Read(DataPath(folder, shard)).Count(rollout => rollout.Round < round) : 0;
+    /// <summary>Roll-outs of the whole data set when a round has added its own to those of the rounds before.</summary>
+    /// <param name="shard">The part that is at hand; the others may lie elsewhere.</param>
+    /// <exception cref="UserException">Samples of a later round have the numbers that this one's would get, or the shard does not say how many there were before.</exception>
+    public static long TotalAfter(string folder, Shard shard, int round, long rollouts, int samplesPerProblem)
+    {
+        if (!Exists(folder, shard)) return rollouts;
+        List<Rollout> there = File.Exists(DataPath(folder, shard)) ? RolloutFile.Read(DataPath(folder, shard)) : [];
+        long total = rollouts + (shard.IsWhole ? there.Count(rollout => rollout.Round < round) : Load(folder, shard).TotalBefore(folder, round));
+        if (there.Exists(rollout => rollout.Round > round) && there.Count(rollout => rollout.Round <= round) < shard.Samples(total, samplesPerProblem))
+            throw new UserException($"{folder}: round {round} can no longer grow, for the samples of a later round follow on its own; extend the last round, or collect into another folder.");
+        return total;
+    }
+
+    private long TotalBefore(string folder, int round)
+    {
+        int last = Rounds.Select(each => int.TryParse(each.Key, CultureInfo.InvariantCulture, out int number) && number < round ? number : 0).DefaultIfEmpty(0).Max();
+        return last == 0 ? 0 : (long?)Rounds[Key(last)]?[TotalKey]
+            ?? throw new UserException($"{folder}: this shard does not say how many roll-outs the whole data set has after round {last}; run 'qsharp collect' of that round once more, with --resume.");
+    }
+
+    private static string Key(int round) => round.ToString(CultureInfo.InvariantCulture);
+
+    /// <summary>Begins a round, or goes on with it.</summary>
+    /// <param name="rollIn">How it rolls in.</param>
+    /// <param name="total">Of a shard: roll-outs of the whole set when the round is done.</param>
+    /// <exception cref="UserException">It was begun otherwise.</exception>
+    public void Begin(string folder, Shard shard, int round, JsonObject rollIn, long total)
+    {
+        string number = Key(round);
+        JsonObject? begun = Rounds[number]?.DeepClone().AsObject();
+        long before = (long?)begun?[TotalKey] ?? 0;
+        begun?.Remove(TotalKey);
+        if (begun is not null && !JsonNode.DeepEquals(begun, rollIn))
+            throw new UserException($"{folder}: round {number} was begun with other settings of its roll-in ({begun.ToJsonString()}, not {rollIn.ToJsonString()}); use the same, or another folder.");
+        Rounds[number] = rollIn;
+        if (!shard.IsWhole) rollIn[TotalKey] = Math.Max(before, total);
+    }
 
     /// <summary>Writes the description; the records follow through <see cref="RolloutFile"/>.</summary>
     public void Save(string folder, Shard? shard = null)
@@ -117,8 +152,8 @@ public sealed record RolloutSet(string Task, int Vocabulary, string Reference, J
     {
         if (Vocabulary != task.Vocabulary || Task != task.Fingerprint)
             throw new UserException($"{folder}: the data set was made for {Task} with a vocabulary of {Vocabulary}, but this run is {task.Fingerprint} with {task.Vocabulary}; give the data set of this task, or this run the settings of the data set.");
-        if ((string?)Collection["origin"] is { } origin && !origin.StartsWith(task.Origin, StringComparison.Ordinal))
-            throw new UserException($"{folder}: the data set holds roll-outs of {origin}, but this run is of {task.Origin}; give the --task and the files that it was collected with, or collect again.");
+        if ((string?)Collection["source"] is { } source && !source.StartsWith(task.Source, StringComparison.Ordinal))
+            throw new UserException($"{folder}: the data set holds roll-outs of {source}, but this run is of {task.Source}; give the --task and the files that it was collected with, or collect again.");
         if (Reference != reference)
             throw new UserException($"{folder}: the data set holds roll-outs of another reference ({Start(Reference)}…, not {Start(reference)}…); give --model the reference that made it, or collect again.");
     }

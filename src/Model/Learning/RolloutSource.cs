@@ -107,9 +107,9 @@ public sealed class RolloutSource : IBatchSource
     }
 
     /// <summary>Steps of some epochs, where tokens are limited.</summary>
-    public int Steps(int epochs)
+    public long Steps(int epochs)
     {
-        int steps = 0;
+        long steps = 0;
         for (int epoch = 0; epoch < epochs; epoch++) steps += _rows.Parts(_order.Epoch(epoch), _size).Count();
         return steps;
     }

@@ -22,7 +22,7 @@ public readonly record struct Shard(int Index, int Count)
     /// <summary>How many of the first <paramref name="total"/> samples of the whole are the shard's.</summary>
     public long Samples(long total, int samplesPerProblem)
     {
-        long turns = total / (samplesPerProblem * Count), rest = total % (samplesPerProblem * Count);
+        long turn = (long)samplesPerProblem * Count, turns = total / turn, rest = total % turn;
         return turns * samplesPerProblem + Math.Clamp(rest - (long)Index * samplesPerProblem, 0, samplesPerProblem);
     }
 

@@ -26,6 +26,9 @@ public readonly record struct BatchSize(int Rows, int Tokens = 0)
 /// </summary>
 public sealed class TrainBatch
 {
+    /// <summary>Tokens of a step, padding included, beyond all use.</summary>
+    public const int MostTokens = 1 << 24;
+
     private readonly int[] _tokens, _positions, _spans, _lossRows, _lossTokens, _lossPositions;
     private readonly TokenBatch _whole;
     private readonly float[] _returns, _weights;
@@ -35,12 +38,15 @@ public sealed class TrainBatch
     /// <param name="size">B rows; with a limit on tokens each batch has a shape of its own (<see cref="Reshape"/>).</param>
     /// <param name="time">T: longest row.</param>
     /// <param name="lossesPerRow">Most loss positions of one row; M = B times this, or the limit on tokens where that is less.</param>
+    /// <exception cref="UserException">It would have more than <see cref="MostTokens"/>.</exception>
     public TrainBatch(BatchSize size, int time, int lossesPerRow, Arena arena)
     {
-        int rows = size.Rows, tokens = size.Tokens > 0 ? size.Tokens : rows * time;
+        long all = size.Tokens > 0 ? size.Tokens : (long)size.Rows * time;
+        if (all > MostTokens) throw new UserException($"A step of {size.Rows} rows of up to {time} tokens has {all}, and at most {MostTokens} are taken; make the batch smaller.");
+        int rows = size.Rows, tokens = (int)all;
         Rows = rows;
         Time = time;
-        LossCapacity = Math.Min(rows * lossesPerRow, tokens);
+        LossCapacity = (int)Math.Min((long)rows * lossesPerRow, tokens);
         _whole = TokenBatch.ForViews(rows, tokens, arena);
         Tokens = size.Tokens > 0 ? _whole : _whole.View(rows, time);
         LossRows = arena.Take(LossCapacity, DType.I32);

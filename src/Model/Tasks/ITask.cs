@@ -25,7 +25,7 @@ public interface ITask
     string Settings { get; }
 
     /// <summary>Whose problems they are, in one line: a data set is learned from by the task that it was collected for. Files that are not at hand are left out of it.</summary>
-    string Origin { get; }
+    string Source { get; }
 
     /// <summary>How many different problems there are to learn from: problem i + this is problem i over again. <see cref="long.MaxValue"/>: each is drawn anew.</summary>
     long TrainingProblems => long.MaxValue;

@@ -66,8 +66,9 @@ internal static class RuleLine
     {
         if (json["rule"] is not JsonObject rule) throw new UserException($"{line.Path}: there is no rule; give \"rule\": {{\"contains\": \"…\"}} or another one.");
         TextRule judge = new(rule, $"{line.Path}: rule");
+        if (line.Has("prompt") && line.Has("messages")) throw new UserException($"{line.Path}: there are both a prompt and messages; give one of them.");
         if (json["messages"] is JsonArray messages) return new TextProblem(TextPrompts.FromMessages(ChatMessage.Read(messages, line.Path), model), judge, messages.ToJsonString());
         if (!line.Has("prompt")) throw new UserException($"{line.Path}: there is no prompt; give \"prompt\": \"…\" or \"messages\": […].");
-        return new TextProblem(model.Tokenizer.Encode(line.Text("prompt")), judge, line.Text("prompt"));
+        return new TextProblem(TextPrompts.FromText(line.Text("prompt"), model), judge, line.Text("prompt"));
     }
 }

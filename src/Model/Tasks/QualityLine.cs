@@ -46,9 +46,10 @@ internal static class QualityLine
         if (!settings.TruncatePassage)
             throw new UserException($"{source}: the prompt has {prompt.Length} tokens, but the context leaves room for {room}; add --truncate-passage to cut passages from the left, or lower --max-tokens.");
         int[] ids = model.Tokenizer.Encode(passage, special: false);
-        // What is left may merge into other tokens, so the cut is made anew until it fits.
-        for (int cut = prompt.Length - room; cut <= ids.Length; cut += prompt.Length - room)
+        // What is left may merge into other tokens, so the cut is made anew until it fits, or nothing is left.
+        for (int cut = 0; cut < ids.Length;)
         {
+            cut = Math.Min(cut + prompt.Length - room, ids.Length);
             prompt = encode(model.Tokenizer.Decode(ids.AsSpan(cut)).TrimStart('\uFFFD'));
             if (prompt.Length <= room) return prompt;
         }

@@ -13,6 +13,7 @@ namespace QSharp.Model;
 internal sealed class RewardCommand
 {
     private const float DefaultSeconds = 10, MostSeconds = 3600;
+    private const int InterruptedOnUnix = 130, InterruptedOnWindows = unchecked((int)0xC000013A);
 
     private readonly string[] _command;
     private readonly TimeSpan _limit;
@@ -36,8 +37,15 @@ internal sealed class RewardCommand
         return new RewardCommand(command, TimeSpan.FromSeconds(seconds), rule.Path);
     }
 
+    /// <summary>
+    /// The reward of a response. Ctrl-C in a terminal ends the program too, though the run is to save what it has, and needs this
+    /// reward for that: a program that was interrupted runs once more.
+    /// </summary>
     /// <exception cref="UserException">The program does not start, fails, takes too long, or prints something else.</exception>
-    public float Reward(string response)
+    public float Reward(string response) => Run(response, canRepeat: true) ?? Run(response, canRepeat: false)!.Value;
+
+    /// <returns>Null: it was interrupted, and may run again.</returns>
+    private float? Run(string response, bool canRepeat)
     {
         using Process process = Start();
         try
@@ -48,6 +56,7 @@ internal sealed class RewardCommand
             Task all = Task.WhenAll(printed, error, written, process.WaitForExitAsync(late.Token));
             if (Task.WaitAny([all, Task.Delay(_limit)]) == 1 || all.IsCanceled)
                 throw Failure(FormattableString.Invariant($"took longer than {_limit.TotalSeconds} seconds; raise \"timeout\", or make it faster"));
+            if (canRepeat && process.ExitCode is InterruptedOnUnix or InterruptedOnWindows) return null;
             if (process.ExitCode != 0) throw Failure($"ended with exit code {process.ExitCode}{FirstLine(error.Result)}; mend it so that it prints a reward and ends with 0");
             string text = printed.Result.Trim();
             return float.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out float reward) && reward is >= 0 and <= 1

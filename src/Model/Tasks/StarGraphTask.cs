@@ -51,7 +51,7 @@ public sealed class StarGraphTask : ITask
 
     public string Settings => FormattableString.Invariant($"{Fingerprint}, mixed goals {_settings.MixedGoals}");
 
-    public string Origin => Fingerprint;
+    public string Source => Fingerprint;
 
     public bool IsText => false;
 

@@ -7,6 +7,9 @@ internal sealed class TaskText(ModelFiles model)
 
     public Tokenizer Tokenizer { get; } = model.Tokenizer;
 
+    /// <summary>Ids that can come: those of the tokenizer that the model has rows for.</summary>
+    public int Vocabulary { get; } = Math.Min(model.Tokenizer.Count, model.Transformer.Vocab);
+
     public IReadOnlyList<int> Stops { get; } = model.EndIds;
 
     /// <summary>A response without the token that ended it.</summary>

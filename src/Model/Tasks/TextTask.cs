@@ -40,13 +40,13 @@ public sealed class TextTask : ITask
         $"{Fingerprint}{(_settings.Name is { } name ? $",task={name}" : "")}{FilesOrNothing},limit={ResponseLimit}"
         + (_settings.UseChat ? "" : ",no chat template") + (_settings.StepByStep ? ",step by step" : "") + (_settings.TruncatePassage ? ",truncated passages" : "");
 
-    public string Origin => (_settings.Name ?? "rules") + FilesOrNothing;
+    public string Source => (_settings.Name ?? "rules") + FilesOrNothing;
 
     public long TrainingProblems => Math.Max(1, _training.Length);
 
     public bool IsText => true;
 
-    public int Vocabulary => _text.Tokenizer.Count;
+    public int Vocabulary => _text.Vocabulary;
 
     public IReadOnlyList<int> Stops => _text.Stops;
 

@@ -50,7 +50,7 @@ public sealed class ToolCallTask : IInteractiveTask
 
     public string Settings => FormattableString.Invariant($"{Fingerprint}, {MostCalls} calls");
 
-    public string Origin => Fingerprint;
+    public string Source => Fingerprint;
 
     public bool IsText => false;
 

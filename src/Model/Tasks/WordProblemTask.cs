@@ -52,11 +52,11 @@ public sealed class WordProblemTask : ITask
 
     public string Settings => $"{Fingerprint},{Name},limit={ResponseLimit}";
 
-    public string Origin => Name;
+    public string Source => Name;
 
     public bool IsText => true;
 
-    public int Vocabulary => _text.Tokenizer.Count;
+    public int Vocabulary => _text.Vocabulary;
 
     public IReadOnlyList<int> Stops => _text.Stops;
 

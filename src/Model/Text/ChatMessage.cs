@@ -22,7 +22,14 @@ public sealed record ChatMessage(string Role, string Content)
     /// <param name="source">Where it stands, for messages.</param>
     /// <exception cref="UserException">One of them is no message.</exception>
     public static IReadOnlyList<ChatMessage> Read(JsonArray messages, string source) =>
-        [.. messages.Select((message, i) => new ChatMessage(Text(message, "role", i, source), Text(message, "content", i, source)))];
+        [.. messages.Select((message, i) => Read(message, i, source))];
+
+    private static ChatMessage Read(JsonNode? message, int at, string source)
+    {
+        ChatMessage read = new(Text(message, "role", at, source), Text(message, "content", at, source));
+        string? unknown = message!.AsObject().Select(entry => entry.Key).FirstOrDefault(key => key is not ("role" or "content"));
+        return unknown is null ? read : throw new UserException($"{source}: message {at}: '{unknown}' is not supported; each message has a role and a content, and nothing else.");
+    }
 
     private static string Text(JsonNode? message, string key, int at, string path)
     {

@@ -78,7 +78,8 @@ internal sealed class JinjaProgram
         {
             "text" => result,
             "raised" => throw new UserException($"{_source}: the chat template refuses these messages: {Sentence(result)}."),
-            "syntax" => throw new UserException($"{_source}: the chat template cannot be read ({Sentence(result)}); take it again from where the model came from."),
+            "unsupported" => throw new UserException($"{_source}: the chat template uses {result}, which is not supported here; use another template."),
+            "syntax" => throw new UserException($"{_source}: the chat template cannot be read ({Sentence(result)}); it is damaged, or uses what is not supported here, so take it again from where the model came from, or use another one."),
             _ => throw new UserException($"{_source}: the chat template fails on these messages ({Sentence(result)}); check their roles, or the template."),
         };
     }

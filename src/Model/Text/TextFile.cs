@@ -1,6 +1,8 @@
+using System.Buffers;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.Unicode;
 
 using QSharp.Engine;
 
@@ -21,10 +23,10 @@ public static class TextFile
         }
     }
 
-    public static string Text(string path) => Encoding.UTF8.GetString(WithoutMark(Bytes(path)));
+    public static string Text(string path) => Encoding.UTF8.GetString(Utf8Bytes(path));
 
     /// <summary>A file that holds JSON; a key may stand once.</summary>
-    public static JsonNode? Json(string path) => Json(WithoutMark(Bytes(path)), path);
+    public static JsonNode? Json(string path) => Json(Utf8Bytes(path), path);
 
     /// <summary>The same for a file that must hold an object.</summary>
     public static JsonObject Object(string path) =>
@@ -54,5 +56,14 @@ public static class TextFile
     /// <summary>Where a text stops being JSON; a key that stands twice has no line, but is named.</summary>
     public static string Cause(JsonException error) => error.LineNumber is { } line ? $"line {line + 1}" : error.Message.TrimEnd('.');
 
-    private static ReadOnlySpan<byte> WithoutMark(ReadOnlySpan<byte> bytes) => bytes.StartsWith("\uFEFF"u8) ? bytes[3..] : bytes;
+    /// <summary>A file of text, without its byte order mark. Bytes that are no text are refused, as they would become U+FFFD without a word.</summary>
+    private static ReadOnlySpan<byte> Utf8Bytes(string path)
+    {
+        ReadOnlySpan<byte> bytes = Bytes(path);
+        if (bytes.StartsWith("\uFEFF"u8)) bytes = bytes[3..];
+        if (Utf8.IsValid(bytes)) return bytes;
+        int at = 0;
+        while (Rune.DecodeFromUtf8(bytes[at..], out _, out int length) == OperationStatus.Done) at += length;
+        throw new UserException($"{path}: line {bytes[..at].Count((byte)'\n') + 1} is not valid UTF-8; save the file as UTF-8, or download it again.");
+    }
 }

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
@@ -58,10 +59,11 @@ public sealed class TextGenerator(LanguageModel reference, IGuide? guide, Guidan
     /// <exception cref="UserException">A prompt is empty, or does not fit the context.</exception>
     public IEnumerable<Generation> Run(IReadOnlyList<int[]> prompts, Action<string>? onText, CancellationToken stop)
     {
-        List<SampleRequest> requests = Requests(prompts);
-        int longest = prompts.Max(prompt => prompt.Length), rows = Math.Clamp(settings.BatchRows / (settings.Blocks?.Count ?? 1), 1, requests.Count);
-        // The most likely token is looked for among all of the model's, as the reference library does; drawing keeps to the tokenizer's.
-        int vocabulary = settings.Rule.Temperature == 0 ? reference.Config.Vocab : Math.Min(tokenizer.Count, reference.Config.Vocab);
+        if (prompts.Any(prompt => prompt.Length == 0)) throw new UserException("The prompt has no tokens; give at least one word.");
+        long count = (long)prompts.Count * settings.Samples;
+        int longest = prompts.Max(prompt => prompt.Length), rows = (int)Math.Clamp(settings.BatchRows / (settings.Blocks?.Count ?? 1), 1, count);
+        // The reference's most likely token is looked for among all of the model's, as the reference library does; drawing keeps to the tokenizer's, as a guide does.
+        int vocabulary = settings.Rule.Temperature == 0 && guide is null ? reference.Config.Vocab : Math.Min(tokenizer.Count, reference.Config.Vocab);
         SamplerShape shape = new(rows, longest, settings.MaxTokens, settings.Candidates, Vocabulary: vocabulary);
         using IResponseSampler sampler = settings.Blocks is { } blocks
             ? new BlockSampler(reference, guide!, guidance, shape, blocks, settings.EndIds)
@@ -71,11 +73,12 @@ public sealed class TextGenerator(LanguageModel reference, IGuide? guide, Guidan
         Dictionary<long, ResponseText> texts = [];
         InOrder<Generation> finished = new(0);
         _clock.Start();
-        Foretold?[] foretold = Weigh(requests, prompts, new SamplerShape(Math.Min(rows, prompts.Count), longest, 1, settings.Candidates, Vocabulary: vocabulary), stop);
-        foreach (int row in sampler.Run(requests, batch, settings.Rule, Philox.Key(settings.Seed, 0), stop, GoesOn))
+        List<ReturnLaw>? laws = settings.Function is null ? null
+            : ReadLaws(prompts, new SamplerShape(Math.Min(rows, prompts.Count), longest, 1, settings.Candidates, Vocabulary: vocabulary), stop);
+        foreach (int row in sampler.Run(Requests(prompts, laws), batch, settings.Rule, Philox.Key(settings.Seed, 0), stop, GoesOn))
         {
             texts.Remove(batch.Numbers[row], out ResponseText? text);
-            finished.Add(batch.Numbers[row], Result(batch, row, text!.Finish()) with { Foretold = foretold[batch.Numbers[row]] });
+            finished.Add(batch.Numbers[row], Result(batch, row, text!.Finish()) with { Foretold = laws is null ? null : Foretold.Of(settings.Function!, [laws[(int)(batch.Numbers[row] / settings.Samples)]]) });
             while (finished.TryTake(out Generation? next)) yield return next!;
         }
 
@@ -83,26 +86,16 @@ public sealed class TextGenerator(LanguageModel reference, IGuide? guide, Guidan
         {
             if (Tokens++ == 0) FirstToken = _clock.Elapsed;
             ref ResponseText? text = ref CollectionsMarshal.GetValueRefOrAddDefault(texts, batch.Numbers[row], out _);
-            text ??= new ResponseText(tokenizer.Stream(), settings.StopTexts, requests.Count == 1 ? onText : null);
+            text ??= new ResponseText(tokenizer.Stream(), settings.StopTexts, count == 1 ? onText : null);
             return ends.Contains(token) || text.Append(token);
         }
     }
 
-    /// <summary>Gives each request the log-weights of its prompt, where a function of the reward tilts.</summary>
-    /// <returns>What the guide foretells of each; null without a function.</returns>
-    private Foretold?[] Weigh(List<SampleRequest> requests, IReadOnlyList<int[]> prompts, SamplerShape shape, CancellationToken stop)
+    /// <summary>Z at each prompt, of which a function of the reward makes its tilt.</summary>
+    private List<ReturnLaw> ReadLaws(IReadOnlyList<int[]> prompts, SamplerShape shape, CancellationToken stop)
     {
-        Foretold?[] foretold = new Foretold?[requests.Count];
-        if (settings.Function is not { } function) return foretold;
         using PromptLaws reader = new(reference, guide!, shape.Rows, shape.PromptTokens, shape.Candidates, shape.Vocabulary);
-        List<ReturnLaw> laws = reader.Read(prompts, settings.Rule, stop);
-        for (int i = 0; i < requests.Count; i++)
-        {
-            ReturnLaw law = laws[i / settings.Samples];
-            requests[i] = requests[i] with { Weights = function.Weights(law) };
-            foretold[i] = Foretold.Of(function, [law]);
-        }
-        return foretold;
+        return reader.Read(prompts, settings.Rule, stop);
     }
 
     private Generation Result(SampleBatch batch, int row, string text)
@@ -113,29 +106,23 @@ public sealed class TextGenerator(LanguageModel reference, IGuide? guide, Guidan
         return settings.Blocks is { } blocks ? result with { LogProbs = [], Kl = double.NaN, KlBound = blocks.KlBound(result.Ids.Length) } : result;
     }
 
-    /// <summary>Each response with its own stream of random numbers; a prompt that comes twice goes on with its later samples.</summary>
-    private List<SampleRequest> Requests(IReadOnlyList<int[]> prompts)
+    /// <summary>Each response with its own stream of random numbers; a prompt that comes twice goes on with its later samples. Made as they are asked for.</summary>
+    /// <param name="laws">Z at each prompt, where a function of the reward tilts; else null.</param>
+    private IEnumerable<SampleRequest> Requests(IReadOnlyList<int[]> prompts, List<ReturnLaw>? laws)
     {
-        List<SampleRequest> requests = [];
-        Dictionary<int, int> seen = [];
-        foreach (int[] prompt in prompts)
+        Dictionary<UInt128, int> seen = [];
+        for (int i = 0; i < prompts.Count; i++)
         {
-            if (prompt.Length == 0) throw new UserException("The prompt has no tokens; give at least one word.");
-            int stream = StreamOf(prompt);
+            UInt128 hash = HashOf(prompts[i]);
+            int stream = (int)(hash & 0x7FFF_0000), first = seen.GetValueOrDefault(hash);   // room for 65,536 samples of a prompt; two prompts may have the same one
+            seen[hash] = first + settings.Samples;
+            float[]? weights = laws is null ? null : settings.Function!.Weights(laws[i]);
             for (int sample = 0; sample < settings.Samples; sample++)
-            {
-                ref int count = ref CollectionsMarshal.GetValueRefOrAddDefault(seen, stream, out _);
-                requests.Add(new SampleRequest(prompt, settings.MaxTokens, (stream + count++) & int.MaxValue, requests.Count));
-            }
+                yield return new SampleRequest(prompts[i], settings.MaxTokens, (stream + first + sample) & int.MaxValue, (long)i * settings.Samples + sample) { Weights = weights };
         }
-        return requests;
     }
 
-    private static int StreamOf(int[] prompt)
-    {
-        byte[] hash = SHA256.HashData(MemoryMarshal.AsBytes<int>(prompt));
-        return BitConverter.ToInt32(hash) & 0x7FFF_0000;   // room for 65,536 samples of a prompt
-    }
+    private static UInt128 HashOf(int[] prompt) => BinaryPrimitives.ReadUInt128LittleEndian(SHA256.HashData(MemoryMarshal.AsBytes<int>(prompt)));
 }
 
 /// <summary>The text of a response as it grows; a stop text ends it and is cut off.</summary>

@@ -15,5 +15,6 @@ public static class MemoryPlan
 
     /// <summary>Keys and values of one row.</summary>
     /// <param name="context">Tokens.</param>
-    public static long KvCache(TransformerConfig config, int context) => Arena.Measure(arena => new KvCache(config, 1, context, DType.F32, arena));
+    /// <param name="type">The device's for activations: F32 on the CPU, BF16 on CUDA.</param>
+    public static long KvCache(TransformerConfig config, int context, DType type) => Arena.Measure(arena => new KvCache(config, 1, context, type, arena));
 }

@@ -33,6 +33,9 @@ public enum Position
 /// </summary>
 public sealed record TransformerConfig
 {
+    // Far more than any model has; a mistyped number must not ask for all memory.
+    private const int MostLayers = 10_000;
+
     public required int Layers { get; init; }
 
     /// <summary>C: length of a hidden state.</summary>
@@ -117,6 +120,8 @@ public sealed record TransformerConfig
         ];
         foreach ((string name, int value) in sizes)
             if (value <= 0) throw new UserException($"{source}: {name} is {value}; it must be at least 1.");
+        if (Layers > MostLayers) throw new UserException($"{source}: layers is {Layers}; it must be at most {MostLayers}.");
+        if (!(NormEpsilon > 0 && float.IsFinite(NormEpsilon))) throw new UserException($"{source}: the norms' epsilon is {NormEpsilon}; it must be above 0.");
         if (Heads % KvHeads != 0)
             throw new UserException($"{source}: there are {Heads} heads and {KvHeads} key-value heads; the first must be a multiple of the second.");
         if (Position == Position.Rope && HeadDim % 2 != 0)

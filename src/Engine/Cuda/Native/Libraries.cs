@@ -11,10 +11,10 @@ public sealed record LibraryReport(string Name, string? Found, IReadOnlyList<str
 
 /// <summary>
 /// Finds the driver, NVRTC and cuBLAS on the machine at first use: by their plain names, then in the folders of the CUDA
-/// toolkit, of WSL and of pip's wheels. The environment variables QSHARP_CUDA_LIBRARY, QSHARP_NVRTC_LIBRARY and
-/// QSHARP_CUBLAS_LIBRARY name a file to load instead.
+/// toolkit, of WSL and of pip's wheels; newer versions first, but those that are newer than the driver last. The environment variables
+/// QSHARP_CUDA_LIBRARY, QSHARP_NVRTC_LIBRARY and QSHARP_CUBLAS_LIBRARY name a file to load instead.
 /// </summary>
-public static class Libraries
+public static unsafe class Libraries
 {
     internal const string Cuda = "cuda", Nvrtc = "nvrtc", CuBlas = "cublas";
 
@@ -23,16 +23,20 @@ public static class Libraries
     private static readonly Dictionary<string, string> Overrides = [];
     private static readonly HashSet<string> Bound = [];   // functions of it have been called, so it cannot become another
 
-    private static readonly Dictionary<string, (string[] Linux, string[] Windows, string Advice)> Names = new()
+    /// <param name="Major">Of its version; 0 where the name does not say.</param>
+    private readonly record struct LibraryName(int Major, string Linux, string? Windows)
     {
-        [Cuda] = (["libcuda.so.1", "libcuda.so"], ["nvcuda.dll"], "it comes with NVIDIA's display driver"),
+        public string? Here => OperatingSystem.IsWindows() ? Windows : Linux;
+    }
+
+    private static readonly Dictionary<string, (LibraryName[] Files, string Advice)> Names = new()
+    {
+        [Cuda] = ([new(0, "libcuda.so.1", "nvcuda.dll"), new(0, "libcuda.so", null)], "it comes with NVIDIA's display driver"),
         [Nvrtc] = (
-            ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2", "libnvrtc.so"],
-            ["nvrtc64_130_0.dll", "nvrtc64_120_0.dll", "nvrtc64_112_0.dll"],
+            [new(13, "libnvrtc.so.13", "nvrtc64_130_0.dll"), new(12, "libnvrtc.so.12", "nvrtc64_120_0.dll"), new(11, "libnvrtc.so.11.2", "nvrtc64_112_0.dll"), new(0, "libnvrtc.so", null)],
             "it is part of the CUDA toolkit, of the pip package nvidia-cuda-nvrtc and of Debian's package libnvrtc11.2 (non-free)"),
         [CuBlas] = (
-            ["libcublas.so.13", "libcublas.so.12", "libcublas.so.11", "libcublas.so"],
-            ["cublas64_13.dll", "cublas64_12.dll", "cublas64_11.dll"],
+            [new(13, "libcublas.so.13", "cublas64_13.dll"), new(12, "libcublas.so.12", "cublas64_12.dll"), new(11, "libcublas.so.11", "cublas64_11.dll"), new(0, "libcublas.so", null)],
             "it is part of the CUDA toolkit and of the pip package nvidia-cublas"),
     };
 
@@ -109,8 +113,28 @@ public static class Libraries
     {
         if (Overrides.TryGetValue(name, out string? path)) return [path];
         if (Environment.GetEnvironmentVariable(Variable(name)) is { Length: > 0 } chosen) return [chosen];
-        string[] names = OperatingSystem.IsWindows() ? Names[name].Windows : Names[name].Linux;
-        return [.. names, .. Folders(name).Where(Directory.Exists).SelectMany(folder => names.Select(file => Path.Combine(folder, file)).Where(File.Exists))];
+        return Candidates(name, name == Cuda ? 0 : DriverMajor(), [.. Folders(name).Where(Directory.Exists)]);
+    }
+
+    /// <summary>Names and paths of a library in the order in which they are tried.</summary>
+    /// <param name="driver">The newest version that the driver knows; 0 where that is not known. What a newer NVRTC compiles may not load.</param>
+    /// <param name="folders">Beside those of the system's own search.</param>
+    internal static IEnumerable<string> Candidates(string name, int driver, IReadOnlyList<string> folders)
+    {
+        foreach (IEnumerable<LibraryName> files in Names[name].Files.GroupBy(file => driver > 0 && file.Major > driver).OrderBy(group => group.Key))
+        {
+            string[] here = [.. files.Select(file => file.Here).OfType<string>()];
+            foreach (string file in here) yield return file;
+            foreach (string file in here)
+                foreach (string path in folders.Select(folder => Path.Combine(folder, file)).Where(File.Exists)) yield return path;
+        }
+    }
+
+    private static int DriverMajor()
+    {
+        nint function = Export(Cuda, nameof(CuDriver.cuDriverGetVersion));
+        int version = 0;
+        return function != 0 && ((delegate* unmanaged<int*, int>)function)(&version) == 0 ? version / 1000 : 0;
     }
 
     /// <summary>Folders that the system's own search does not know.</summary>

@@ -1,11 +1,20 @@
 // Runs after huggingface-jinja, whose declarations it sees, and mends where that library differs from Jinja2 as transformers uses it
 // (trim_blocks, lstrip_blocks, loop controls, an immutable sandbox). Each change says what Jinja2 does.
 
-// ---- the source: line ends are \n; {%+ keeps the spaces in front of a tag, +%} the line end behind it
+// ---- the source: raw is written as it stands; line ends are \n; {%+ keeps the spaces in front of a tag, +%} the line end behind it
+const RAW = /(^[ \t]+)?\{%([-+]?)\s*raw\s*(-?)%\}(.*?)\{%([-+]?)\s*endraw\s*([-+]?)%\}(\n?)/gms;
+const verbatim = (_, indent = "", before, after, text, endBefore, endAfter, end) => {   // what stands in raw becomes the value of an expression
+  if (after === "-") text = text.trimStart();
+  if (endBefore === "-") text = text.trimEnd();
+  else if (endBefore === "") text = text.replace(/\n[ \t]+$/, "\n");
+  const literal = JSON.stringify(text).replace(/[{}%#]/g, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+  return `${before === "" ? "" : indent}{{${before === "-" ? "-" : ""} ${literal} ${endAfter === "-" ? "-" : ""}}}${endAfter === "" ? "" : end}`;
+};
 preprocess = function (template) {
   return template
     .replace(/\r\n?/g, "\n")
     .replace(/\n$/, "")
+    .replace(RAW, verbatim)
     .replace(/^[ \t]+(?=\{[%#](?!\+))/gm, "")
     .replace(/(^|[^+])([%#]\})\n/g, "$1$2")
     .replace(/\{%\+/g, "{%")
@@ -32,6 +41,8 @@ UndefinedValue.prototype.toString = () => "";
 ArrayValue.prototype.toString = function () { return "[" + this.value.map(repr).join(", ") + "]"; };
 TupleValue.prototype.toString = function () { return "(" + this.value.map(repr).join(", ") + (this.value.length === 1 ? ",)" : ")"); };
 ObjectValue.prototype.toString = function () { return entries(this.value); };
+const json = toJSON;
+toJSON = (value, ...rest) => value instanceof FloatValue ? value.toString() : json(value, ...rest);
 ObjectValue.prototype.items = function () { return new ArrayValue(Array.from(this.value, ([key, value]) => new TupleValue([new StringValue(key), value]))); };
 
 // ---- texts: characters are code points, spaces are Python's, strip takes the characters to drop
@@ -293,6 +304,29 @@ setupGlobals = (scope) => {
   scope.setVariable("strftime_now", new FunctionValue((args) => new StringValue(formatNow(args[0].value))));
 };
 
+// ---- Jinja that the library does not know is said by its name; some of it would be read as something else
+class Unsupported extends Error {}
+const STATEMENTS = new Set(["autoescape", "block", "extends", "from", "import", "include", "with"]);
+const AFTER_TEST = new Set(["and", "or", "not", "is", "in", "if", "else"]);
+const argumentTypes = new Set([TOKEN_TYPES.NumericLiteral, TOKEN_TYPES.StringLiteral, TOKEN_TYPES.OpenParen, TOKEN_TYPES.OpenSquareBracket]);
+const isWordToken = (token) => token?.type === TOKEN_TYPES.Identifier;
+const isArgument = (token) => isWordToken(token) ? !AFTER_TEST.has(token.value) : argumentTypes.has(token?.type);
+const cut = tokenize;
+tokenize = (source, options) => {
+  const tokens = cut(source, options);
+  tokens.forEach((token, i) => {
+    const next = tokens[i + 1];
+    if (!isWordToken(next)) return;
+    if (token.type === TOKEN_TYPES.OpenStatement && STATEMENTS.has(next.value)) throw new Unsupported(`{% ${next.value} %}`);
+    if (token.type === TOKEN_TYPES.NumericLiteral && /^(e\d*|_\d+|[box][\da-f_]+)$/i.test(next.value)) throw new Unsupported(`a number written like ${token.value}${next.value}`);
+    if (next.value === "recursive" && tokens[i + 2]?.type === TOKEN_TYPES.CloseStatement) throw new Unsupported("a recursive loop");
+    if (!isWordToken(token) || token.value !== "is" || tokens[i - 1]?.type === TOKEN_TYPES.Dot) return;
+    const test = next.value === "not" ? i + 2 : i + 1;
+    if (isArgument(tokens[test + 1])) throw new Unsupported(`the test '${tokens[test].value}' with an argument`);
+  });
+  return tokens;
+};
+
 // ---- the door: what came of it, and the text
 let compiled;
 function compileTemplate(source) {
@@ -300,13 +334,17 @@ function compileTemplate(source) {
     compiled = new Template(source);
     return ["text", ""];
   } catch (error) {
-    return ["syntax", error instanceof SyntaxError ? error.message : "it ends inside a tag or a block"];
+    if (error instanceof Unsupported) return ["unsupported", error.message];
+    const expected = /^Parser Error: ([^.]+)/.exec(error.message)?.[1];
+    return ["syntax", error instanceof SyntaxError ? error.message : expected ?? "it ends inside a tag or a block"];
   }
 }
 function renderTemplate(variables) {
   try {
     return ["text", compiled.render(JSON.parse(variables))];
   } catch (error) {
+    const [, test, filter] = /^(?:Unknown test: |No test named ')(\w+)|^Unknown \w+ filter: (\w+)/.exec(error.message) ?? [];
+    if ((test ?? filter) && !(error instanceof RaisedByTemplate)) return ["unsupported", test ? `the test '${test}'` : `the filter '${filter}'`];
     return [error instanceof RaisedByTemplate ? "raised" : "failed", error.message];
   }
 }
