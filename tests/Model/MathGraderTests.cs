@@ -56,7 +56,7 @@ public class MathGraderTests
     [InlineData("x<1 or x>2", @"(-\infty,1)\cup(2,\infty)"), InlineData(@"x \le -1 \text{ or } x \ge 5", @"x \in (-\infty,-1] \cup [5,\infty)"), InlineData(@"x<1 \lor 2<x<3", @"(2,3)\cup(-\infty,1)")]
     [InlineData(@"(-\infty,1)\text{ or }(2,\infty)", "x>2 or x<1"), InlineData("x=1 or x=3 or x>5", @"\{1,3\}\cup(5,\infty)"), InlineData("x<1, 2<x<3, or x>5", @"(-\infty,1)\cup(2,3)\cup(5,\infty)")]
     [InlineData(@"x\neq 3", @"(-\infty,3)\cup(3,\infty)"), InlineData(@"3 \ne x", "x<3 or x>3"), InlineData(@"x\neq 3", @"x-3 \ne 0"), InlineData("x<1 or x>2", "x<1, x>2")]
-    [InlineData(@"(-\infty,\infty)", @"\mathbb{R}"), InlineData(@"x \in \mathbb R", @"-\infty<x<\infty"), InlineData("x ∈ R", @"(-\infty,\infty)"), InlineData("ℝ", @"\mathbb{R}"), InlineData(@"\mathbb{R}^2", @"\mathbb{R}^{2}")]
+    [InlineData(@"(-\infty,\infty)", @"\mathbb{R}"), InlineData(@"x \in \mathbb R", @"-\infty<x<\infty"), InlineData("x ∈ R", @"(-\infty,\infty)"), InlineData("ℝ", @"\mathbb{R}"), InlineData("R", @"\mathbb{R}"), InlineData("R", @"x \in \R"), InlineData(@"\mathbb{R}^2", @"\mathbb{R}^{2}")]
     // Equations and expressions.
     [InlineData("x=5", "5"), InlineData("y = 2x + 3", "2x+3"), InlineData("y=2x+3", "2x - y + 3 = 0"), InlineData("5x - 7y + 11z + 4 = 0", "-10x+14y-22z-8=0"), InlineData("x = 10/2 = 5", "5")]
     [InlineData("f(x) = x^2", "x^2"), InlineData("(a+5)(b+2)", "ab+2a+5b+10"), InlineData(@"11\sqrt2", @"\sqrt{242}"), InlineData(@"\frac{\sqrt{21}}{5}", @"\sqrt{21}/5"), InlineData("2i+1", "1+2i")]

@@ -18,6 +18,8 @@ internal sealed class AnswerComparison
             (Words x, Words y) => x.Text == y.Text || (x.Product is { } p && y.Product is { } q && Equal(p, q)),
             (Words { Product: { } product }, _) => Equal(product, b),
             (_, Words { Product: { } product }) => Equal(a, product),
+            (Symbol { Name: "R" }, Sequence y) => Equal(Relations.Reals, y),   // plain text's ℝ
+            (Sequence x, Symbol { Name: "R" }) => Equal(x, Relations.Reals),
             (Sequence x, Sequence y) => x.Open == y.Open && x.Close == y.Close && SameList(x.Items, y.Items),
             (Matrix x, Matrix y) => x.Kind == y.Kind && x.Rows.Length == y.Rows.Length && x.Rows.Zip(y.Rows).All(rows => SameList(rows.First, rows.Second)),
             (Operation x, Operation y) => x.Kind == y.Kind && SameList(x.Arguments, y.Arguments),

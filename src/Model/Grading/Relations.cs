@@ -6,7 +6,7 @@ internal static class Relations
     private static readonly Symbol _infinity = new(Symbol.Infinity);
     private static readonly Operation _minusInfinity = new(Operator.Negate, _infinity);
 
-    /// <summary>ℝ is (−∞, ∞).</summary>
+    /// <summary>ℝ as an interval.</summary>
     public static Sequence Reals { get; } = new('(', ')', [_minusInfinity, _infinity]);
 
     /// <param name="spread">Makes a list of both values of a ±.</param>
@@ -25,7 +25,7 @@ internal static class Relations
             if (IsName(terms[0])) return new Named(terms[0], spread(terms[^1]));
             if (IsName(terms[1])) return new Named(terms[1], spread(terms[0]));
         }
-        if (signs is ["in"] && IsName(terms[0])) return new Named(terms[0], terms[1] is Symbol { Name: "R" } ? Reals : terms[1]);
+        if (signs is ["in"] && IsName(terms[0])) return new Named(terms[0], terms[1]);
         if (isComparison && signs.Count == 1 && IsName(terms[0]) && IsConstant(terms[1])) return Below(terms[0], terms[1], signs[0]);
         if (isComparison && signs.Count == 1 && IsName(terms[1]) && IsConstant(terms[0])) return Above(terms[1], terms[0], signs[0]);
         if (isComparison && signs.Count == 2 && IsName(terms[1]) && IsConstant(terms[0]) && IsConstant(terms[2]))
