@@ -42,7 +42,8 @@ internal sealed class OutsideTiltCase(string suffix, GuidanceRule rule) : OpCase
             double[] g = inputs[2][(b * s[2])..((b + 1) * s[2])];
             (double tilt, double residual) = SamplingOracle.OutsideTilt(
                 rule, g, [.. ids.Select(id => q[id])], tail, inputs[3][b], WeightTables.Row(inputs, 4, rule.Family, b));
-            tilts.AddRange(double.IsNaN(residual) ? new double[g.Length] : g);
+            bool isLost = double.IsNaN(residual) && !Array.Exists(g, double.IsNaN);
+            tilts.AddRange(isLost ? new double[g.Length] : g);
             outside.Add(tilt);
             residuals.Add(residual);
         }
