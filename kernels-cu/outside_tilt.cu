@@ -5,7 +5,7 @@
 // variants: none
 #include "tilt.cuh"
 
-extern "C" __global__ void __launch_bounds__(1024) QS_NAME(outside_tilt)(
+extern "C" __global__ void __launch_bounds__(1024, 1) QS_NAME(outside_tilt)(
     const float* logReference, const int* candidates, float* g, const float* weights, int weightStride, const float* prefixTilt, int tilt,
     int atoms, float low, float high, float lambda, int outside, float* gOutside, float* residual, int columns, int slots) {
     QS_DYN_SHARED(unsigned, marks);   // [columns / 32, rounded up]

@@ -154,18 +154,19 @@ __device__ __forceinline__ double tilt_of_tail(const Law& law, double prefix, bo
 struct OutsideTilt { double tilt, residual; };
 template <class There, class Share> __device__ __forceinline__ OutsideTilt tilt_outside(
     const Law& law, int slots, double log_tail, float prefix, There there, Share share, float* g) {
-    double least = QS_INFINITY, total = 0, part = 0, mean = 0;
+    float highest = -QS_INFINITY;   // of −g
+    double total = 0, part = 0, mean = 0;
     int count = 0;
     for (int k = threadIdx.x; k < slots; k += blockDim.x)
         if (there(k)) {
-            least = -HighestDouble{}(-least, -(double)g[k]);
+            highest = -g[k] > highest || g[k] != g[k] ? -g[k] : highest;   // a NaN stays one
             total += g[k];
             count++;
             if (law.tilt == TILT_MEAN) part += exp(share(k)) * g[k];
         }
     count = block_sum(count);
     if (count == 0) return {0, 0};   // nothing is known of this row, so nothing is tilted
-    least = -block_highest(-least);
+    double least = -block_highest(highest);
     total = block_sum(total);
     double log_mass = block_log_sum(slots, -QS_INFINITY, [&](int k) { return there(k) ? share(k) : -QS_INFINITY; });
     // The candidates' share of the mean: Σ q g, or ln Σ q e^g.

@@ -177,7 +177,7 @@ public sealed class CollectVerbTests : IDisposable
 
     [Theory]
     [InlineData("--hidden --hidden-layer 9", "--hidden-layer 9"), InlineData("--task gsm8k --test-data sums.jsonl", "--data")]
-    [InlineData("--guide none", "--round 2"), InlineData("--eta 0.3", "--round 2")]
+    [InlineData("--guide none", "--round 2"), InlineData("--eta 0.3", "--round 2"), InlineData("--round 16", "from 1 to 15")]
     public async Task What_cannot_be_collected_leaves_no_folder(string options, string name)
     {
         File.WriteAllText(_folder["sums.jsonl"], """{"question": "hello", "answer": "#### 5"}""");

@@ -91,6 +91,7 @@ public sealed class ProblemOptionsTests : IDisposable
     [Theory]
     [InlineData("generate --prompt a --max-tokens 2147483647", "--max-tokens 2147483647", "1048576"), InlineData("generate --prompt a --samples 2147483647", "--samples 2147483647", "65536")]
     [InlineData("evaluate --task test.jsonl --max-tokens 2147483647", "--max-tokens 2147483647", "1048576"), InlineData("evaluate --task test.jsonl --samples 2147483647", "--samples 2147483647", "65536")]
+    [InlineData("diagnose --task many.jsonl --guide none --measure --samples 2147483647", "--samples 2147483647", "65536")]
     [InlineData("evaluate --task many.jsonl --limit 10000 --samples 65536", "--samples 65536", "134217728"), InlineData("train --data d --epochs 2000000000", "--epochs 2000000000", "100000")]
     [InlineData("train --data d --batch 2000000000", "--batch 2000000000", "65536"), InlineData("collect --task test.jsonl --batch-rows 2147483647", "--batch-rows 2147483647", "65536")]
     [InlineData("collect --task test.jsonl --rollout-limit 2147483647", "--rollout-limit 2147483647", "1048576"), InlineData("word-problems --candidates 5000", "--candidates 5000", "4096")]

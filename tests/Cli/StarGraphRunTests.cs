@@ -138,17 +138,17 @@ public class StarGraphRunTests(WholeRun whole) : IClassFixture<WholeRun>
     public async Task The_verbs_one_by_one_give_what_the_whole_gives_and_naive_guidance_the_same()
     {
         using TemporaryFolder folder = new();
-        const string graph = "--graph 2,2 --seed 3 --quiet --json", common = graph + " --guide-steps 80";
+        const string graph = "--graph 2,2 --seed 3 --quiet --json", learning = graph + " --guide-steps 80";
         JsonObject pretrain = await Run(folder, $"pretrain {graph} --reference-steps 80 --out p");
         Assert.Equal("p/model", (string)pretrain["model"]!);
-        await Run(folder, $"collect {common} --model p/model --out c");
-        await Run(folder, $"train {common} --model p/model --data c --out t");
+        await Run(folder, $"collect {learning} --model p/model --out c");
+        await Run(folder, $"train {learning} --model p/model --data c --out t");
         AssertSameFile(whole["reference", "model.safetensors"], folder["p", "model", "model.safetensors"]);
         AssertSameFile(whole["rollouts", "rollouts.bin"], folder["c", "rollouts.bin"]);
         AssertSameFile(whole["guide", "model.safetensors"], folder["t", "guide", "model.safetensors"]);
         foreach (string guidance in new[] { "fused", "naive" })
         {
-            JsonObject evaluation = await Run(folder, $"evaluate {common} {WholeRun.Tests} --model p/model --guide t/guide --guidance {guidance} --out {guidance}");
+            JsonObject evaluation = await Run(folder, $"evaluate {graph} {WholeRun.Tests} --model p/model --guide t/guide --guidance {guidance} --out {guidance}");
             Assert.Equal((600, 1), ((int)evaluation["problems"]!, (int)evaluation["samples"]!));
             JsonArray methods = JsonNode.Parse(whole.Result.Out)!["methods"]!.AsArray();
             Assert.Equal(
@@ -165,7 +165,7 @@ public class StarGraphRunTests(WholeRun whole) : IClassFixture<WholeRun>
         JsonObject description = JsonNode.Parse(File.ReadAllText(whole["rollouts", "dataset.json"]))!.AsObject();
         description["vocabulary"] = 99;
         File.WriteAllText(folder["data", "dataset.json"], description.ToJsonString());
-        string train = $"train {WholeRun.Sizes} --model {whole["reference"]} --data data --out new";
+        string train = $"train --graph 2,2 --guide-steps 80 --model {whole["reference"]} --data data --out new";
         await Refused(folder, train, "data", "99");
         Assert.Equal(["data", "data/dataset.json"], folder.Entries());
 

@@ -73,7 +73,7 @@ public sealed class TextPolicyTests(TextPolicyTests.Run run) : IClassFixture<Tex
     [Fact]
     public async Task A_policy_learns_from_all_problems()
     {
-        File.WriteAllLines(run.Folder["ten.jsonl"], Enumerable.Range(0, 10).Select(i => 
+        File.WriteAllLines(run.Folder["ten.jsonl"], Enumerable.Range(0, 10).Select(i =>
             $$$"""{"prompt": "{{{(char)('a' + i)}}} cat", "rule": {"matches": "{{{(i == 2 ? "[a-z]" : "no such text")}}}"}}"""));
         CliResult collected = await CliRun.Run(run.Folder.Path, ["collect", "--task", "ten.jsonl", "--model", run.Model.Path, "--max-tokens", "12", "--rollouts", "40", "--samples", "4", "--out", "ten", "--quiet"]);
         collected.Done();

@@ -19,7 +19,7 @@ internal static class CollectVerb
         TaskOptions task = new(verb);
         Option<string?> guide = OptionFactory.OptionalText("--guide", "Folder of a guide for the roll-in of a later round.");
         Option<double> eta = OptionFactory.Eta(0.1);
-        Option<int> round = OptionFactory.Integer("--round", "Number of the round.", 1, 1);
+        Option<int> round = OptionFactory.Integer("--round", "Number of the round.", 1, 1, RolloutCollector.MostRounds);
         verb.Options.Add(guide);
         verb.Options.Add(eta);
         verb.Options.Add(round);

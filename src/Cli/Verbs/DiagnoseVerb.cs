@@ -20,10 +20,10 @@ internal sealed class DiagnoseVerb
     private readonly Option<string?> _guide = OptionFactory.OptionalText("--guide", "Folder of the guide.");
     private readonly Option<CommaList<double>> _etas = OptionFactory.Etas(0.1, canBeNegative: true);
     private readonly Option<bool> _measure = OptionFactory.Flag("--measure", "Draw guided responses at each η: a measured front, the guide's residual, W without bias and the regret.");
-    private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses drawn to each problem.", 8, 2);
+    private readonly Option<int> _samples = OptionFactory.Integer("--samples", "Responses drawn to each problem.", 8, 2, OptionFactory.MostSamples);
     private readonly Option<string?> _policy = OptionFactory.OptionalText("--policy", "Folder of a policy: DualDICE learns from --data how much more often than the reference it comes to a text, beside what that is known to be.");
     private readonly Option<int> _ratioSteps = OptionFactory.Integer("--ratio-steps", "Steps of learning that.", 500, 1);
-    private readonly Option<int> _limit = OptionFactory.Integer("--limit", "Most problems whose prompts are read or drawn for; also --test-graphs.", 200, 1);
+    private readonly Option<int> _limit = OptionFactory.Integer("--limit", "Most problems whose prompts are read or drawn for; also --test-graphs.", 200, 1, OptionFactory.MostProblems);
     private readonly Option<int> _responses = OptionFactory.Integer("--responses", "Most roll-outs that the guide reads for its calibration, and that a policy's ratios are compared on.", 2000, 2);
     private readonly CommonOptions _common;
 
@@ -53,7 +53,7 @@ internal sealed class DiagnoseVerb
         Experiment experiment = session.Experiment;
         List<Rollout> rollouts = data is null ? [] : experiment.LoadReferenceSamples(data, session.Reference, isPlain: policyFolder is not null);
         int limit = parsed.GetValue(_limit), samples = parsed.GetValue(_samples);
-        Problem[] problems = measures || (data is null && guideFolder is not null) ? experiment.TestProblems(limit) : [];
+        Problem[] problems = measures || (data is null && guideFolder is not null) ? experiment.TestProblems(limit, measures ? samples : 1) : [];
         if (problems.Length == 0 && (measures || data is null)) throw new UserException("There are no problems to test on; give some with --test-data.");
         JsonObject settings = new()
         {

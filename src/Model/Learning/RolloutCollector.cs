@@ -48,6 +48,9 @@ public delegate void CollectedRollouts(ReadOnlySpan<Rollout> rollouts, ReadOnlyS
 /// </summary>
 public sealed class RolloutCollector : IDisposable
 {
+    /// <summary>Each round has streams of its own, and they lie so far apart.</summary>
+    public const int MostRounds = 15;
+
     private const uint RollInStream = 0x10, RollOutStream = 0x20, CutStream = 0x30, SwitchStream = 0x50;
 
     private readonly ITask _task;
