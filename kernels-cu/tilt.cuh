@@ -174,7 +174,7 @@ template <class There, class Share> __device__ __forceinline__ OutsideTilt tilt_
     else part = block_log_sum(slots, -QS_INFINITY, [&](int k) { return there(k) ? share(k) + g[k] : -QS_INFINITY; });
     bool has_mass = log_mass > -QS_INFINITY, known = prefix == prefix;
     if (has_mass) mean = law.tilt == TILT_MEAN ? part / exp(log_mass) : part - log_mass;
-    double residual = has_mass && known && mean > -QS_INFINITY && prefix > -QS_INFINITY ? prefix - mean : 0;
+    double residual = has_mass && known && mean != -QS_INFINITY && prefix != -QS_INFINITY ? prefix - mean : 0;
     double tilt = law.outside == OUTSIDE_ZERO ? 0
         : law.outside == OUTSIDE_MIN ? least
         : law.outside == OUTSIDE_MEAN ? total / count
