@@ -27,8 +27,8 @@ __device__ __forceinline__ const float* row_of(const float* weights, int stride,
 }
 
 // A NaN is the highest, as .NET's Math.Max has it: what is not a number must not vanish.
-struct HighestDouble { __device__ __forceinline__ double operator()(double a, double b) const { return a > b || a != a ? a : b; } };
-__device__ __forceinline__ double block_highest(double v) { return block_reduce(v, HighestDouble{}); }
+struct Highest { template <class T> __device__ __forceinline__ T operator()(T a, T b) const { return a > b || a != a ? a : b; } };
+__device__ __forceinline__ double block_highest(double v) { return block_reduce(v, Highest{}); }
 
 // origin + softplus(x + d) − softplus(x) for two log-weights, as a difference of hinges plus one of numbers in [0, ln 2]; or λ·E[Z].
 // λz: origin λ·low, d = λ(high − low). A table counts from the larger one, so that neither −∞ nor cancellation is in the way.
@@ -120,7 +120,7 @@ template <class Logits> __device__ __forceinline__ Moments tilted_moments(Logits
 // ln(Σ exp(x_k) + exp(rest)) by a block; x(k) is a candidate's term, and −∞ is legal.
 template <class Terms> __device__ __forceinline__ double block_log_sum(int count, double rest, Terms x) {
     double top = rest, sum = 0;
-    for (int k = threadIdx.x; k < count; k += blockDim.x) top = HighestDouble{}(top, x(k));
+    for (int k = threadIdx.x; k < count; k += blockDim.x) top = Highest{}(top, x(k));
     top = block_highest(top);
     if (top == -QS_INFINITY) return top;
     for (int k = threadIdx.x; k < count; k += blockDim.x) sum += exp(x(k) - top);
@@ -159,7 +159,7 @@ template <class There, class Share> __device__ __forceinline__ OutsideTilt tilt_
     int count = 0;
     for (int k = threadIdx.x; k < slots; k += blockDim.x)
         if (there(k)) {
-            highest = -g[k] > highest || g[k] != g[k] ? -g[k] : highest;   // a NaN stays one
+            highest = Highest{}(-g[k], highest);
             total += g[k];
             count++;
             if (law.tilt == TILT_MEAN) part += exp(share(k)) * g[k];

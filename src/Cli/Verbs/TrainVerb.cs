@@ -89,7 +89,7 @@ internal static class TrainVerb
         Experiment experiment = session.Experiment;
         PolicyRecipe recipe = options.Recipe(parsed, experiment.Recipe);
         recipe.Require(entry);
-        RolloutData? rollouts = data is null ? null : experiment.LoadRollouts(data, session.Reference, keepNoVariation: true).WithoutHeldOut();
+        RolloutData? rollouts = data is null ? null : experiment.LoadRollouts(data, session.Reference, keepNoVariation: true);
         IBatchSource? source = experiment.DataSource(entry, rollouts);
         JsonObject settings = PolicyOptions.Describe(recipe);
         settings["task"] = experiment.Task.Settings;

@@ -93,6 +93,7 @@ public sealed partial class Experiment
     {
         if (method.Data == PolicyData.Policy) return null;
         if (data is null) throw new UserException($"--method {method.Name} learns from roll-outs of the reference; give their folder with --data.");
+        data = data.WithoutHeldOut();   // those choose a guide's parameters, and nothing of a policy
         ulong order = Philox.Key(seed, OrderStream);
         if (method.Data == PolicyData.Pairs)
         {
